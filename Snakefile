@@ -1,0 +1,30 @@
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# A configuration named on the command line replaces the default; Snakemake would merge the two.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+report: "report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        REPORTS,
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/poisoning.smk"
+include: "workflow/rules/victims.smk"
+include: "workflow/rules/attacks.smk"
+include: "workflow/rules/defenses.smk"
+include: "workflow/rules/statistics.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,51 @@
+"""What every victim is: normalisation and a network, from images in [0,1] to logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+F = TypeVar("F", bound=Callable[..., nn.Module])
+
+
+class Classifier(nn.Module):
+    """A network behind its normalisation.
+
+    Parameters
+    ----------
+    network : nn.Module
+        From normalised images (N,C,H,W) to logits (N,K).
+    mean, std : Tensor, optional
+        Per-channel statistics of the training images, (C,). Zeros and ones, to be loaded later, when omitted.
+    channels : int
+        C.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, network: nn.Module, channels: int, mean: Tensor | None = None, std: Tensor | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.zeros(channels) if mean is None else mean)
+        self.register_buffer("std", torch.ones(channels) if std is None else std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N,K) of float32 images (N,C,H,W) in [0,1]."""
+        return self.network((images - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1))
+
+
+def architecture(*, source: str) -> Callable[[F], F]:
+    """Register a function (shape, classes, *, ...) -> nn.Module; `source` is its citation key."""
+    return lambda function: function
+
+
+def flat_features(body: nn.Module, shape: Sequence[int]) -> int:
+    """How many numbers `body` makes of one image of `shape` (C,H,W)."""
+    with torch.no_grad():
+        return body.eval()(torch.zeros(1, *shape)).numel()

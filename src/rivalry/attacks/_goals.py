@@ -1,0 +1,59 @@
+"""What an attack wants of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Misclassification as anything (untargeted) or as one class (targeted), image by image.
+
+    Attributes
+    ----------
+    labels : Tensor
+        True classes, int64 (N,).
+    targets : Tensor or None
+        Classes to reach, int64 (N,); None for an untargeted attack.
+    reject : int or None
+        The class by which a defended victim refuses an image; being refused is never a success.
+    """
+
+    labels: Tensor
+    targets: Tensor | None = None
+    reject: int | None = None
+
+    def __getitem__(self, rows: Tensor) -> Goal:
+        """The goal for some of the images."""
+        return Goal(self.labels[rows], None if self.targets is None else self.targets[rows], self.reject)
+
+    def reached(self, predictions: Tensor) -> Tensor:
+        """Which predictions (N,) are successes: bool (N,)."""
+        if self.targets is not None:
+            return predictions == self.targets
+        wrong = predictions != self.labels
+        return wrong if self.reject is None else wrong & (predictions != self.reject)
+
+    def held(self, classes: int) -> Tensor:
+        """Which of `classes` an untargeted attack must leave: bool (N, classes)."""
+        held = torch.nn.functional.one_hot(self.labels, classes).bool()
+        if self.reject is not None:
+            held[:, self.reject] = True
+        return held
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """What a gradient attack ascends, (N,).
+
+        Untargeted: the cross-entropy of the true class, -log p(label). Where the victim can refuse, refusing
+        counts with the true class: -log(p(label) + p(reject)), so that an ascent evades the detector too.
+        Targeted: log p(target).
+        """
+        log_p = logits.log_softmax(dim=1)
+        if self.targets is not None:
+            return log_p.gather(1, self.targets[:, None]).squeeze(1)
+        if self.reject is None:
+            return -log_p.gather(1, self.labels[:, None]).squeeze(1)
+        return -log_p.masked_fill(~self.held(logits.shape[1]), -torch.inf).logsumexp(dim=1)

@@ -1,0 +1,50 @@
+"""Geometry per norm: lengths, projections, steepest directions, random points. `norm` is "inf" or 2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rivalry.attacks._random import Random
+
+
+def column(values: Tensor, like: Tensor) -> Tensor:
+    """Per-image values (N,) shaped to broadcast over images (N,...)."""
+    return values.view(-1, *[1] * (like.dim() - 1))
+
+
+def length(change: Tensor, norm: str | int) -> Tensor:
+    """Norm of each image's change (N,C,H,W): (N,)."""
+    return torch.linalg.vector_norm(change.flatten(1), ord=torch.inf if norm == "inf" else 2, dim=1)
+
+
+def project(change: Tensor, norm: str | int, eps: float) -> Tensor:
+    """The nearest change (N,C,H,W) no longer than `eps`."""
+    if norm == "inf":
+        return change.clamp(-eps, eps)
+    excess = length(change, 2).clamp_min(torch.finfo(change.dtype).tiny) / eps if eps else torch.inf
+    return change / column(torch.as_tensor(excess).clamp_min(1).expand(len(change)), change)
+
+
+def within(images: Tensor, origin: Tensor, norm: str | int, eps: float) -> Tensor:
+    """`images` brought into the `eps` ball around `origin` and into [0,1].
+
+    Clipping comes last: it only shortens a change, because `origin` lies in [0,1].
+    """
+    return (origin + project(images - origin, norm, eps)).clamp(0, 1)
+
+
+def steepest(gradient: Tensor, norm: str | int) -> Tensor:
+    """The change of unit norm along which a function with this gradient grows fastest; 0 where it is flat."""
+    if norm == "inf":
+        return gradient.sign()
+    return gradient / column(length(gradient, 2).clamp_min(torch.finfo(gradient.dtype).tiny), gradient)
+
+
+def random_in_ball(random: Random, like: Tensor, norm: str | int, eps: float) -> Tensor:
+    """A point drawn uniformly from the `eps` ball for each image, shaped like `like` (N,C,H,W)."""
+    if norm == "inf":
+        return eps * random.uniform(*like.shape[1:])
+    direction = steepest(random.normal(*like.shape[1:]), 2)
+    radius = random.uniform(1).add(1).div(2).pow(1 / like[0].numel())
+    return eps * column(radius.squeeze(1), like) * direction

@@ -1,0 +1,149 @@
+"""What an attack may ask of a victim, and what each question costs.
+
+Three oracles over one victim: decisions, scores, gradients. An attack that declares that it sees decisions is
+handed an oracle that has nothing else. Each counts, per image, what was asked of it; attacks count nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from rivalry.attacks._goals import Goal
+
+Oracle = TypeVar("Oracle", bound="Decisions")
+
+
+class Ledger:
+    """Per-image counts of what an oracle was asked, each (N,)."""
+
+    def __init__(self, n: int) -> None:
+        self.rounds = torch.zeros(n, dtype=torch.int64)
+        """Calls that an image took part in: gradient calls for attacks that see gradients, else all calls."""
+        self.queries = torch.zeros(n, dtype=torch.int64)
+        """Forward passes."""
+        self.gradients = torch.zeros(n, dtype=torch.int64)
+        """Backward passes; a Jacobian over k classes costs k."""
+        self.flat = torch.zeros(n, dtype=torch.bool)
+        """An all-zero gradient was met."""
+        self.broken = torch.zeros(n, dtype=torch.bool)
+        """A gradient or a score was not finite."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Answers with the predicted class.
+
+    `rows` says which images of the ledger the images of the next question are; `on` narrows or repeats them.
+    """
+
+    _victim: nn.Module
+    _ledger: Ledger
+    _rows: Tensor
+    _batch: int
+
+    def on(self: Oracle, rows: Tensor) -> Oracle:
+        """The same oracle for some of its images, in the order of `rows`; repeated rows count repeatedly."""
+        return replace(self, _rows=self._rows[rows.cpu()])
+
+    def decisions(self, images: Tensor) -> Tensor:
+        """Predicted classes, int64 (N,), of images (N,C,H,W)."""
+        return self._forward(images).argmax(dim=1)
+
+    def _count(self, field: Tensor, times: int = 1) -> None:
+        field.index_add_(0, self._rows, torch.full_like(self._rows, times))
+
+    def _forward(self, images: Tensor) -> Tensor:
+        self._count(self._ledger.queries)
+        if type(self) is not Gradients:
+            self._count(self._ledger.rounds)
+        with torch.no_grad():
+            logits = torch.cat([self._victim(part) for part in images.split(self._batch)])
+        return self._checked(logits)
+
+    def _checked(self, answer: Tensor) -> Tensor:
+        """The answer with non-finite entries zeroed and recorded."""
+        finite = answer.flatten(1).isfinite().all(dim=1)
+        if bool(finite.all()):
+            return answer
+        self._ledger.broken[self._rows[~finite.cpu()]] = True
+        return answer.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+@dataclass(frozen=True)
+class Scores(Decisions):
+    """Answers with the logits."""
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (N,K) of images (N,C,H,W)."""
+        return self._forward(images)
+
+
+@dataclass(frozen=True)
+class Gradients(Scores):
+    """Answers with gradients: the white box."""
+
+    def loss_gradient(self, images: Tensor, goal: Goal) -> tuple[Tensor, Tensor, Tensor]:
+        """The goal's loss at `images`.
+
+        Returns
+        -------
+        logits, loss, gradient : Tensor
+            (N,K), (N,) and (N,C,H,W).
+        """
+        self._count(self._ledger.queries)
+        self._count(self._ledger.gradients)
+        self._count(self._ledger.rounds)
+        answers = []
+        for rows in torch.arange(len(images), device=images.device).split(self._batch):
+            part = images[rows].detach().requires_grad_(True)
+            logits = self._victim(part)
+            loss = goal[rows].loss(logits)
+            (gradient,) = torch.autograd.grad(loss.sum(), part)
+            answers.append((logits.detach(), loss.detach(), gradient))
+        logits, loss, gradient = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        return self._checked(logits), loss, self._noted(gradient)
+
+    def jacobian(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and the gradients of some of them, each image its own.
+
+        Parameters
+        ----------
+        images : Tensor
+            (N,C,H,W).
+        classes : Tensor
+            int64 (N,k): whose logits to differentiate.
+
+        Returns
+        -------
+        logits, jacobian : Tensor
+            (N,K) and (N,k,C,H,W).
+        """
+        self._count(self._ledger.queries)
+        self._count(self._ledger.gradients, classes.shape[1])
+        self._count(self._ledger.rounds)
+        answers = []
+        for part, chosen in zip(images.split(self._batch), classes.split(self._batch), strict=True):
+            part = part.detach().requires_grad_(True)
+            logits = self._victim(part)
+            one_hot = torch.nn.functional.one_hot(chosen.T, logits.shape[1]).to(logits)
+            (rows,) = torch.autograd.grad(logits, part, one_hot, is_grads_batched=True)
+            answers.append((logits.detach(), rows.transpose(0, 1)))
+        logits, jacobian = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        return self._checked(logits), self._noted(jacobian)
+
+    def _noted(self, gradient: Tensor) -> Tensor:
+        flat = (gradient == 0).flatten(1).all(dim=1)
+        self._ledger.flat[self._rows[flat.cpu()]] = True
+        return self._checked(gradient)
+
+
+ORACLES: dict[str, type[Decisions]] = {
+    "nothing": Decisions,
+    "decisions": Decisions,
+    "scores": Scores,
+    "gradients": Gradients,
+}

@@ -1,0 +1,42 @@
+"""Random numbers that belong to an image and not to its place in a batch."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from rivalry.seeds import derive_seed
+
+
+class Random:
+    """One generator per image, seeded by the job's seed and the image's own pixels.
+
+    An image so draws the same numbers alone, in any batch, and beside images that leave early.
+    """
+
+    def __init__(self, generators: list[torch.Generator], device: torch.device) -> None:
+        self._generators = generators
+        self._device = device
+
+    @classmethod
+    def for_images(cls, images: Tensor, seed: int) -> Random:
+        """Generators for images (N,C,H,W)."""
+        keys = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images.cpu()]
+        generators = [torch.Generator().manual_seed(derive_seed(seed, key)) for key in keys]
+        return cls(generators, images.device)
+
+    def __getitem__(self, rows: Tensor) -> Random:
+        """The generators of some of the images."""
+        return Random([self._generators[row] for row in rows.tolist()], self._device)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform on [-1, 1), (N, *shape)."""
+        draws = [torch.rand(shape, generator=generator) for generator in self._generators]
+        return torch.stack(draws).to(self._device).mul_(2).sub_(1)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal, (N, *shape)."""
+        draws = [torch.randn(shape, generator=generator) for generator in self._generators]
+        return torch.stack(draws).to(self._device)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rivalry.attacks._attack import attack
+from rivalry.attacks._goals import Goal
+from rivalry.attacks._norms import column
+from rivalry.attacks._oracles import Gradients
+from rivalry.attacks._random import Random
+from rivalry.types import Count, NonNegative, Norm
+
+
+@attack(
+    sees="gradients",
+    goals=["untargeted"],
+    norms=[2, "inf"],
+    budget="minimal",
+    source="moosavi2016",
+)
+def deepfool(
+    victim: Gradients,
+    images: Tensor,
+    goal: Goal,
+    random: Random,
+    *,
+    norm: Norm = 2,
+    steps: Count = 50,
+    overshoot: NonNegative = 0.02,
+    candidates: Count = 10,
+) -> Tensor:
+    """DeepFool: step to the nearest face of the polyhedron that the linearised classes form, until it is left.
+
+    Seeks the smallest perturbation in L2 or Linf that keeps pixels in [0,1]. On a linear classifier one step is
+    exact where that bound is not met.
+
+    Parameters
+    ----------
+    norm : 2 or "inf"
+        Norm of the perturbation to minimise.
+    steps : int
+        Most linearisations of one image.
+    overshoot : float
+        Share by which the accumulated perturbation is lengthened, to land behind the boundary and not on it.
+    candidates : int
+        How many classes, the most likely ones of the clean image, are tried as the nearest.
+    """
+    result = images.clone()
+    change = torch.zeros_like(images)
+    active = torch.arange(len(images), device=images.device)
+    logits = victim.logits(images)
+    held = goal.held(logits.shape[1])
+    others = logits.masked_fill(held, -torch.inf)
+    rivals = others.topk(min(candidates, logits.shape[1] - int(held[0].sum())), dim=1).indices
+
+    for _ in range(steps):
+        # Which held class must be outrun (the true one, or a defended victim's refusal) is known only at the
+        # current point, so all held classes are differentiated beside the rivals.
+        holders = held[active].nonzero()[:, 1].view(len(active), -1)
+        classes = torch.cat([holders, rivals[active]], dim=1)
+        logits, jacobian = victim.on(active).jacobian(result[active], classes)
+        reached = goal[active].reached(logits.argmax(dim=1))
+        active, classes, logits, jacobian = (t[~reached] for t in (active, classes, logits, jacobian))
+        if len(active) == 0:
+            break
+        values = logits.gather(1, classes)
+        first_rival = holders.shape[1]
+        holder = values[:, :first_rival].argmax(dim=1)
+        rows = torch.arange(len(active), device=images.device)
+        gap = (values[rows, holder, None] - values[:, first_rival:]).clamp_min(0)
+        normals = (jacobian[:, first_rival:] - jacobian[rows, holder, None]).flatten(2)
+        # A pixel at the edge of [0,1] cannot move on: it is no direction of the hyperplane's.
+        pixels = result[active].flatten(1)[:, None]
+        normals[((pixels <= 0) & (normals < 0)) | ((pixels >= 1) & (normals > 0))] = 0
+        # The distance to a hyperplane is measured in the dual norm of the perturbation's.
+        dual = torch.linalg.vector_norm(normals, ord=2 if norm == 2 else 1, dim=2)
+        distance = torch.where(dual > 0, gap / dual, torch.inf)
+        nearest = distance.argmin(dim=1)
+        alive = distance[rows, nearest].isfinite()
+        active, rows, nearest = active[alive], rows[alive], nearest[alive]
+        normal = normals[rows, nearest].view(-1, *images.shape[1:])
+        direction = normal / column(dual[rows, nearest], normal) if norm == 2 else normal.sign()
+        change[active] += column(distance[rows, nearest], normal) * direction
+        result[active] = (images[active] + (1 + overshoot) * change[active]).clamp(0, 1)
+        if len(active) == 0:
+            break
+    return result

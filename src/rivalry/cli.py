@@ -1,0 +1,403 @@
+"""The `rivalry` command: every stage of the pipeline on files one names, and what there is to know about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rivalry import __version__, registry
+from rivalry.errors import RivalryError, nearest
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit status. A user's mistake is one line on standard error."""
+    options = _parser().parse_args(arguments)
+    if "threads" in options and options.threads:
+        _limit_threads(options.threads)
+    try:
+        return options.run(options) or 0
+    except RivalryError as error:
+        print(f"rivalry: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("rivalry: interrupted; run again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever reads our output has left, e.g. `rivalry list | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _limit_threads(threads: int) -> None:
+    """Fix the number of threads before PyTorch is imported: the last digits of results depend on it."""
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+class Settings(argparse.Action):
+    """Collects key=value words into a mapping; values are YAML."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        settings: dict[str, Any] = {}
+        for word in values:
+            key, equals, value = word.partition("=")
+            if not equals:
+                parser.error(f"{option_string}: '{word}' is not key=value")
+            try:
+                settings[key] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                parser.error(f"{option_string}: the value of '{word}' is not YAML")
+        setattr(namespace, self.dest, settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("rivalry", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"rivalry {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[Any], int | None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        sub.set_defaults(run=run)
+        return sub
+
+    def words(sub: argparse.ArgumentParser, *names: str) -> None:
+        for name in names:
+            sub.add_argument(f"--{name}", required=True)
+
+    def folders(sub: argparse.ArgumentParser, *names: str) -> None:
+        for name in names:
+            sub.add_argument(f"--{name}", required=True, type=Path, metavar="PATH")
+
+    def settings(sub: argparse.ArgumentParser, name: str, text: str) -> None:
+        sub.add_argument(f"--{name}", nargs="+", action=Settings, default={}, metavar="KEY=VALUE", help=text)
+
+    def computing(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
+        sub.add_argument("--accelerator", choices=["auto", "cpu", "gpu"], default="auto")
+
+    method_text = "the method's parameters; `rivalry describe METHOD` lists them"
+
+    sub = command("prepare", _prepare, "bring a data set into canonical form")
+    words(sub, "dataset", "source")
+    settings(sub, "set", method_text)
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--mirror", default=os.environ.get("RIVALRY_DATA_MIRROR"), help="folder or URL of the files")
+    folders(sub, "output")
+
+    sub = command("poison", _poison, "poison a training set")
+    words(sub, "poisoning", "method")
+    settings(sub, "set", method_text)
+    sub.add_argument("--seed", type=int, default=0)
+    folders(sub, "data", "output")
+
+    sub = command("train", _train, "train a victim")
+    words(sub, "victim", "architecture", "method")
+    settings(sub, "architecture-set", "the architecture's parameters")
+    settings(sub, "set", method_text)
+    settings(sub, "fit", "epochs, batch_size, learning_rate, optimizer, patience, validation_fraction")
+    sub.add_argument("--poisoning", type=Path, metavar="PATH", help="folder of a poisoned training set")
+    sub.add_argument("--seed", type=int, default=0)
+    computing(sub)
+    folders(sub, "data", "output")
+
+    sub = command("attack", _attack, "attack a victim, defended or not")
+    words(sub, "attack", "method")
+    settings(sub, "set", method_text)
+    sub.add_argument("--target", type=yaml.safe_load, help="a class, next, random or least_likely")
+    sub.add_argument("--victim-name", required=True, metavar="NAME", help="e.g. plain or plain+median3")
+    sub.add_argument("--images", type=int, default=500, help="how many test images")
+    sub.add_argument("--data-seed", type=int, default=0, help="chooses the test images")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--batch-size", type=int, default=64)
+    computing(sub)
+    folders(sub, "data", "victim", "output")
+
+    sub = command("defend", _defend, "put a defense around a victim")
+    words(sub, "defense", "method")
+    settings(sub, "set", method_text)
+    sub.add_argument("--victim-name", required=True, metavar="NAME")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--batch-size", type=int, default=64)
+    computing(sub)
+    folders(sub, "data", "victim", "output")
+
+    sub = command("evaluate", _evaluate, "measure a defense against adversarial images")
+    sub.add_argument("--oblivious", nargs="*", type=Path, default=[], metavar="PATH", help="sets made without it")
+    sub.add_argument("--adaptive", nargs="*", type=Path, default=[], metavar="PATH", help="sets made against it")
+    sub.add_argument("--images", type=int, default=500, help="how many clean test images")
+    sub.add_argument("--data-seed", type=int, default=0, help="chooses the test images")
+    sub.add_argument("--batch-size", type=int, default=64)
+    computing(sub)
+    folders(sub, "data", "defended", "output")
+
+    sub = command("record", _record, "write down a checked configuration and its plan")
+    words(sub, "content")
+    folders(sub, "output")
+
+    for name, run, text in (
+        ("tabulate", _tabulate, "make the tables: scores, comparisons, reported against measured"),
+        ("check", _check, "check the results against themselves"),
+    ):
+        sub = command(name, run, text)
+        computing(sub)
+        folders(sub, "results", "output")
+
+    sub = command("draw", _draw, "draw the figures of a data set")
+    words(sub, "dataset")
+    folders(sub, "results", "output")
+
+    sub = command("collect", _collect, "gather every number of the report in report.json")
+    folders(sub, "results", "output")
+
+    sub = command("report", _report, "render report.json as HTML, LaTeX or PDF")
+    sub.add_argument("format", choices=["html", "latex", "pdf"])
+    folders(sub, "input", "output")
+
+    sub = command("list", _list, "list the methods there are")
+    sub.add_argument("kind", nargs="?", choices=list(registry.ROOMS))
+
+    sub = command("describe", _describe, "explain a method, its parameters and its source")
+    sub.add_argument("name")
+
+    sub = command("validate", _validate, "check a configuration without running it")
+    sub.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"))
+
+    sub = command("schema", _schema, "print the JSON schema of the configuration, or the page of its keys")
+    sub.add_argument("--page", action="store_true", help="the page of keys (config/README.md)")
+
+    sub = command("verify", _verify, "check every cached file against its checksum")
+    sub.add_argument("results", nargs="?", type=Path, default=Path("results"))
+    return parser
+
+
+def _checked(kind: str, method: str, given: dict[str, Any], extra: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A method's parameters: those given, which must exist, over the defaults, which must cover the rest."""
+    parameters = registry.method(kind, method).parameters
+    for key in given:
+        if key not in parameters:
+            raise RivalryError(f"--set {key}: {method} has no such parameter; {nearest(key, list(parameters))}")
+    for name, parameter in parameters.items():
+        if parameter.required and name not in given:
+            raise RivalryError(f"--set {name}: is missing; {method} needs it: {parameter.doc}")
+    return {name: parameter.default for name, parameter in parameters.items() if not parameter.required} | given
+
+
+def _prepare(o: Any) -> None:
+    from rivalry.stages.prepare import prepare_dataset
+
+    parameters = _checked("sources", o.source, o.set)
+    prepare_dataset(o.dataset, o.source, parameters, o.output, seed=o.seed, mirror=o.mirror)
+
+
+def _poison(o: Any) -> None:
+    from rivalry.stages.poison import poison
+
+    poison(o.poisoning, o.method, _checked("poisonings", o.method, o.set), o.data, o.output, seed=o.seed)
+
+
+def _train(o: Any) -> None:
+    from rivalry.config import VictimEntry
+    from rivalry.stages.train import train
+
+    names = ("epochs", "batch_size", "learning_rate", "optimizer", "patience", "validation_fraction")
+    defaults = {name: VictimEntry.model_fields[name].default for name in names}
+    for key in o.fit:
+        if key not in defaults:
+            raise RivalryError(f"--fit {key}: no such parameter; {nearest(key, list(defaults))}")
+    train(
+        o.victim,
+        o.architecture,
+        _checked("architectures", o.architecture, o.architecture_set),
+        o.method,
+        _checked("training", o.method, o.set),
+        defaults | o.fit,
+        o.data,
+        o.output,
+        seed=o.seed,
+        accelerator=o.accelerator,
+        poisoning=o.poisoning,
+    )
+
+
+def _attack(o: Any) -> None:
+    from rivalry.stages.attack import attack
+
+    attack(
+        o.attack,
+        o.method,
+        _checked("attacks", o.method, o.set),
+        o.data,
+        o.victim,
+        o.output,
+        victim_name=o.victim_name,
+        images=o.images,
+        data_seed=o.data_seed,
+        seed=o.seed,
+        target=o.target,
+        batch_size=o.batch_size,
+        accelerator=o.accelerator,
+    )
+
+
+def _defend(o: Any) -> None:
+    from rivalry.artifacts import read_json
+    from rivalry.stages.defend import defend
+
+    defend(
+        o.defense,
+        o.method,
+        _checked("defenses", o.method, o.set),
+        o.data,
+        o.victim,
+        o.output,
+        dataset=read_json(o.data / "dataset.json")["dataset"],
+        victim_name=o.victim_name,
+        seed=o.seed,
+        accelerator=o.accelerator,
+        batch_size=o.batch_size,
+    )
+
+
+def _evaluate(o: Any) -> None:
+    from rivalry.stages.evaluate import evaluate
+
+    evaluate(
+        o.data,
+        o.defended,
+        o.oblivious,
+        o.adaptive,
+        o.output,
+        images=o.images,
+        seed=o.data_seed,
+        accelerator=o.accelerator,
+        batch_size=o.batch_size,
+    )
+
+
+def _record(o: Any) -> None:
+    from rivalry.stages.record import record
+
+    record(json.loads(o.content), o.output)
+
+
+def _recorded(results: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    from rivalry.artifacts import read_json
+
+    return read_json(results / "configuration.json"), read_json(results / "plan.json")
+
+
+def _tabulate(o: Any) -> None:
+    from rivalry.stages.tabulate import tabulate
+
+    config, plan = _recorded(o.results)
+    tabulate(
+        o.results,
+        o.output,
+        plan=plan,
+        confidence=config["confidence"],
+        seed=config["seed"],
+        record_times=config["record_times"],
+    )
+
+
+def _check(o: Any) -> None:
+    from rivalry.stages.check import check
+
+    check(o.results, o.output, plan=_recorded(o.results)[1], accelerator=o.accelerator)
+
+
+def _draw(o: Any) -> None:
+    from rivalry.stages.draw import draw
+
+    draw(o.results, o.output, dataset=o.dataset, plan=_recorded(o.results)[1])
+
+
+def _collect(o: Any) -> None:
+    from rivalry.stages.report import collect
+
+    config, plan = _recorded(o.results)
+    collect(o.results, o.output, config=config, plan=plan)
+
+
+def _report(o: Any) -> None:
+    from rivalry.stages import report
+
+    if o.format == "html":
+        report.render_html(o.input, o.output)
+    elif o.format == "latex":
+        report.render_latex(o.input, o.output)
+    else:
+        report.compile_pdf(o.input, o.output)
+
+
+def _list(o: Any) -> None:
+    for kind in [o.kind] if o.kind else registry.ROOMS:
+        print(f"{kind}:")
+        width = max(len(name) for name in registry.names(kind))
+        for name in registry.names(kind):
+            print(f"  {name:{width}}  {registry.method(kind, name).summary}")
+
+
+def _describe(o: Any) -> None:
+    kinds = [kind for kind in registry.ROOMS if o.name in registry.names(kind)]
+    if not kinds:
+        known = sorted({name for kind in registry.ROOMS for name in registry.names(kind)})
+        raise RivalryError(f"'{o.name}' is no method; {nearest(o.name, known)}")
+    for kind in kinds:
+        from rivalry.describe import describe
+
+        print(describe(registry.method(kind, o.name)))
+
+
+def _validate(o: Any) -> int:
+    from rivalry.config import Mistakes, load_config, read_yaml
+    from rivalry.plan import Plan
+
+    try:
+        plan = Plan(load_config(read_yaml(o.config), o.config))
+    except Mistakes as mistakes:
+        print(mistakes, file=sys.stderr)
+        return 1
+    for name in plan.unused():
+        print(f"{o.config}: note: {name} is in no match and will not be used")
+    print(
+        f"{o.config}: {len(plan.datasets)} data sets, {len(plan.victims)} victims to train, "
+        f"{len(plan.attacks)} attacks, {len(plan.defenses)} defenses to evaluate"
+    )
+    return 0
+
+
+def _schema(o: Any) -> None:
+    from rivalry.config import json_schema
+    from rivalry.describe import configuration_page
+
+    print(configuration_page() if o.page else json.dumps(json_schema(), indent=2), end="" if o.page else "\n")
+
+
+def _verify(o: Any) -> int:
+    from rivalry.artifacts import verify
+
+    if not o.results.is_dir():
+        raise RivalryError(f"{o.results}: no such folder; give the results folder")
+    checked, faults = verify(o.results)
+    for file, fault in faults:
+        print(f"{file}: {fault}")
+    print(f"{checked} files checked, {len(faults)} at fault")
+    if faults:
+        files = " ".join(dict.fromkeys(str(file) for file, _ in faults))
+        print(f"to make them again: snakemake --cores all --forcerun {files}")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

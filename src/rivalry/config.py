@@ -1,0 +1,587 @@
+"""The configuration: what it may say, and what is wrong with one that says something else.
+
+The models here are the one source of truth. A method's own keys come from its signature (`rivalry.registry`);
+the JSON schema for editors (workflow/schemas) is generated from the models, and every mistake becomes one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
+
+from rivalry import registry
+from rivalry.errors import RivalryError, nearest
+from rivalry.types import Count, Flag, Natural, NonNegative, OpenFraction, Positive
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+"""Names become folders: letters, digits, _ and - on every file system; + joins a victim and its defense."""
+
+PARAMETERS_ARE = "config/README.md lists every key; `rivalry describe NAME` explains a method's own"
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Budgets = Annotated[
+    list[NonNegative],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 1},
+            ]
+        }
+    ),
+]
+"""One eps or several."""
+
+
+class Strict(BaseModel):
+    """A section in which every key is known; text is not taken for numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Entry(Strict):
+    """A named method with its parameters, some of them different on some data sets."""
+
+    per_dataset: dict[str, dict[str, Any]] = {}
+    """Keys that differ on a data set: its name, then the keys."""
+
+
+class DatasetEntry(Strict):
+    images: Count = 500
+    """Test images on which attacks and defenses are evaluated; the same ones for all of them."""
+
+
+class PoisoningEntry(Entry):
+    pass
+
+
+class VictimEntry(Entry):
+    architecture: Literal[tuple(registry.names("architectures"))]  # type: ignore[valid-type]
+    """The network."""
+    architecture_parameters: dict[str, Any] = {}
+    """Its own parameters."""
+    poisoning: str | None = None
+    """The poisoning of its training data."""
+    epochs: Count = 10
+    """Most passes over the training images."""
+    batch_size: Count = 128
+    """Images per step."""
+    learning_rate: Positive = 0.001
+    """The optimizer's."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """sgd has momentum 0.9."""
+    patience: Count = 5
+    """Epochs without a better validation loss after which training stops."""
+    validation_fraction: OpenFraction = 0.1
+    """Share of the training images held out to choose the best epoch."""
+
+
+class AttackEntry(Entry):
+    images: Count | None = None
+    """Test images to attack, for slow attacks; the data set's `images` when left out."""
+    target: Natural | Literal["next", "random", "least_likely"] | None = None
+    """For a targeted attack: a class number, next (label + 1), random, or least_likely."""
+
+
+class DefenseEntry(Entry):
+    pass
+
+
+class Match(Strict):
+    """Who meets whom: every combination of what is listed."""
+
+    datasets: Annotated[list[str], Field(min_length=1)]
+    """Names from `datasets`."""
+    victims: Annotated[list[str], Field(min_length=1)]
+    """Names from `victims`."""
+    attacks: Annotated[list[str], Field(min_length=1)]
+    """Names from `attacks`."""
+    defenses: list[str] = []
+    """Names from `defenses`; without a defense the victims stand alone."""
+    settings: Annotated[list[Literal["oblivious", "adaptive"]], Field(min_length=1)] = ["oblivious", "adaptive"]
+    """Whether attacks on a defended victim know of the defense."""
+
+
+class Threads(Strict):
+    """Processor threads per job. Fixed here, so that results do not depend on --cores."""
+
+    train: Count = 1
+    """Training a victim or fitting a defense."""
+    attack: Count = 1
+    """Attacking and evaluating."""
+
+
+class _Config(Strict):
+    title: str = "Adversarial rivalry"
+    """The report's title."""
+    seed: Natural = 0
+    """Every random number comes from it."""
+    confidence: OpenFraction = 0.95
+    """Of all intervals."""
+    data_mirror: str | None = None
+    """Folder or URL that holds the data sets' files; the environment's RIVALRY_DATA_MIRROR when left out."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute."""
+    batch_size: Count = 64
+    """Images attacked at once; bounds the memory."""
+    record_times: Flag = True
+    """Whether tables hold run times, the only numbers that differ between two runs."""
+    threads: Threads = Threads()
+
+
+DISCRIMINATORS = {
+    "datasets": ("source", "sources", DatasetEntry),
+    "poisonings": ("method", "poisonings", PoisoningEntry),
+    "victims": ("method", "training", VictimEntry),
+    "attacks": ("method", "attacks", AttackEntry),
+    "defenses": ("method", "defenses", DefenseEntry),
+}
+"""Section -> the key that names an entry's method, the kind of method, what every entry of the section has."""
+
+
+@cache
+def entry_models(section: str) -> dict[str, type[Strict]]:
+    """The model of an entry of `section`, by the method it names."""
+    key, kind, base = DISCRIMINATORS[section]
+    models = {}
+    for name in registry.names(kind):
+        method = registry.method(kind, name)
+        fields: dict[str, Any] = {key: (Literal[name], Field(description=method.summary))}
+        for parameter in method.parameters.values():
+            annotation = parameter.annotation
+            if section == "attacks" and parameter.name == "eps":
+                annotation = Budgets
+            default = ... if parameter.required else parameter.default
+            fields[parameter.name] = (annotation, Field(default, description=parameter.doc, validate_default=True))
+        models[name] = create_model(f"{section}_{name}", __base__=base, **fields)
+    return models
+
+
+@cache
+def config_model() -> type[_Config]:
+    """The model of a whole configuration."""
+    fields: dict[str, Any] = {}
+    for section, (key, _, _) in DISCRIMINATORS.items():
+        models = tuple(entry_models(section).values())
+        entry = Annotated[Union[models], Field(discriminator=key)]  # type: ignore[valid-type]  # noqa: UP007
+        optional = section in ("poisonings", "defenses")
+        fields[section] = (dict[Name, entry], Field({}) if optional else Field(min_length=1))
+    fields["matches"] = (list[Match], Field(min_length=1))
+    return create_model("Config", __base__=_Config, **fields)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema that editors use; `per_dataset` takes the entry's keys, all of them optional."""
+    schema = config_model().model_json_schema()
+    for definition in schema["$defs"].values():
+        properties = definition.get("properties", {})
+        if "per_dataset" in properties:
+            keys = {name: value for name, value in properties.items() if name not in ("per_dataset", "method")}
+            properties["per_dataset"]["additionalProperties"] = {
+                "type": "object",
+                "properties": keys,
+                "additionalProperties": False,
+            }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
+
+
+class Mistakes(RivalryError):
+    """Everything that is wrong with a configuration, one line each."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        super().__init__("\n".join(lines))
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML that refuses to define a key twice, which plain YAML loaders answer by dropping the first."""
+
+
+def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node)
+        if isinstance(key, str) and key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"'{key}' is defined twice; names must differ", key_node.start_mark
+            )
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file's mapping.
+
+    Raises
+    ------
+    Mistakes
+        No such file, not YAML, a key defined twice, or no mapping.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.load(file, _UniqueKeyLoader)  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"{mark.line + 1}: " if mark else ""
+        raise Mistakes([f"{path}:{line} {error.problem}".replace(":  ", ": ")]) from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Mistakes([f"{path}: {getattr(error, 'strerror', None) or error}".splitlines()[0]]) from error
+    if not isinstance(content, dict):
+        raise Mistakes([f"{path}: is no configuration; {PARAMETERS_ARE}"])
+    return content
+
+
+def load_config(content: Mapping[str, Any], file: str | Path = "config.yaml") -> Config:
+    """Check a configuration.
+
+    Parameters
+    ----------
+    content : mapping
+        What the YAML said.
+    file : path
+        Where it was said, for messages.
+
+    Raises
+    ------
+    Mistakes
+        One line for each mistake.
+    """
+    lines = [f"{file}: {line}" for line in dict.fromkeys(_mistakes(content))]
+    if lines:
+        raise Mistakes(lines)
+    return Config(config_model().model_validate(content))
+
+
+def _mistakes(content: Mapping[str, Any]) -> Iterator[str]:
+    """First what is wrong with single keys; only when nothing is, what is wrong between entries."""
+    found = False
+    for line in _key_mistakes(content):
+        found = True
+        yield line
+    if not found:
+        yield from Config(config_model().model_validate(content)).contradictions()
+
+
+def _key_mistakes(content: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        config_model().model_validate(content)
+    except ValidationError as error:
+        yield from (_explain(details) for details in error.errors())
+    for section, (key, _, _) in DISCRIMINATORS.items():
+        entries = content.get(section)
+        if not isinstance(entries, dict):
+            continue
+        folded: dict[str, str] = {}
+        for name, entry in entries.items():
+            if other := folded.setdefault(str(name).lower(), str(name)) != str(name):
+                yield f"{section}.{name}: differs from another name only in case, and some file systems ignore case"
+            if not isinstance(entry, dict) or not isinstance(entry.get("per_dataset"), dict) or other:
+                continue
+            yield from _override_mistakes(section, key, name, entry, content.get("datasets") or {})
+
+
+def _override_mistakes(
+    section: str, key: str, name: str, entry: dict[str, Any], datasets: Mapping[str, Any]
+) -> Iterator[str]:
+    base = {k: v for k, v in entry.items() if k != "per_dataset"}
+    model = entry_models(section).get(str(entry.get(key)))
+    for dataset, overrides in entry["per_dataset"].items():
+        path = f"{section}.{name}.per_dataset.{dataset}"
+        if dataset not in datasets:
+            yield f"{path}: no such data set; {nearest(str(dataset), list(map(str, datasets)))}"
+        elif isinstance(overrides, dict) and model is not None:
+            if key in overrides:
+                yield f"{path}.{key}: cannot differ between data sets; make it an entry of its own"
+                continue
+            try:
+                model.model_validate(base | overrides)
+            except ValidationError as error:
+                for details in error.errors():
+                    if details["loc"][0] in overrides:
+                        yield _explain(details, f"{path}.", model)
+
+
+def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = None) -> str:
+    """One line: key path, what was given, what would be right."""
+    where, given, kind = list(details["loc"]), details["input"], details["type"]
+    if not prefix and len(where) > 2 and where[0] in DISCRIMINATORS:
+        section = str(where[0])
+        if where[-1] == "[key]":
+            return (
+                f"{section}.{where[1]}: is no valid name; "
+                "use letters, digits, _ and -, starting with a letter or digit, at most 63"
+            )
+        model = entry_models(section).get(str(where[2]), model)
+        where = where[:2] + where[3:]  # pydantic names the union's member; the file does not
+    elif not prefix and len(where) > 1 and where[0] == "matches":
+        model = Match
+    elif not prefix and where[:1] == ["threads"] and len(where) > 1:
+        model = Threads
+    elif model is None:
+        model = config_model()
+    # Members of an inner union (a number or a word) are pydantic's names too.
+    names = [part for part in where if not (isinstance(part, str) and ("[" in part or part in ("int", "str")))]
+    path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
+    if kind == "extra_forbidden":
+        keys = [*(model.model_fields if model else [])]
+        return f"{path}: unknown key; {_nearest_key(str(where[-1]), keys)}"
+    if kind == "missing":
+        return f"{path}: is missing{_purpose(model, str(where[-1]))}"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        section = str(details["loc"][0])
+        key, method_kind, _ = DISCRIMINATORS[section]
+        if kind == "union_tag_not_found":
+            return f"{path}.{key}: is missing; one of {', '.join(registry.names(method_kind))}"
+        wrong = str(details["ctx"]["tag"])
+        return f"{path}.{key}: '{wrong}' is unknown; {nearest(wrong, registry.names(method_kind))}"
+    if kind == "literal_error":
+        expected = _choices(model, where, details)
+        return f"{path}: {_shown(given)} is unknown; {nearest(str(given), expected)}"
+    if isinstance(given, str) and _is_number(given) and kind.startswith(("float", "int", "literal")):
+        return f"{path}: '{given}' is text to YAML; write {_yaml_number(given)}"
+    message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{path}: {_shown(given)} is wrong: {message[0].lower()}{message[1:]}"
+
+
+def _choices(model: type[BaseModel] | None, where: list[Any], details: Any) -> list[str]:
+    words = str(details.get("ctx", {}).get("expected", ""))
+    return [word.strip(" '") for word in words.replace(" or ", ", ").split(",") if word.strip()]
+
+
+def _nearest_key(given: str, keys: list[str]) -> str:
+    close = difflib.get_close_matches(given, keys, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(keys)}"
+
+
+def _purpose(model: type[BaseModel] | None, key: str) -> str:
+    field = model.model_fields.get(key) if model else None
+    if field is None or not field.description:
+        return ""
+    return f"; {field.description[0].lower()}{field.description[1:].rstrip('.')}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    if isinstance(value, bool):
+        text = text.lower()
+    elif value is None:
+        text = "nothing"
+    elif isinstance(value, dict):
+        text = "a mapping"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _yaml_number(text: str) -> str:
+    number = float(text)
+    mantissa, e, exponent = text.lower().partition("e")
+    if e and "." not in mantissa:
+        return f"{mantissa}.0e{exponent}"
+    return f"{number:g}"
+
+
+class Config:
+    """A configuration whose keys are right, resolved per data set."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.matches: list[Match] = model.matches
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def entry(self, section: str, name: str, dataset: str) -> dict[str, Any]:
+        """An entry's keys as they are on a data set, defaults included."""
+        entry = getattr(self.model, section)[name]
+        given = entry.model_dump(exclude_unset=True, exclude={"per_dataset"})
+        overrides = getattr(entry, "per_dataset", {}).get(dataset, {})
+        return type(entry).model_validate(given | overrides).model_dump(exclude={"per_dataset"})
+
+    def parameters(self, section: str, name: str, dataset: str) -> tuple[str, dict[str, Any]]:
+        """The method an entry names and the parameters that are the method's own."""
+        key, kind, _ = DISCRIMINATORS[section]
+        entry = self.entry(section, name, dataset)
+        method = registry.method(kind, entry[key])
+        return method.name, {parameter: entry[parameter] for parameter in method.parameters}
+
+    def images(self, attack: str, dataset: str) -> int:
+        """How many test images an attack is given."""
+        return self.entry("attacks", attack, dataset)["images"] or self.datasets[dataset].images
+
+    def contradictions(self) -> Iterator[str]:
+        """What is wrong between entries that are right by themselves, one line each."""
+        yield from self._unknown_names()
+        yield from self._unfit_parameters()
+        yield from self._unfit_teachers()
+        yield from self._unfit_targets()
+        yield from self._unfit_matches()
+
+    def _unknown_names(self) -> Iterator[str]:
+        for number, match in enumerate(self.matches):
+            for section in ("datasets", "victims", "attacks", "defenses"):
+                known = list(getattr(self.model, section))
+                for name in getattr(match, section):
+                    if name not in known:
+                        yield f"matches[{number}].{section}: '{name}' is not defined; {nearest(name, known)}"
+        for section, dataset, name, entry in self._entries():
+            kind = DISCRIMINATORS[section][1]
+            method = registry.method(kind, entry[DISCRIMINATORS[section][0]])
+            references = {p.name: p.reference for p in method.parameters.values() if p.reference}
+            if section == "victims" and entry["poisoning"] is not None:
+                references["poisoning"] = "poisonings"
+            for key, target in references.items():
+                known = list(getattr(self.model, target))
+                if entry[key] not in known:
+                    path = self._path(section, name, dataset, key)
+                    yield f"{path}: '{entry[key]}' is not in {target}; {nearest(str(entry[key]), known)}"
+
+    def _unfit_parameters(self) -> Iterator[str]:
+        for section, dataset, name, entry in self._entries():
+            if section == "victims":
+                yield from self._unfit_architecture(dataset, name, entry)
+            if section == "attacks":
+                norm = entry.get("norm", registry.method("attacks", entry["method"]).traits["norms"][0])
+                path = self._path(section, name, dataset, "eps")
+                budgets = entry.get("eps") or []
+                for eps in budgets:
+                    if norm == "inf" and eps > 1:
+                        yield (
+                            f"{path}: {eps:g} is out of range; pixels lie in [0,1], so at most 1"
+                            + (f" ({eps:g}/255 is {eps / 255:.4g})" if eps <= 255 else "")
+                        )
+                if len(set(budgets)) < len(budgets):
+                    yield f"{path}: {budgets} names a budget twice"
+                most = self.datasets[dataset].images
+                if (entry["images"] or 0) > most:
+                    path = self._path(section, name, dataset, "images")
+                    yield f"{path}: {entry['images']} is more than the data set's own, datasets.{dataset}.images: {most}"
+            if section == "defenses" and "attack" in entry and entry["attack"] in self.attacks:
+                method = self.attacks[entry["attack"]].method
+                if "untargeted" not in registry.method("attacks", method).traits["goals"]:
+                    path = self._path(section, name, dataset, "attack")
+                    yield f"{path}: '{entry['attack']}' cannot make examples to learn from; use an untargeted attack"
+            if section == "datasets":
+                available = registry.method("sources", entry["source"]).traits.get("test_images", entry.get("n_test"))
+                if available is not None and entry["images"] > available:
+                    yield f"datasets.{name}.images: {entry['images']} is more than its {available} test images"
+            if section == "datasets" and "path" in entry and not Path(entry["path"]).exists():
+                yield f"datasets.{name}.path: '{entry['path']}' does not exist"
+        mirror = self.data_mirror
+        if mirror and "://" not in mirror and not Path(mirror).is_dir():
+            yield f"data_mirror: '{mirror}' is no folder; give a folder, a URL, or leave it out to download"
+
+    def _unfit_architecture(self, dataset: str, name: str, entry: dict[str, Any]) -> Iterator[str]:
+        known = registry.method("architectures", entry["architecture"]).parameters
+        for key, value in entry["architecture_parameters"].items():
+            path = self._path("victims", name, dataset, "architecture_parameters") + f".{key}"
+            if key not in known:
+                yield f"{path}: unknown key of {entry['architecture']}; {_nearest_key(key, list(known))}"
+                continue
+            try:
+                TypeAdapter(known[key].annotation).validate_python(value, strict=True)
+            except ValidationError as error:
+                yield _explain(error.errors()[0] | {"loc": (key,)}, path.removesuffix(key))
+
+    def _unfit_teachers(self) -> Iterator[str]:
+        for section, dataset, name, entry in self._entries():
+            if section != "victims" or "teacher" not in entry:
+                continue
+            chain = [name]
+            while (teacher := self.entry("victims", chain[-1], dataset).get("teacher")) in self.victims:
+                chain.append(teacher)
+                if teacher in chain[:-1]:
+                    break
+            path = self._path(section, name, dataset, "teacher")
+            if chain[-1] in chain[:-1]:
+                yield f"{path}: goes in a circle: {' -> '.join(chain)}; a teacher must be trained before its student"
+            elif len(chain) > 1:
+                taught = self.entry("victims", chain[1], dataset).get("temperature")
+                if taught is not None and taught != entry["temperature"]:
+                    yield (
+                        f"{path}: '{chain[1]}' is trained at temperature {taught:g}; "
+                        f"a teacher needs its student's, {entry['temperature']:g}"
+                    )
+
+    def _unfit_targets(self) -> Iterator[str]:
+        for section, dataset, name, entry in self._entries():
+            if section not in ("attacks", "poisonings"):
+                continue
+            target, path = entry.get("target"), self._path(section, name, dataset, "target")
+            source = self.datasets[dataset].source
+            classes = registry.method("sources", source).traits.get("classes")
+            if isinstance(target, int) and classes is not None and target >= classes:
+                yield f"{path}: {target} is no class of {dataset} ({source}); its classes are 0 to {classes - 1}"
+            if section == "poisonings":
+                continue
+            method = registry.method("attacks", entry["method"])
+            if "poisoning" in method.parameters:
+                if target is not None:
+                    yield f"{path}: the trigger's target is its poisoning's; leave this key out"
+            elif target is not None and "targeted" not in method.traits["goals"]:
+                yield f"{path}: {method.name} has no targeted form; leave this key out"
+            elif target is None and "untargeted" not in method.traits["goals"]:
+                yield f"{path}: is missing; {method.name} needs a class number, next, random or least_likely"
+
+    def _unfit_matches(self) -> Iterator[str]:
+        for number, match in enumerate(self.matches):
+            for section in ("datasets", "victims", "attacks", "defenses"):
+                listed = getattr(match, section)
+                for name in {n for n in listed if listed.count(n) > 1}:
+                    yield f"matches[{number}].{section}: '{name}' is listed twice"
+            for defense in match.defenses:
+                if defense not in self.defenses or self.defenses[defense].method != "neural_cleanse":
+                    continue
+                for victim in match.victims:
+                    poisoned = victim not in self.victims or self.victims[victim].poisoning is not None
+                    if not poisoned:
+                        yield (
+                            f"matches[{number}].defenses: '{defense}' removes backdoors, "
+                            f"but victim '{victim}' has no poisoning; name a poisoned victim"
+                        )
+
+    def _entries(self) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+        """Every entry as it is on every data set: section, data set, name, keys."""
+        for name, entry in self.datasets.items():
+            yield "datasets", name, name, entry.model_dump()
+        for section in ("poisonings", "victims", "attacks", "defenses"):
+            for name in getattr(self.model, section):
+                for dataset in self.datasets:
+                    yield section, dataset, name, self.entry(section, name, dataset)
+
+    def _path(self, section: str, name: str, dataset: str, key: str) -> str:
+        """Where a key's value stands in the file."""
+        overrides = getattr(getattr(self.model, section)[name], "per_dataset", {})
+        inner = f".per_dataset.{dataset}" if key in overrides.get(dataset, {}) else ""
+        return f"{section}.{name}{inner}.{key}"

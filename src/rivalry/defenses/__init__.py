@@ -1,0 +1,12 @@
+"""Test-time defenses: each wraps a trained victim, or changes it, and is again a classifier.
+
+A method is one function in one file, `name(victim, images, labels, seed, batch_size, *, <configuration>) ->
+Defended`. It is given the data set's clean training split, uint8 images (N,C,H,W) and labels int64 (N,), and
+may hand the victim `batch_size` images at once. The same file has `restore(victim, facts)`, which builds the
+module again without fitting anything: `facts` is what `defense.json` says, and `rivalry.load_victim` then
+fills in the weights.
+"""
+
+from rivalry.defenses._defended import Defended, Preprocessed, Rejecting, defense
+
+__all__ = ["Defended", "Preprocessed", "Rejecting", "defense"]

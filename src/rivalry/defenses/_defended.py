@@ -1,0 +1,109 @@
+"""What a test-time defense is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+F = TypeVar("F", bound=Callable[..., "Defended"])
+
+
+@dataclass(frozen=True)
+class Defended:
+    """What a defense returns.
+
+    Attributes
+    ----------
+    module : nn.Module
+        The defended classifier: images (N,C,H,W) in [0,1] to logits, (N,K) or, with `reject_class`, (N,K+1).
+    facts : dict
+        What was found out on the way, in JSON's types.
+    triggers : dict of Tensor, optional
+        `mask` (K,1,H,W) and `pattern` (K,C,H,W), both in [0,1]: the trigger recovered for each class.
+    """
+
+    module: nn.Module
+    facts: dict[str, Any]
+    triggers: dict[str, Tensor] | None = None
+
+
+def defense(
+    *, kind: Literal["preprocessor", "detector", "transformer"], adaptive: bool | str, source: str
+) -> Callable[[F], F]:
+    """Register a function (victim, images, labels, seed, batch_size, *, ...) -> Defended.
+
+    Parameters
+    ----------
+    kind : str
+        preprocessor: changes images before the victim sees them. detector: may refuse an image. transformer:
+        returns another classifier.
+    adaptive : bool or str
+        Whether attacking the defended victim itself is worthwhile, or in words why not.
+    source : str
+        Citation key of the paper.
+    """
+    return lambda function: function
+
+
+class Preprocessed(nn.Module):
+    """A victim behind a preprocessor (images in [0,1] to images in [0,1]): again a classifier."""
+
+    def __init__(self, preprocessor: nn.Module, victim: nn.Module) -> None:
+        super().__init__()
+        self.preprocessor = preprocessor
+        self.victim = victim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N,K) of float32 images (N,C,H,W) in [0,1]."""
+        return self.victim(self.preprocessor(images))
+
+
+class Rejecting(nn.Module):
+    """A victim that refuses what its detector takes for adversarial, as one classifier of K+1 classes.
+
+    After Carlini and Wagner (2017), "Adversarial examples are not easily detected", so that an attack on this
+    classifier evades victim and detector together. Their extra logit is a product with the victim's largest
+    one; here the detector's logit is added to it, which is right for negative logits too and scales neither
+    side.
+
+    Parameters
+    ----------
+    detector : nn.Module
+        Maps images (N,C,H,W) in [0,1] to logits (N,2) of clean and adversarial.
+    victim : nn.Module
+        Maps them to logits (N,K).
+    threshold : Tensor
+        Scalar: the log odds of "adversarial" above which an image is refused.
+    classes : int
+        K, which is also the class that means refusal.
+    """
+
+    threshold: Tensor
+
+    def __init__(self, detector: nn.Module, victim: nn.Module, threshold: Tensor, classes: int) -> None:
+        super().__init__()
+        self.detector = detector
+        self.victim = victim
+        self.register_buffer("threshold", threshold)
+        self.reject_class = classes
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N,K+1) of float32 images (N,C,H,W) in [0,1]; the last wins for refused images only."""
+        logits = self.victim(images)
+        # Relative to the victim's best class, whose logit becomes exactly 0: no rounding can hide an excess.
+        relative = logits - logits.amax(dim=1, keepdim=True)
+        excess = log_odds(self.detector(images)) - self.threshold
+        return torch.cat([relative, excess[:, None]], dim=1)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """The detector's probability of "adversarial", float64 (N,), from this model's logits (N,K+1)."""
+        return (logits[:, self.reject_class].double() + self.threshold).sigmoid()
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """Log odds (N,) of the second of two classes, from their logits (N,2)."""
+    return logits[:, 1] - logits[:, 0]

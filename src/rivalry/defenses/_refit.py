@@ -1,0 +1,50 @@
+"""Fitting a network within a defense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch import Tensor, nn
+
+from rivalry.training.plain import plain
+
+
+def refit(
+    network: nn.Module, images: Tensor, labels: Tensor, *, seed: int, epochs: int, learning_rate: float
+) -> nn.Module:
+    """Train `network` in place by cross-entropy (Adam); its best epoch by a held-out tenth is kept.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Maps images (N,C,H,W) in [0,1] to logits.
+    images, labels : Tensor
+        float32 (N,C,H,W) in [0,1] and int64 (N,).
+    seed, epochs, learning_rate
+        As everywhere.
+
+    Returns
+    -------
+    nn.Module
+        `network`, on the device it was on, in evaluation mode.
+    """
+    from rivalry.training._fit import fit  # Lightning, which restoring a defense does not need
+
+    device = next(network.parameters()).device
+    with TemporaryDirectory() as checkpoints:
+        fit(
+            network.train(),
+            images * 255,  # the scale of stored images, but unrounded: adversarial changes may be small
+            plain(images, labels),
+            Path(checkpoints),
+            seed=seed,
+            epochs=epochs,
+            batch_size=64,
+            learning_rate=learning_rate,
+            optimizer="adam",
+            patience=epochs,
+            validation_fraction=0.1,
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+        )
+    return network.to(device).eval()

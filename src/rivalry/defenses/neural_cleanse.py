@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from rivalry.defenses._defended import Defended, defense
+from rivalry.defenses._refit import refit
+from rivalry.seeds import derive_seed
+from rivalry.types import Count, Fraction, NonNegative, OpenFraction, Positive
+
+ROUND = 10
+"""Steps after which the price of a mask is set anew."""
+FIRST_PRICE = 0.001
+"""Price of one pixel of mask, in units of cross-entropy, at the start."""
+RISE = 1.5
+"""Factor on the price of a trigger that works; of one that does not, it falls by the 1.5th power of this."""
+MEASURED = 1000
+"""Clean images on which the success of found triggers is measured, at most."""
+
+
+@defense(kind="transformer", adaptive=True, source="wang2019")
+def neural_cleanse(
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    seed: int,
+    batch_size: int,
+    *,
+    steps: Count = 500,
+    minibatch: Count = 32,
+    step_size: Positive = 0.1,
+    success: OpenFraction = 0.99,
+    anomaly: NonNegative = 2.0,
+    share: Fraction = 0.1,
+    stamped: Fraction = 0.2,
+    epochs: Count = 2,
+    learning_rate: Positive = 0.003,
+) -> Defended:
+    """Neural Cleanse: find the trigger that a backdoor answers to, and train the victim to ignore it.
+
+    For each class the smallest trigger (mask and pattern) that brings clean images into it is sought by
+    gradient descent. A class whose mask is far smaller than the others', by an outlier test on their L1
+    norms, is taken for the target of a backdoor. The victim then learns from clean images, some of which bear
+    such a trigger: images of all classes, under their true labels. Where no class stands out, the victim
+    stays as it is.
+
+    As in the paper the defender owns clean images: of the data set's clean training split, not of the
+    poisoned one that the victim learned from.
+
+    Parameters
+    ----------
+    steps : int
+        Gradient steps per trigger.
+    minibatch : int
+        Images on which a trigger is tried in each step.
+    step_size : float
+        Adam's, for the triggers.
+    success : float
+        Share of images of other classes that a trigger must bring into its class. While it does, the price of
+        mask pixels rises; else it falls.
+    anomaly : float
+        How many median absolute deviations (scaled to standard deviations) below the median a mask's norm
+        gives a backdoor away.
+    share : float
+        Share of the clean images that the defender uses.
+    stamped : float
+        Share of these that bear a trigger when the victim is retrained, for each class that stood out.
+    epochs : int
+        Passes over them; the best one is kept.
+    learning_rate : float
+        Adam's, for retraining.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(seed, "images"))
+    order = torch.randperm(len(images), generator=generator)
+    chosen, others = order[: max(1, round(share * len(images)))], order[-MEASURED:]
+    clean, truth = images[chosen].float() / 255, labels[chosen]
+    measured = images[others].float() / 255, labels[others]
+
+    masks, patterns = _reverse_engineer(
+        victim, clean, truth, steps, minibatch, step_size, success, seed, batch_size
+    )
+    norms = masks.flatten(1).sum(dim=1)
+    index = anomaly_index(norms)
+    flagged = ((index > anomaly) & (norms < norms.quantile(0.5))).nonzero().squeeze(1)
+    facts = {
+        "mask_l1": norms.tolist(),
+        "anomaly_index": index.tolist(),
+        "flagged": flagged.tolist(),
+        "success": _success(victim, *measured, masks, patterns, batch_size),
+        "changed": len(flagged) > 0,
+    }
+    triggers = {"mask": masks, "pattern": patterns}
+    if len(flagged) == 0:
+        return Defended(victim, facts, triggers)
+
+    # Images of all classes under their true labels: those of a flagged class alone would teach the trigger.
+    bearers = torch.arange(min(len(clean), round(stamped * len(clean) * len(flagged))))
+    bears = flagged[bearers % len(flagged)]
+    clean[bearers] = stamp(clean[bearers], masks[bears], patterns[bears])
+    repaired = refit(
+        deepcopy(victim).requires_grad_(True),
+        clean,
+        truth,
+        seed=seed,
+        epochs=epochs,
+        learning_rate=learning_rate,
+    )
+    facts["success_after"] = _success(repaired, *measured, masks, patterns, batch_size)
+    return Defended(repaired, facts, triggers)
+
+
+def restore(victim: nn.Module, facts: Mapping[str, Any]) -> nn.Module:
+    return victim
+
+
+def stamp(images: Tensor, masks: Tensor, patterns: Tensor) -> Tensor:
+    """Images (N,C,H,W), each pixel replaced by patterns (N,C,H,W) to the share that masks (N,1,H,W) say."""
+    return images * (1 - masks) + patterns * masks
+
+
+def anomaly_index(norms: Tensor) -> Tensor:
+    """Distances (K,) of norms (K,) from their median, in standard deviations, robustly estimated.
+
+    The median absolute deviation of a normal distribution is its standard deviation over 1.4826.
+    """
+    deviations = (norms - norms.quantile(0.5)).abs()
+    return deviations / (1.4826 * deviations.quantile(0.5)).clamp_min(1e-12)
+
+
+def _reverse_engineer(
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    steps: int,
+    minibatch: int,
+    step_size: float,
+    success: float,
+    seed: int,
+    batch_size: int,
+) -> tuple[Tensor, Tensor]:
+    """The smallest working trigger found for each class: masks (K,1,H,W) and patterns (K,C,H,W) in [0,1]."""
+    device = next(victim.parameters()).device
+    with torch.no_grad():
+        classes = victim(images[:1].to(device)).shape[1]
+    generator = torch.Generator().manual_seed(derive_seed(seed, "triggers"))
+    rows = torch.randint(len(images), (steps, classes, minibatch), generator=generator)
+    groups = torch.arange(classes).split(max(1, batch_size // minibatch))
+    found = [
+        _descend(victim, images, labels, group.to(device), rows[:, group], step_size, success)
+        for group in tqdm(groups, "triggers", mininterval=5)
+    ]
+    masks, patterns = (torch.cat(parts).cpu() for parts in zip(*found, strict=True))
+    return masks, patterns
+
+
+def _descend(
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    targets: Tensor,
+    rows: Tensor,
+    step_size: float,
+    success: float,
+) -> tuple[Tensor, Tensor]:
+    """Triggers for the classes `targets` (k,); `rows` (steps, k, minibatch): the images each step tries."""
+    k, minibatch = rows.shape[1:]
+    shape = images.shape[1:]
+    # Sigmoids of these are masks and patterns: both start at one half everywhere.
+    raw_masks = torch.zeros(k, 1, *shape[1:], device=targets.device, requires_grad=True)
+    raw_patterns = torch.zeros(k, *shape, device=targets.device, requires_grad=True)
+    optimizer = torch.optim.Adam([raw_masks, raw_patterns], lr=step_size, betas=(0.5, 0.9))
+    price = torch.full((k,), FIRST_PRICE, device=targets.device)
+    best_masks, best_patterns = torch.ones_like(raw_masks), torch.zeros_like(raw_patterns)
+    best_norms = torch.full((k,), torch.inf, device=targets.device)
+    hits, tries = torch.zeros_like(price), torch.zeros_like(price)
+    wanted = targets.repeat_interleave(minibatch)
+    for step, row in enumerate(rows, start=1):
+        masks, patterns = raw_masks.sigmoid(), raw_patterns.sigmoid()
+        norms = masks.flatten(1).sum(dim=1)
+        tried = images[row.flatten()].to(targets.device)
+        logits = victim(
+            stamp(tried, masks.repeat_interleave(minibatch, 0), patterns.repeat_interleave(minibatch, 0))
+        )
+        foreign = labels[row.flatten()].to(targets.device) != wanted
+        hits += ((logits.argmax(dim=1) == wanted) & foreign).view(k, -1).sum(dim=1)
+        tries += foreign.view(k, -1).sum(dim=1)
+        if step % ROUND == 0:
+            works = hits >= success * tries
+            better = works & (norms.detach() < best_norms)
+            best_norms = torch.where(better, norms.detach(), best_norms)
+            best_masks[better], best_patterns[better] = masks.detach()[better], patterns.detach()[better]
+            price = torch.where(works, price * RISE, price / RISE**1.5)
+            hits.zero_()
+            tries.zero_()
+        losses = cross_entropy(logits, wanted, reduction="none").view(k, -1).mean(dim=1) + price * norms
+        raw_masks.grad, raw_patterns.grad = torch.autograd.grad(losses.sum(), [raw_masks, raw_patterns])
+        optimizer.step()
+    return best_masks.detach(), best_patterns.detach()
+
+
+def _success(
+    victim: nn.Module, images: Tensor, labels: Tensor, masks: Tensor, patterns: Tensor, batch_size: int
+) -> list[float]:
+    """For each class, the share of images of other classes that its trigger brings into it."""
+    device = next(victim.parameters()).device
+    rates = []
+    for target, (mask, pattern) in enumerate(zip(masks, patterns, strict=True)):
+        foreign = stamp(images[labels != target], mask, pattern)
+        with torch.no_grad():
+            answers = torch.cat([victim(part.to(device)).argmax(dim=1) for part in foreign.split(batch_size)])
+        rates.append(float((answers == target).double().mean()))
+    return rates

@@ -1,0 +1,142 @@
+"""A method explained in text, from its source."""
+
+from __future__ import annotations
+
+import textwrap
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from rivalry.config import DISCRIMINATORS, Match, Threads, config_model, entry_models
+from rivalry.registry import Method, method, names
+from rivalry.report.references import cite
+from rivalry.types import Reference
+
+GOALS = {"untargeted": "misclassification as anything", "targeted": "misclassification as one class"}
+SIGHTS = {
+    "nothing": "nothing of the victim",
+    "decisions": "the victim's decisions",
+    "scores": "the victim's scores",
+    "gradients": "the victim's gradients (white box)",
+}
+
+
+def describe(method: Method) -> str:
+    """What a method is, sees and minimises, its parameters with defaults and meaning, and its source."""
+    doc = method.doc.split("\nParameters\n")[0].strip()
+    lines = [f"{method.name} ({method.kind.rstrip('s')})", "", *_paragraphs(doc)]
+    traits = method.traits
+    if "sees" in traits:
+        verb = "minimises" if traits["budget"] == "minimal" else "bounds"
+        norms = " or ".join(f"L{norm}" for norm in traits["norms"])
+        lines += [
+            "",
+            f"goal: {' or '.join(GOALS[goal] for goal in traits['goals'])}",
+            f"sees: {SIGHTS[traits['sees']]}",
+            f"{verb}: the perturbation in {norms}",
+        ]
+    elif "kind" in traits:
+        lines += ["", f"kind: {traits['kind']}"]
+    lines += ["", "parameters:" if method.parameters else "no parameters"]
+    for parameter in method.parameters.values():
+        default = "required" if parameter.required else f"default {parameter.default}"
+        lines.append(f"  {parameter.name}: {type_in_words(parameter.annotation)}, {default}")
+        lines += textwrap.wrap(parameter.doc, 90, initial_indent="      ", subsequent_indent="      ")
+    if "source" in traits:
+        lines += ["", *textwrap.wrap(f"source: {cite(traits['source'])}", 96)]
+    return "\n".join(lines) + "\n"
+
+
+def configuration_page() -> str:
+    """Every key of the configuration as a Markdown page, from the models and the methods' signatures."""
+    top = config_model().model_fields
+    sections = [*DISCRIMINATORS, "matches", "threads"]
+    lines = [
+        "# Every key of a configuration",
+        "",
+        "This page is generated (`rivalry schema --page`). Three configurations are complete examples:",
+        "[config.yaml](../config.yaml), the default, which needs no download; [course.yaml](course.yaml), MNIST and",
+        "CIFAR-10; [smoke.yaml](smoke.yaml), everything once and tiny. `rivalry validate FILE` checks one,",
+        "`rivalry describe NAME` explains a method and names its source.",
+        "",
+        "Names are yours: letters, digits, `_` and `-`. Each entry of `datasets` names a `source`, each entry of the",
+        "other sections a `method`; its parameters stand beside it. Under `per_dataset`, keys can differ on a data set.",
+        "Pixels lie in [0,1], so 8/255 is 0.0314.",
+        "",
+        "## Top level",
+        "",
+        *_table((key, field) for key, field in top.items() if key not in sections),
+        "",
+        "## threads",
+        "",
+        *_table(Threads.model_fields.items()),
+        "",
+        "## matches",
+        "",
+        "A list: who meets whom. Every combination of what an item lists is run.",
+        "",
+        *_table(Match.model_fields.items()),
+    ]
+    for section, (key, kind, base) in DISCRIMINATORS.items():
+        lines += ["", f"## {section}", ""]
+        common = [(name, field) for name, field in base.model_fields.items()]
+        lines += ["For every entry:", "", *_table([(key, None), *common])]
+        for name in names(kind):
+            parameters = method(kind, name).parameters
+            lines += ["", f"### {key}: {name}", "", method(kind, name).summary]
+            fields = entry_models(section)[name].model_fields
+            if parameters:
+                lines += ["", *_table((p, fields[p]) for p in parameters)]
+    return "\n".join(lines) + "\n"
+
+
+def _table(fields: Any) -> list[str]:
+    rows = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
+    for key, field in fields:
+        if field is None:
+            rows.append(f"| `{key}` | one of those below | required | What it is. |")
+            continue
+        words = type_in_words(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation)
+        default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
+        meaning = (field.description or "").strip()
+        rows.append(f"| `{key}` | {words} | {default} | {meaning[:1].upper()}{meaning[1:]} |")
+    return rows
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value == {} else str(value)
+
+
+def _paragraphs(doc: str) -> list[str]:
+    wrapped = ["\n".join(textwrap.wrap(paragraph, 96)) for paragraph in doc.split("\n\n")]
+    return ["\n\n".join(wrapped)]
+
+
+def type_in_words(annotation: Any) -> str:
+    """A parameter's type and bounds as a user would say them."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        base, *marks = get_args(annotation)
+        for mark in marks:
+            if isinstance(mark, Reference):
+                return f"a name from {mark.section}"
+        words = type_in_words(base)
+        for bound in [b for mark in marks for b in (mark, *getattr(mark, "metadata", []))]:
+            for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+                if hasattr(bound, name):
+                    words += f" {sign} {getattr(bound, name)}"
+        return words
+    if origin is Literal:
+        return " or ".join(str(value) for value in get_args(annotation))
+    if origin is list:
+        return f"list of {type_in_words(get_args(annotation)[0])}"
+    if origin is dict:
+        return "mapping"
+    if origin in (Union, UnionType):
+        return ", ".join(type_in_words(member) for member in get_args(annotation) if member is not type(None))
+    return {float: "number", int: "whole number", str: "text", bool: "true or false"}.get(annotation, str(annotation))

@@ -1,0 +1,15 @@
+"""The one exception that users are meant to read."""
+
+
+class RivalryError(Exception):
+    """A mistake the user can mend: one line that names the key or file and says what would be right."""
+
+
+def nearest(given: str, valid: list[str]) -> str:
+    """A hint that ends an error line: the closest valid name, or all of them when none is close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(given, valid, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"valid: {', '.join(sorted(valid))}" if valid else "none is defined"

@@ -1,0 +1,491 @@
+"""What attacks leave of a victim's accuracy, at what budget and at what cost."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from rivalry import artifacts
+from rivalry.figures.results import Results
+from rivalry.figures.style import (
+    ALARM,
+    CALM,
+    GREY,
+    INK,
+    WIDTH,
+    Absent,
+    Drawn,
+    attack_keys,
+    beside,
+    label,
+    legend,
+    look,
+    plt,
+    rate_axis,
+    rows_axis,
+    stack,
+)
+from rivalry.report.formatting import NORMS, between, epsilon, listing, number, percent, points
+from rivalry.report.worst_case import worst_cases
+
+ROW = 0.225  # inches a row of bars needs at 9-point text
+
+
+def headline(data: Results) -> list[Drawn]:
+    """Clean and worst-case accuracy of every victim and defended victim, per norm at the largest budget."""
+    cases = pd.DataFrame(
+        worst_cases(data.folder, dataset=data.dataset, plan=data.plan, confidence=data.confidence)
+    )
+    if cases.empty:
+        raise Absent("no victim met an attack")
+    limited = cases[cases["eps"].notna()]
+    if limited.empty:
+        raise Absent("no attack has a budget; without one every victim can be fooled")
+    cases = limited[limited["eps"] == limited.groupby("norm")["eps"].transform("max")]
+    groups = list(cases.groupby("norm"))
+    figure, axes = stack([0.75 + 0.3 * len(part) for _, part in groups], sharex=True)
+    said = []
+    for axis, (norm, part) in zip(axes[:, 0], groups, strict=True):
+        names = [_guarded(case.victim, case.defense) for case in part.itertuples()]
+        for row, case in enumerate(part.itertuples()):
+            axis.plot(
+                [case.accuracy, case.clean_accuracy], [row, row], color=GREY, linewidth=2, alpha=0.5, zorder=1
+            )
+            axis.plot(
+                case.clean_accuracy, row, "o", markerfacecolor="none", markeredgecolor=INK, clip_on=False
+            )
+            axis.plot([case.low, case.high], [row, row], color=ALARM, linewidth=1.2)
+            axis.plot(case.accuracy, row, "D", color=ALARM, clip_on=False, zorder=3)
+            beside(axis, row, percent(case.accuracy))
+        rows_axis(axis, names)
+        eps = epsilon(part["eps"].iloc[0])
+        axis.set_title(f"{NORMS.get(str(norm), norm)}, ε = {eps}")
+        said += [
+            f"{NORMS.get(str(norm), norm)} at ε {eps}: "
+            + "; ".join(
+                f"{name} clean {percent(case.clean_accuracy)} %, worst case {percent(case.accuracy)} %"
+                for name, case in zip(names, part.itertuples(), strict=True)
+            )
+        ]
+    rate_axis(axes[-1, 0], "accuracy")
+    legend(
+        figure,
+        [
+            Line2D(
+                [], [], marker="o", linestyle="", markerfacecolor="none", markeredgecolor=INK, label="clean"
+            ),
+            Line2D([], [], marker="D", color=ALARM, label="worst case over all attacks"),
+        ],
+    )
+    return [
+        Drawn(
+            "worst_case",
+            "Worst case per image",
+            "Accuracy on clean images (circle) and on the worst case per image (diamond): an image counts only if the "
+            "classifier withstands every attack of that norm within the budget. A defended classifier is judged by "
+            "adaptive and oblivious examples together. Lines through the diamonds are Wilson intervals; the "
+            "numbers at the right are the worst-case accuracies in percent.",
+            f"Dot chart of accuracies. {'. '.join(said)}.",
+            figure,
+        )
+    ]
+
+
+def accuracy(data: Results) -> list[Drawn]:
+    """Accuracy that every attack leaves on every victim, with Wilson intervals."""
+    scores = data.strongest(data.undefended)
+    if scores.empty:
+        raise Absent("no attack was run on an undefended victim")
+    victims = [victim for victim in data.victims if victim in set(scores["victim"])]
+    parts = {victim: scores[scores["victim"] == victim] for victim in victims}
+    figure, axes = stack([0.5 + ROW * (len(part) + 1) for part in parts.values()], sharex=True)
+    said = []
+    for axis, (victim, part) in zip(axes[:, 0], parts.items(), strict=True):
+        first = part.iloc[0]
+        axis.barh(0, first["clean_accuracy"], 0.72, color="none", edgecolor=INK, linewidth=1)
+        _interval(axis, 0, first["clean_low"], first["clean_high"])
+        beside(axis, 0, percent(first["clean_accuracy"]))
+        for row, score in enumerate(part.to_dict("records"), start=1):
+            style = look(score["attack"], data.methods[score["attack"]])
+            value = score["adversarial_accuracy"]
+            axis.barh(row, value, 0.72, color=style.color, hatch=style.hatch, edgecolor="white", linewidth=0)
+            _interval(axis, row, score["adversarial_low"], score["adversarial_high"])
+            beside(axis, row, percent(value))
+        rows_axis(axis, ["clean", *(label(s.attack, s.eps) for s in part.itertuples())])
+        axis.set_title(f"{victim}  (n = {int(first['n'])})")
+        said.append(
+            f"{victim}: clean {percent(first['clean_accuracy'])} %, "
+            + ", ".join(
+                f"{label(s.attack, s.eps)} {percent(s.adversarial_accuracy)} %" for s in part.itertuples()
+            )
+        )
+    rate_axis(axes[-1, 0], "accuracy that is left")
+    return [
+        Drawn(
+            "accuracy",
+            "Accuracy under attack",
+            "Each bar is the accuracy that one attack leaves of a victim, at the attack's largest budget; the outlined "
+            "bar on top is the accuracy on clean images. The thin line is the Wilson interval, the number at the "
+            "right the accuracy in percent. Shorter is a stronger attack. Targeted attacks (hatched) want one class "
+            "and therefore often leave more.",
+            f"Bar chart of accuracy under attack. {'. '.join(said)}.",
+            figure,
+        )
+    ]
+
+
+def accuracy_by_eps(data: Results) -> list[Drawn]:
+    """Accuracy against the budget, one figure per norm."""
+    curves = data.curved(data.undefended)
+    if curves.empty:
+        raise Absent("no attack was run at several eps")
+    drawn = []
+    for norm, table in curves.groupby("norm"):
+        victims = [victim for victim in data.victims if victim in set(table["victim"])]
+        columns = min(2, len(victims))
+        rows = math.ceil(len(victims) / columns)
+        keys = {
+            attack: look(attack, data.methods[attack])
+            for attack in data.methods
+            if attack in set(table["attack"])
+        }
+        height = 1.85 * rows + 0.25 * math.ceil(len(keys) / 3) + 0.2
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False
+        )
+        said = []
+        for axis, victim in zip(axes.flat, victims, strict=False):
+            for attack, style in keys.items():
+                line = table[(table["victim"] == victim) & (table["attack"] == attack)]
+                if line.empty:
+                    continue
+                clean = line.iloc[0]
+                eps = [0.0, *line["eps"]]
+                left = [clean["clean_accuracy"], *line["adversarial_accuracy"]]
+                axis.fill_between(
+                    eps,
+                    [clean["clean_low"], *line["adversarial_low"]],
+                    [clean["clean_high"], *line["adversarial_high"]],
+                    color=style.color,
+                    alpha=0.13,
+                    linewidth=0,
+                )
+                axis.plot(
+                    eps, left, color=style.color, marker=style.marker, linestyle=style.line, clip_on=False
+                )
+                said.append(
+                    f"{victim} under {attack} falls from {percent(left[0])} % to {percent(left[-1])} % at ε {epsilon(eps[-1])}"
+                )
+            axis.set_title(victim)
+            axis.set_xlim(left=0)
+        for axis in axes.flat[len(victims) :]:
+            axis.set_axis_off()
+        for axis in axes[:, 0]:
+            rate_axis(axis, "accuracy", vertical=True)
+        for axis in axes.flat[max(0, len(victims) - columns) : len(victims)]:
+            axis.set_xlabel(f"budget ε ({NORMS.get(str(norm), norm)})")
+            axis.tick_params(labelbottom=True)
+        legend(figure, attack_keys(keys))
+        drawn.append(
+            Drawn(
+                f"accuracy_by_eps_{norm}",
+                f"Accuracy against the {NORMS.get(str(norm), norm)} budget",
+                "Accuracy that each attack leaves as its budget ε grows; at ε = 0 it is the accuracy on clean images. "
+                "Bands are Wilson intervals. A curve that rises again belongs to an attack that overshoots, or "
+                "to a victim whose gradients mislead it.",
+                f"Line chart. {'; '.join(said)}.",
+                figure,
+            )
+        )
+    return drawn
+
+
+def budgets(data: Results) -> list[Drawn]:
+    """Mean and median perturbation of the successful images, in L2 and Linf."""
+    scores = data.strongest(data.undefended)
+    scores = scores[scores["mean_l2"].notna()]
+    if scores.empty:
+        raise Absent("no attack succeeded on an undefended victim")
+    victims = [victim for victim in data.victims if victim in set(scores["victim"])]
+    parts = [scores[scores["victim"] == victim] for victim in victims]
+    figure, axes = stack([0.5 + ROW * len(part) for part in parts], columns=2, sharex="col")
+    said = []
+    for (left, right), victim, part in zip(axes, victims, parts, strict=True):
+        for axis, norm in ((left, "l2"), (right, "linf")):
+            for row, score in enumerate(part.to_dict("records")):
+                style = look(score["attack"], data.methods[score["attack"]])
+                axis.barh(
+                    row,
+                    score[f"mean_{norm}"],
+                    0.7,
+                    color=style.color,
+                    hatch=style.hatch,
+                    edgecolor="white",
+                    linewidth=0,
+                )
+                axis.plot(score[f"median_{norm}"], row, "|", color=INK, markersize=9, markeredgewidth=1.8)
+                beside(axis, row, number(score[f"mean_{norm}"]))
+        rows_axis(left, [label(s.attack, s.eps) for s in part.itertuples()])
+        rows_axis(right, [""] * len(part))
+        left.set_title(victim)
+        said.append(
+            f"{victim}: "
+            + ", ".join(
+                f"{label(s.attack, s.eps)} mean L2 {number(s.mean_l2)}, mean L∞ {number(s.mean_linf)}"
+                for s in part.itertuples()
+            )
+        )
+    for axis, text in zip(axes[-1], ("L2 of the change", "L∞ of the change"), strict=True):
+        axis.set_xlabel(text)
+        axis.set_xlim(left=0)
+        axis.locator_params(axis="x", nbins=4)
+    return [
+        Drawn(
+            "budgets",
+            "How much the successful attacks changed",
+            "Mean perturbation of the images on which an attack succeeded (bar and number) and its median (tick): L2 at "
+            "the left, L∞ at the right, pixel values in [0, 1]. Each attack at its largest ε. Attacks that look for "
+            "the smallest change are comparable here with each other, not with attacks that spend their whole ε.",
+            f"Bar chart of perturbation sizes. {'. '.join(said)}.",
+            figure,
+        )
+    ]
+
+
+def cost(data: Results) -> list[Drawn]:
+    """Success against the number of passes through the victim that it took."""
+    scores = data.strongest(data.undefended)
+    scores = scores[scores["success_rate"].notna()]
+    scores = scores.assign(passes=scores["queries"].fillna(0) + scores["gradients"].fillna(0))
+    scores = scores[scores["passes"] > 0]
+    if scores.empty:
+        raise Absent("no attack reported its passes through the victim")
+    victims = [victim for victim in data.victims if victim in set(scores["victim"])]
+    columns = min(2, len(victims))
+    rows = math.ceil(len(victims) / columns)
+    keys = {
+        attack: look(attack, data.methods[attack])
+        for attack in data.methods
+        if attack in set(scores["attack"])
+    }
+    height = 1.85 * rows + 0.25 * math.ceil(len(keys) / 3) + 0.2
+    fewest, most = scores["passes"].min(), scores["passes"].max()
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False
+    )
+    for axis, victim in zip(axes.flat, victims, strict=False):
+        for score in scores[scores["victim"] == victim].to_dict("records"):
+            style = keys[score["attack"]]
+            axis.vlines(
+                score["passes"], score["success_low"], score["success_high"], color=style.color, linewidth=1
+            )
+            axis.plot(
+                score["passes"], score["success_rate"], color=style.color, marker=style.marker, clip_on=False
+            )
+        axis.set_xscale("log")
+        axis.set_xlim(10.0 ** math.floor(math.log10(fewest)) * 0.7, 10.0 ** math.ceil(math.log10(most)) * 1.4)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axis.xaxis.set_minor_formatter(plt.NullFormatter())
+        axis.set_title(victim)
+    for axis in axes.flat[len(victims) :]:
+        axis.set_axis_off()
+    for axis in axes[:, 0]:
+        rate_axis(axis, "success", vertical=True)
+    for axis in axes.flat[max(0, len(victims) - columns) : len(victims)]:
+        axis.set_xlabel("passes per image")
+        axis.tick_params(labelbottom=True)
+    legend(
+        figure,
+        [Line2D([], [], color=s.color, marker=s.marker, linestyle="", label=a) for a, s in keys.items()],
+    )
+    best = (
+        scores.sort_values(["success_rate", "passes"], ascending=[False, True])
+        .groupby("victim", sort=False)
+        .head(1)
+    )
+    return [
+        Drawn(
+            "cost",
+            "What success costs",
+            "Success rate of each attack at its largest budget against the forward and backward passes through the "
+            "victim that it took per image (logarithmic). Up and to the left is stronger and cheaper. Vertical lines "
+            "are Wilson intervals.",
+            "Scatter chart. "
+            + "; ".join(
+                f"on {s.victim} {s.attack} succeeds on {percent(s.success_rate)} % with {number(s.passes)} passes an image"
+                for s in best.itertuples()
+            )
+            + ".",
+            figure,
+        )
+    ]
+
+
+def significance(data: Results) -> list[Drawn]:
+    """Which attacks differ: a matrix of pairwise differences per victim, each attack at its largest budget."""
+    table = data.comparisons[data.comparisons["kind"] == "attack"]
+    drawn = []
+    order = list(data.methods)
+    for victim in data.victims:
+        part = table[table["victim"] == victim]
+        names = sorted(
+            {*part["a"], *part["b"]}, key=lambda name: (order.index(name.split(" (eps ")[0]), name)
+        )
+        if len(names) < 2:
+            continue
+        size = len(names)
+        figure, axes = plt.subplots(figsize=(WIDTH, 1.15 + 0.42 * size))
+        said = []
+        largest = max(0.05, part["difference"].abs().max())
+        shades = plt.get_cmap("PuOr")
+        for row, column in product(range(size), repeat=2):
+            if row != column:
+                axes.add_patch(_cell(row, column, facecolor="#f7f7f7", hatch="////"))
+        for record in part.to_dict("records"):
+            a, b = names.index(record["a"]), names.index(record["b"])
+            fair, significant = _true(record["like_for_like"]), _true(record["significant"])
+            colored = fair and significant
+            for row, column, value in ((a, b, record["difference"]), (b, a, -record["difference"])):
+                color = shades(0.5 - 0.45 * value / largest) if colored else "#f7f7f7"
+                axes.add_patch(_cell(row, column, facecolor=color, hatch="" if fair else "////"))
+                axes.annotate(
+                    points(value),
+                    (column, row),
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if colored and abs(value) / largest > 0.6 else "#111111",
+                    fontweight="bold" if significant else "normal",
+                    bbox=None if fair else {"facecolor": "#f7f7f7", "edgecolor": "none", "pad": 0.8},
+                )
+            if fair:
+                word = "differs from" if significant else "is not distinguishable from"
+                said.append(f"{record['a']} {word} {record['b']} ({points(record['difference'])} points)")
+        axes.set_xlim(-0.5, size - 0.5)
+        shown = [name.replace(" (eps ", "  ε ").rstrip(")") for name in names]
+        rows_axis(axes, shown)
+        axes.set_ylim(size - 0.5, -0.5)
+        axes.set_xticks(range(size), shown, rotation=35, ha="left", rotation_mode="anchor")
+        axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        legend(
+            figure,
+            [
+                Patch(facecolor=shades(0.1), label="row: more errors"),
+                Patch(facecolor=shades(0.9), label="row: fewer errors"),
+                Patch(facecolor="#f7f7f7", edgecolor="#c8c8c8", label="not distinguishable"),
+                Patch(facecolor="#f7f7f7", edgecolor="#c8c8c8", hatch="////", label="not like for like"),
+            ],
+            columns=2,
+        )
+        drawn.append(
+            Drawn(
+                f"significance_{victim}",
+                f"Which attacks on {victim} differ",
+                "Error rate caused by the attack in the row minus that of the attack in the column, in percentage "
+                "points, each attack at its largest budget. Bold: an exact McNemar test, Holm-corrected over the whole "
+                "family of comparisons, tells the two apart. Coloured: it does, and goal and budget are the same. Hatched: "
+                "budgets differ, or (empty) the two are not compared at all.",
+                f"Matrix of differences between attacks on {victim}. {'; '.join(said) or 'No pair is like for like'}.",
+                figure,
+                group="significance",
+            )
+        )
+    if not drawn:
+        raise Absent("fewer than two attacks met the same victim")
+    return drawn
+
+
+def training(data: Results) -> list[Drawn]:
+    """Loss and validation accuracy over the epochs of every victim that was trained in epochs."""
+    folder = data.folder / "victims" / data.dataset
+    logs = {
+        victim: artifacts.read_table(folder / victim / "training.csv")
+        for victim in data.victims
+        if (folder / victim / "training.csv").is_file()
+    }
+    logs = {victim: log for victim, log in logs.items() if len(log) > 1}
+    if not logs:
+        raise Absent("no victim was trained in more than one epoch")
+    figure, axes = stack([1.45] * len(logs), columns=2)
+    said = []
+    for (left, right), (victim, log) in zip(axes, logs.items(), strict=True):
+        fact = data.victims[victim]
+        left.plot(log["epoch"], log["train_loss"], color=CALM, marker=".")
+        left.plot(log["epoch"], log["validation_loss"], color=ALARM, linestyle="--", marker=".")
+        left.set_ylim(bottom=0)
+        left.set_title(victim)
+        left.set_ylabel("loss")
+        right.plot(log["epoch"], log["validation_accuracy"], color=ALARM, linestyle="--", marker=".")
+        best = log.loc[log["epoch"] == fact["best_epoch"], "validation_accuracy"]
+        if len(best):
+            right.plot(
+                fact["best_epoch"],
+                best.iloc[0],
+                "o",
+                markersize=9,
+                markerfacecolor="none",
+                markeredgecolor=INK,
+            )
+        right.yaxis.set_major_formatter(plt.matplotlib.ticker.PercentFormatter(1, decimals=0, symbol=" %"))
+        right.set_ylabel("accuracy")
+        for axis in (left, right):
+            axis.locator_params(axis="x", integer=True, nbins=6)
+            axis.locator_params(axis="y", nbins=4)
+        said.append(
+            f"{victim} reaches {percent(log['validation_accuracy'].max())} % validation accuracy in "
+            f"{len(log)} epochs"
+        )
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    legend(
+        figure,
+        [
+            Line2D([], [], color=CALM, marker=".", label="training"),
+            Line2D([], [], color=ALARM, linestyle="--", marker=".", label="validation"),
+            Line2D(
+                [],
+                [],
+                marker="o",
+                linestyle="",
+                markerfacecolor="none",
+                markeredgecolor=INK,
+                label="kept epoch",
+            ),
+        ],
+    )
+    return [
+        Drawn(
+            "training",
+            "How the victims were trained",
+            "Loss (left) and validation accuracy (right) after each epoch. The circle marks the epoch whose weights were "
+            "kept, chosen on validation images, never on test images. A victim with a regularised or adversarial loss "
+            "has losses that compare with its own only.",
+            f"Line charts. {listing(said)}.",
+            figure,
+        )
+    ]
+
+
+def _guarded(victim: str, defense: str) -> str:
+    return victim if defense == "none" else f"{victim} + {defense}"
+
+
+def _interval(axes: Axes, row: int, low: float, high: float) -> None:
+    axes.plot([low, high], [row, row], color=INK, linewidth=1.1, solid_capstyle="butt")
+    axes.plot([low, high], [row, row], "|", color=INK, markersize=5, markeredgewidth=1.1)
+
+
+def _cell(row: int, column: int, **kwargs: Any) -> Rectangle:
+    return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, edgecolor="#c8c8c8", linewidth=0, **kwargs)
+
+
+def _true(value: object) -> bool:
+    return str(value).lower() in ("true", "1", "1.0")

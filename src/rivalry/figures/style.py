@@ -1,0 +1,238 @@
+"""How every figure looks, and how it is written: colours that colour-blind readers can tell apart, the same colour
+for the same attack everywhere, text that follows the page's light or dark theme, and the same bytes each time."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rivalry import artifacts, registry
+from rivalry.report.formatting import epsilon, missing
+
+INK = "#0b0c0e"
+"""Colour of text and axes; in the SVG it becomes `currentColor`, so that it follows the page."""
+GREY = "#8a8f98"
+ALARM = "#d55e00"
+CALM = "#0072b2"
+# Okabe and Ito's colours without black and yellow, which vanish on a dark or on a light page.
+HUES = ["#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"]
+HATCHES = ["", "////", "\\\\\\\\", "xxxx", "----", "||||"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "p"]
+LINES: list[Any] = ["-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
+CONTROLS = ["random_noise", "semi_random_noise", "backdoor_trigger"]
+"""Methods that optimise nothing; drawn in grey."""
+WIDTH = 4.8
+"""Inches: narrow enough that a phone shows 10-point text legibly."""
+
+SETTINGS = {"undefended": "without the defense", "oblivious": "defense unknown to the attacker"} | {
+    "adaptive": "defense known (adaptive)"
+}
+
+
+class Absent(Exception):
+    """This figure has nothing to show; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished figure and the words that go with it.
+
+    Attributes
+    ----------
+    name : str
+        File name without suffix, unique within the data set.
+    title, caption, alt : str
+        The caption says how to read the figure; the alt text says what it shows, with numbers.
+    figure : Figure
+    group : str
+        Figures of one group are variants (one per victim); the paper prints the first of each.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    figure: Figure
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one attack is drawn."""
+
+    color: str
+    hatch: str
+    marker: str
+    line: Any
+
+
+def look(attack: str, fact: dict[str, Any]) -> Look:
+    """The look of an attack, from its method's place in the registry and, for variants, from its own name.
+
+    It depends on nothing else, so an attack looks the same in every figure and for every data set.
+    """
+    methods = [name for name in registry.names("attacks") if name not in CONTROLS]
+    method = fact["method"]
+    if method in CONTROLS:
+        place, round_, color = 0, CONTROLS.index(method), GREY
+    else:
+        place = methods.index(method) if method in methods else zlib.crc32(method.encode())
+        color, round_ = HUES[place % len(HUES)], place // len(HUES)
+    variant = 0 if attack == method or fact["goal"] == "untargeted" else 1
+    if fact["goal"] == "untargeted" and attack != method:
+        variant = zlib.crc32(attack.encode()) % 2 * 2
+    return Look(
+        color=color,
+        hatch=HATCHES[(2 * round_ + variant) % len(HATCHES)],
+        marker=MARKERS[(place + 2 * round_ + variant) % len(MARKERS)],
+        line=LINES[(round_ + variant) % len(LINES)],
+    )
+
+
+def use_style() -> None:
+    """Set Matplotlib up for this package's figures, from its defaults."""
+    mpl.rcdefaults()
+    mpl.rcParams.update(
+        {
+            "font.family": "DejaVu Sans",
+            "font.size": 9.5,
+            "axes.titlesize": 10,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.labelsize": 9.5,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "axes.formatter.use_mathtext": False,
+            "axes.unicode_minus": True,
+            "grid.alpha": 0.16,
+            "grid.linewidth": 0.7,
+            "hatch.linewidth": 0.8,
+            "legend.frameon": False,
+            "legend.fontsize": 8.5,
+            "lines.linewidth": 1.6,
+            "lines.markersize": 5,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "figure.constrained_layout.use": True,
+            "figure.dpi": 100,
+            "savefig.transparent": True,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "rivalry",
+            "pdf.fonttype": 42,
+            **{
+                key: INK
+                for key in (
+                    "text.color",
+                    "axes.edgecolor",
+                    "axes.labelcolor",
+                    "xtick.color",
+                    "ytick.color",
+                    "grid.color",
+                )
+            },
+        }
+    )
+
+
+def stack(heights: Iterable[float], *, columns: int = 1, **kwargs: Any) -> tuple[Figure, Any]:
+    """Axes stacked below each other, each as high as its rows need (inches)."""
+    heights = list(heights)
+    return plt.subplots(
+        len(heights),
+        columns,
+        figsize=(WIDTH, sum(heights)),
+        height_ratios=heights,
+        squeeze=False,
+        **kwargs,
+    )
+
+
+def label(attack: str, eps: float | None) -> str:
+    """An attack's name, with its budget where it has one."""
+    return attack if missing(eps) else f"{attack}  ε {epsilon(eps)}"
+
+
+def rate_axis(axes: Axes, text: str, *, vertical: bool = False) -> None:
+    """Percent along x (or y) from 0 to 100, on values that are fractions."""
+    axis = axes.yaxis if vertical else axes.xaxis
+    axis.set_major_locator(mpl.ticker.FixedLocator([0, 0.25, 0.5, 0.75, 1]))
+    axis.set_major_formatter(mpl.ticker.PercentFormatter(1, decimals=0, symbol=" %"))
+    (axes.set_ylim if vertical else axes.set_xlim)(0, 1)
+    (axes.set_ylabel if vertical else axes.set_xlabel)(text)
+
+
+def rows_axis(axes: Axes, labels: list[str]) -> None:
+    """Named rows from top to bottom at y = 0, 1, ..., without horizontal grid."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0, pad=8)
+    axes.grid(False, axis="y")
+
+
+def beside(axes: Axes, row: float, text: str) -> None:
+    """A value in the margin right of a row, where it cannot collide with what is drawn."""
+    axes.annotate(
+        text,
+        (1, row),
+        (6, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        va="center",
+        fontsize=9,
+    )
+
+
+def attack_keys(looks: dict[str, Look]) -> list[Line2D]:
+    """Legend entries for attacks drawn as lines."""
+    return [
+        Line2D([], [], color=look.color, marker=look.marker, linestyle=look.line, label=attack)
+        for attack, look in looks.items()
+    ]
+
+
+def legend(figure: Figure, handles: list[Any], *, columns: int = 3) -> None:
+    """A legend below the axes, never on top of what is drawn."""
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=2.6
+    )
+
+
+def save(drawn: Drawn, folder: Path, prefix: str) -> dict[str, str]:
+    """Write the figure as .svg for the page and as .pdf for the paper; the same figure gives the same bytes.
+
+    Returns the two file names by suffix.
+    """
+    names = {suffix: f"{drawn.name}.{suffix}" for suffix in ("svg", "pdf")}
+    with artifacts.replacing(folder / names["svg"]) as temporary:
+        drawn.figure.savefig(temporary, metadata={"Date": None, "Creator": None})
+        temporary.write_text(_for_a_page(temporary.read_text(encoding="utf-8"), prefix), encoding="utf-8")
+    with artifacts.replacing(folder / names["pdf"]) as temporary:
+        drawn.figure.savefig(temporary, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    plt.close(drawn.figure)
+    return names
+
+
+def _for_a_page(svg: str, prefix: str) -> str:
+    """Make an SVG fit to be inlined: ink follows the page, the page's font, identifiers unique on the page."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace(INK, "currentColor")
+    svg = re.sub(r"font: ([^;\"]*?px) [^;\"]*", r"font: \1 system-ui, 'DejaVu Sans', sans-serif", svg)
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
+    return re.sub(r"(url\(#|href=\"#)([^)\"]+)", rf"\g<1>{prefix}-\g<2>", svg)

@@ -1,0 +1,299 @@
+"""Which jobs a configuration asks for, and the command line of each.
+
+The Snakefile's rules get their wildcards' values, parameters and code hashes here, so that they can stay thin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rivalry import registry
+from rivalry.codehash import code_hash
+from rivalry.config import Config
+from rivalry.seeds import derive_seed
+
+
+class Plan:
+    """The jobs behind a configuration's matches, in the configuration's order.
+
+    Attributes
+    ----------
+    datasets : list of str
+    poisonings, victims : list of (data set, name)
+        Teachers of matched victims come last; the first victim of a data set is its baseline.
+    attacks : list of (data set, victim, attack)
+        On undefended victims.
+    evaluations : dict
+        (data set, victim, defense) -> {"oblivious": [attack, ...], "adaptive": [attack, ...]}.
+    kept_apart : list of {"what", "reason"}
+        Combinations that a match lists and that make no sense.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.datasets: list[str] = []
+        self.poisonings: list[tuple[str, str]] = []
+        self.victims: list[tuple[str, str]] = []
+        self.attacks: list[tuple[str, str, str]] = []
+        self.evaluations: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+        self.kept_apart: list[dict[str, str]] = []
+        for match in config.matches:
+            for dataset in match.datasets:
+                _add(self.datasets, dataset)
+                for victim in match.victims:
+                    self._add_victim(dataset, victim)
+                    for attack in match.attacks:
+                        self._add_attack(dataset, victim, attack)
+                    for defense in match.defenses:
+                        self._add_evaluation(dataset, victim, defense, match.attacks, match.settings)
+        for dataset, victim in list(self.victims):  # teachers last: the first victim is the baseline
+            self._add_teachers(dataset, victim)
+
+    def _add_victim(self, dataset: str, victim: str) -> None:
+        entry = self.config.entry("victims", victim, dataset)
+        if entry["poisoning"] is not None:
+            _add(self.poisonings, (dataset, entry["poisoning"]))
+        _add(self.victims, (dataset, victim))
+
+    def _add_teachers(self, dataset: str, victim: str) -> None:
+        teacher = self.config.entry("victims", victim, dataset).get("teacher")
+        if teacher is not None:
+            self._add_victim(dataset, teacher)
+            self._add_teachers(dataset, teacher)
+
+    def _add_attack(self, dataset: str, victim: str, attack: str) -> None:
+        poisoning = self.config.entry("attacks", attack, dataset).get("poisoning")
+        if poisoning is not None:
+            _add(self.poisonings, (dataset, poisoning))
+        _add(self.attacks, (dataset, victim, attack))
+
+    def _add_evaluation(
+        self, dataset: str, victim: str, defense: str, attacks: list[str], settings: list[str]
+    ) -> None:
+        planned = self.evaluations.setdefault((dataset, victim, defense), {"oblivious": [], "adaptive": []})
+        for attack in attacks:
+            if "oblivious" in settings:
+                _add(planned["oblivious"], attack)
+            if "adaptive" not in settings:
+                continue
+            if self._sees("attacks", attack) == "nothing":
+                reason = f"{attack} looks at no victim, so knowing the defense changes nothing"
+                _add(self.kept_apart, {"what": f"{dataset}: adaptive {attack} on {victim}+{defense}", "reason": reason})
+            else:
+                _add(planned["adaptive"], attack)
+
+    def _sees(self, section: str, name: str) -> str:
+        return registry.method(section, getattr(self.config, section)[name].method).traits["sees"]
+
+    @property
+    def defenses(self) -> list[tuple[str, str, str]]:
+        """(data set, victim, defense) of every defense to fit."""
+        return list(self.evaluations)
+
+    def unused(self) -> list[str]:
+        """Entries that no match leads to, as section.name."""
+        taught = {
+            self.config.entry("defenses", defense, dataset).get("attack") for dataset, _, defense in self.defenses
+        }
+        used = {
+            "datasets": set(self.datasets),
+            "poisonings": {name for _, name in self.poisonings},
+            "victims": {name for _, name in self.victims},
+            "attacks": {name for _, _, name in self.attacks} | taught,
+            "defenses": {name for _, _, name in self.defenses},
+        }
+        return [f"{section}.{name}" for section in used for name in getattr(self.config, section) if name not in used[section]]
+
+    def tables(self) -> dict[str, Any]:
+        """What tables, checks and figures are made of; anything else below results/ is left over and ignored."""
+        return {
+            "datasets": self.datasets,
+            "poisonings": [list(item) for item in self.poisonings],
+            "victims": [list(item) for item in self.victims],
+            "attacks": [list(item) for item in self.attacks],
+            "evaluations": [list(item) for item in self.evaluations],
+            "adaptive": [
+                [dataset, f"{victim}+{defense}", attack]
+                for (dataset, victim, defense), planned in self.evaluations.items()
+                for attack in planned["adaptive"]
+            ],
+            "kept_apart": self.kept_apart,
+        }
+
+    def prepare_options(self, dataset: str) -> str:
+        entry = self.config.datasets[dataset]
+        source, parameters = self.config.parameters("datasets", dataset, dataset)
+        # Two data sets of one source are the same data: the seed is the source's, not the name's.
+        seed = derive_seed(self.config.seed, "data", entry.source)
+        return _options(source=source, dataset=dataset, seed=seed, set=parameters)
+
+    def poison_options(self, dataset: str, poisoning: str) -> str:
+        method, parameters = self.config.parameters("poisonings", poisoning, dataset)
+        seed = derive_seed(self.config.seed, "poison", dataset, poisoning)
+        return _options(poisoning=poisoning, method=method, seed=seed, set=parameters)
+
+    def train_options(self, dataset: str, victim: str) -> str:
+        method, parameters = self.config.parameters("victims", victim, dataset)
+        entry = self.config.entry("victims", victim, dataset)
+        fitting = ("epochs", "batch_size", "learning_rate", "optimizer", "patience", "validation_fraction")
+        if "teacher" in parameters:
+            parameters["teacher"] = victim_folder(dataset, parameters["teacher"])
+        poisoning = entry["poisoning"]
+        return _options(
+            victim=victim,
+            architecture=entry["architecture"],
+            architecture_set=entry["architecture_parameters"],
+            method=method,
+            set=parameters,
+            fit={key: entry[key] for key in fitting},
+            poisoning=f"results/poisoning/{dataset}/{poisoning}" if poisoning else None,
+            seed=derive_seed(self.config.seed, "train", dataset, victim),
+            threads=self.config.threads.train,
+            accelerator=self.config.accelerator,
+        )
+
+    def attack_options(self, dataset: str, victim: str, attack: str) -> str:
+        method, parameters = self.config.parameters("attacks", attack, dataset)
+        if "poisoning" in parameters:
+            parameters["poisoning"] = f"results/poisoning/{dataset}/{parameters['poisoning']}"
+        return _options(
+            attack=attack,
+            method=method,
+            set=parameters,
+            target=self.config.entry("attacks", attack, dataset)["target"],
+            victim=victim_folder(dataset, victim),
+            victim_name=victim,
+            images=self.config.images(attack, dataset),
+            data_seed=self._data_seed(dataset),
+            seed=derive_seed(self.config.seed, "attack", dataset, attack),
+            **self._computing(),
+        )
+
+    def defend_options(self, dataset: str, victim: str, defense: str) -> str:
+        method, parameters = self.config.parameters("defenses", defense, dataset)
+        if "attack" in parameters:
+            attack, settings = self.config.parameters("attacks", parameters["attack"], dataset)
+            parameters["attack"] = {"method": attack, **settings}
+        return _options(
+            defense=defense,
+            method=method,
+            set=parameters,
+            victim_name=victim,
+            seed=derive_seed(self.config.seed, "defend", dataset, victim, defense),
+            **self._computing() | {"threads": self.config.threads.train},
+        )
+
+    def evaluate_options(self, dataset: str) -> str:
+        return _options(
+            images=self.config.datasets[dataset].images,
+            data_seed=self._data_seed(dataset),
+            **self._computing(),
+        )
+
+    def _data_seed(self, dataset: str) -> int:
+        return derive_seed(self.config.seed, "images", dataset)
+
+    def _computing(self) -> dict[str, Any]:
+        config = self.config
+        return {"batch_size": config.batch_size, "threads": config.threads.attack, "accelerator": config.accelerator}
+
+    def prepare_inputs(self, dataset: str) -> list[str]:
+        """The user's own archive behind a data set."""
+        path = getattr(self.config.datasets[dataset], "path", None)
+        return [path] if path and Path(path).is_file() else []
+
+    def folder_state(self, dataset: str) -> str:
+        """A hash of names, sizes and times in the user's own folder; Snakemake sees only the folder's own time."""
+        folder = Path(getattr(self.config.datasets[dataset], "path", ""))
+        if folder == Path() or not folder.is_dir():
+            return ""
+        files = sorted((str(file.relative_to(folder)), file.stat()) for file in folder.rglob("*") if file.is_file())
+        state = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in files)
+        return hashlib.sha256(state.encode()).hexdigest()[:16]
+
+    def train_inputs(self, dataset: str, victim: str) -> list[str]:
+        entry = self.config.entry("victims", victim, dataset)
+        files = []
+        if entry["poisoning"]:
+            files.append(f"results/poisoning/{dataset}/{entry['poisoning']}/train.safetensors")
+        if "teacher" in entry:
+            files.append(f"{victim_folder(dataset, entry['teacher'])}/victim.safetensors")
+        return files
+
+    def attack_inputs(self, dataset: str, victim: str, attack: str) -> list[str]:
+        plain, _, defense = victim.partition("+")
+        files = [f"{victim_folder(dataset, plain)}/{name}" for name in ("victim.json", "victim.safetensors")]
+        if defense:
+            folder = victim_folder(dataset, victim)
+            files += [f"{folder}/{name}" for name in ("defense.json", "defense.safetensors")]
+        poisoning = self.config.entry("attacks", attack, dataset).get("poisoning")
+        if poisoning:
+            files.append(f"results/poisoning/{dataset}/{poisoning}/trigger.safetensors")
+        return files
+
+    def evaluate_inputs(self, dataset: str, victim: str, defense: str, setting: str) -> list[str]:
+        """Marker files of the attacks that a defense is evaluated on."""
+        name = victim if setting == "oblivious" else f"{victim}+{defense}"
+        attacks = self.evaluations.get((dataset, victim, defense), {}).get(setting, [])
+        return [f"results/attacks/{dataset}/{name}/{attack}/attack.json" for attack in attacks]
+
+    def code(self, stage: str, dataset: str = "", victim: str = "", attack: str = "") -> str:
+        """Hash of the code that a job runs: its stage and the methods that it finds by name."""
+        return _code(stage, *self._methods(stage, dataset, victim, attack))
+
+    def _methods(self, stage: str, dataset: str, victim: str, attack: str) -> list[str]:
+        config = self.config
+        plain, _, defense = victim.partition("+")
+        modules: list[str] = []
+        if stage == "prepare":
+            modules.append(f"data.{config.datasets[dataset].source}")
+        if stage == "poison":
+            modules.append(f"poisoning.{config.poisonings[victim].method}")
+        if stage in ("train", "attack", "defend", "evaluate"):
+            entry = config.entry("victims", plain, dataset)
+            modules.append(f"architectures.{entry['architecture']}")
+            if stage == "train":
+                modules.append(f"training.{entry['method']}")
+        if defense:
+            method, parameters = config.parameters("defenses", defense, dataset)
+            modules.append(f"defenses.{method}")
+            if "attack" in parameters:
+                modules.append(f"attacks.{config.attacks[parameters['attack']].method}")
+        if attack:
+            modules.append(f"attacks.{config.attacks[attack].method}")
+        return modules
+
+
+def victim_folder(dataset: str, victim: str) -> str:
+    """Where a victim lies, or a defended one, called victim+defense."""
+    plain, _, defense = victim.partition("+")
+    return f"results/defenses/{dataset}/{plain}/{defense}" if defense else f"results/victims/{dataset}/{plain}"
+
+
+@cache
+def _code(stage: str, *modules: str) -> str:
+    return code_hash(f"rivalry.stages.{stage}", *(f"rivalry.{module}" for module in modules))
+
+
+def _add(items: list[Any], item: Any) -> None:
+    if item not in items:
+        items.append(item)
+
+
+def _options(**options: Any) -> str:
+    """Command-line options; mappings become key=value words, what is None is left out."""
+    words: list[str] = []
+    for name, value in options.items():
+        if value is None or value == {}:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if isinstance(value, dict):
+            words += [f"{key}={json.dumps(item)}" for key, item in value.items()]
+        else:
+            words.append(str(value))
+    return shlex.join(words)

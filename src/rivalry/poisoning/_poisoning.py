@@ -1,0 +1,38 @@
+"""What a poisoning is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import Tensor
+
+from rivalry.poisoning._trigger import Trigger
+
+F = TypeVar("F", bound=Callable[..., "Poisoned"])
+
+
+@dataclass(frozen=True)
+class Poisoned:
+    """A poisoned training set.
+
+    Attributes
+    ----------
+    images, labels : Tensor
+        uint8 (N,C,H,W) and int64 (N,).
+    poisoned : Tensor
+        Which of them the attacker made, bool (N,).
+    trigger : Trigger
+        What brings the backdoor about.
+    """
+
+    images: Tensor
+    labels: Tensor
+    poisoned: Tensor
+    trigger: Trigger
+
+
+def poisoning(*, source: str) -> Callable[[F], F]:
+    """Register a function (images, labels, seed, *, ...) -> Poisoned; `source` is its citation key."""
+    return lambda function: function

@@ -1,0 +1,137 @@
+"""What methods exist and how they are configured, read from their source without importing it.
+
+A method is one function in one file of a room, named like the file: `attacks/fgsm.py` defines `fgsm`. It is
+registered by the room's decorator, whose keyword arguments (literals) say what the method is. Its keyword-only
+parameters are its configuration: annotation (names from `rivalry.types`), default and docstring are all there
+is to know. Reading them from the syntax tree keeps validation of a configuration free of PyTorch's import time.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from rivalry import types
+from rivalry.errors import RivalryError, nearest
+
+PACKAGE = Path(__file__).parent
+
+ROOMS = {
+    "sources": "data",
+    "architectures": "architectures",
+    "training": "training",
+    "poisonings": "poisoning",
+    "attacks": "attacks",
+    "defenses": "defenses",
+}
+"""Kinds of method and the room (folder of the package) that holds them."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One configurable parameter of a method."""
+
+    name: str
+    annotation: Any
+    required: bool
+    default: Any
+    doc: str
+
+    @property
+    def reference(self) -> str | None:
+        """The section of the configuration whose entry this parameter names, if it names one."""
+        if get_origin(self.annotation) is Annotated:
+            for mark in get_args(self.annotation)[1:]:
+                if isinstance(mark, types.Reference):
+                    return mark.section
+        return None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method as its source declares it."""
+
+    kind: str
+    name: str
+    summary: str
+    doc: str
+    traits: dict[str, Any]
+    parameters: dict[str, Parameter]
+
+    @property
+    def module(self) -> str:
+        return f"rivalry.{ROOMS[self.kind]}.{self.name}"
+
+    def load(self) -> Callable[..., Any]:
+        """Import the method's module and return its function."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+
+@cache
+def names(kind: str) -> list[str]:
+    """Names of all methods of a kind, sorted."""
+    room = PACKAGE / ROOMS[kind]
+    return sorted(file.stem for file in room.glob("*.py") if not file.stem.startswith("_"))
+
+
+@cache
+def method(kind: str, name: str) -> Method:
+    """The method called `name`.
+
+    Raises
+    ------
+    RivalryError
+        No such method; the message names the nearest one.
+    """
+    if name not in names(kind):
+        raise RivalryError(f"unknown {_singular(kind)} '{name}'; {nearest(name, names(kind))}")
+    file = PACKAGE / ROOMS[kind] / f"{name}.py"
+    tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return _read(kind, node)
+    raise RivalryError(f"{file}: defines no function named '{name}'")
+
+
+def _singular(kind: str) -> str:
+    return {"sources": "data source", "training": "training method"}.get(kind, kind.rstrip("s"))
+
+
+def _read(kind: str, node: ast.FunctionDef) -> Method:
+    doc = ast.get_docstring(node) or ""
+    traits: dict[str, Any] = {}
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call):
+            traits |= {word.arg: ast.literal_eval(word.value) for word in decorator.keywords if word.arg}
+    described = _parameter_docs(doc)
+    parameters = {}
+    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+        annotation = ast.unparse(argument.annotation) if argument.annotation else "object"
+        parameters[argument.arg] = Parameter(
+            name=argument.arg,
+            annotation=eval(annotation, dict(vars(types))),  # our own source, never user input
+            required=default is None,
+            default=None if default is None else ast.literal_eval(default),
+            doc=described.get(argument.arg, ""),
+        )
+    return Method(kind, node.name, doc.split("\n")[0].strip(), doc, traits, parameters)
+
+
+def _parameter_docs(doc: str) -> dict[str, str]:
+    """Descriptions from the Parameters section of a NumPy docstring, one line each."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}|\Z)", doc, re.MULTILINE | re.DOTALL)
+    described: dict[str, str] = {}
+    current: list[str] = []
+    for line in section[1].splitlines() if section else []:
+        if re.match(r"\S", line):
+            current = [name.strip() for name in line.split(":")[0].split(",")]
+        elif line.strip():
+            for name in current:
+                described[name] = f"{described.get(name, '')} {line.strip()}".strip()
+    return described

@@ -1,0 +1,110 @@
+"""How numbers are printed, the same in figures, page and paper."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+MISSING = "–"
+NORMS = {"0": "L0", "1": "L1", "2": "L2", "inf": "L∞", "patch": "patch"}
+SEES = {
+    "nothing": "nothing",
+    "decisions": "decisions only",
+    "scores": "scores",
+    "gradients": "gradients",
+}
+
+
+def missing(value: Any) -> bool:
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage with one decimal and no unit: 0.299 is '29.9'."""
+    return MISSING if missing(fraction) else f"{100 * float(fraction):.1f}"  # type: ignore[arg-type]
+
+
+def points(fraction: float | None) -> str:
+    """A difference of fractions in percentage points, signed: -0.0109 is '−1.1'."""
+    if missing(fraction):
+        return MISSING
+    text = f"{100 * float(fraction):+.1f}"  # type: ignore[arg-type]
+    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
+
+
+def between(low: float | None, high: float | None) -> str:
+    """A confidence interval of a fraction, in percent: '28.1–30.8'."""
+    return MISSING if missing(low) or missing(high) else f"{percent(low)}–{percent(high)}"
+
+
+def between_points(low: float | None, high: float | None) -> str:
+    """A confidence interval of a difference, in percentage points: '−0.2 to +2.4'."""
+    return MISSING if missing(low) or missing(high) else f"{points(low)} to {points(high)}"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, without an exponent in the range of norms and times."""
+    if missing(value):
+        return MISSING
+    value = float(value)  # type: ignore[arg-type]
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        decimals = 0 if abs(value) >= 100 else max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+        return f"{value:,.{decimals}f}"
+    return f"{value:.2e}"
+
+
+def count(value: float | None) -> str:
+    return MISSING if missing(value) else f"{round(float(value)):,}"  # type: ignore[arg-type]
+
+
+def epsilon(value: float | None) -> str:
+    """A budget as it is written in a configuration: 0.3, 0.0314."""
+    return MISSING if missing(value) else f"{float(value):.4g}"  # type: ignore[arg-type]
+
+
+def probability(value: float | None) -> str:
+    """A p-value: '0.034', or '< 0.001'."""
+    if missing(value):
+        return MISSING
+    return "< 0.001" if float(value) < 0.001 else f"{float(value):.3f}"  # type: ignore[arg-type]
+
+
+def duration(seconds: float | None) -> str:
+    """A run time: '3.2 s', '4 min 05 s', '2 h 10 min'."""
+    if missing(seconds):
+        return MISSING
+    seconds = float(seconds)  # type: ignore[arg-type]
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plural(amount: int, noun: str) -> str:
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+
+
+def listing(words: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+
+
+def setting(name: str, value: Any) -> str:
+    """One configured parameter, readably: 'steps 40', 'eps 0.1, 0.2, 0.3'."""
+    if isinstance(value, list | tuple):
+        return f"{name} {', '.join(plain(item) for item in value)}"
+    return f"{name} {plain(value)}"
+
+
+def plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "none" if value is None else str(value)
+
+
+def settings(parameters: dict[str, Any]) -> str:
+    return "; ".join(setting(name, value) for name, value in parameters.items()) or MISSING

@@ -1,0 +1,83 @@
+"""Putting a test-time defense around a victim."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from rivalry import registry
+from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
+from rivalry.data import load_split
+from rivalry.devices import device
+from rivalry.victims import load_victim
+
+
+def defend(
+    defense: str,
+    method: str,
+    parameters: dict[str, Any],
+    data: Path,
+    victim: Path,
+    output: Path,
+    *,
+    dataset: str,
+    victim_name: str,
+    seed: int,
+    accelerator: str = "auto",
+    batch_size: int = 64,
+) -> None:
+    """Fit a defense of one victim; write defense.safetensors, defense.json and what triggers were recovered.
+
+    The defender owns the data set's clean training split. The victim's own weights stay in its folder, to
+    which defense.json points; `rivalry.load_victim` puts both together.
+
+    Parameters
+    ----------
+    defense, method, parameters
+        Its name, the registered defense and all of its parameters.
+    data, victim, output : Path
+        Folders.
+    dataset, victim_name : str
+        What they are called.
+    seed : int
+        Seeds the defense's random numbers.
+    accelerator : str
+        auto, cpu or gpu.
+    batch_size : int
+        Images the victim is given at once.
+    """
+    started = time.perf_counter()
+    declared = registry.method("defenses", method)
+    about = read_json(victim / "victim.json")
+    model = load_victim(victim).to(device(accelerator))
+    train = load_split(data, "train")
+    defended = declared.load()(model, train.images, train.labels, seed, batch_size, **parameters)
+
+    own = {name: t for name, t in defended.module.state_dict().items() if not name.startswith("victim.")}
+    tensors = {"defense.safetensors": own}
+    if defended.triggers is not None:
+        tensors["triggers.safetensors"] = defended.triggers
+    for name, content in tensors.items():
+        write_tensors(output / name, content)
+    write_json(
+        output / "defense.json",
+        {
+            "dataset": dataset,
+            "victim": victim_name,
+            "victim_folder": os.path.relpath(victim, output),
+            "defense": defense,
+            "method": method,
+            "kind": declared.traits["kind"],
+            "adaptive": declared.traits["adaptive"],
+            "parameters": parameters,
+            "shape": about["shape"],
+            "classes": about["classes"],
+            "facts": defended.facts,
+            "seed": seed,
+            "source": declared.traits["source"],
+            "seconds": time.perf_counter() - started,
+        },
+    )
+    write_manifest(output, "defend", [output / name for name in [*tensors, "defense.json"]])

@@ -1,0 +1,78 @@
+"""Draw the figures of one data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rivalry import artifacts
+from rivalry.figures import accuracy, defended, galleries
+from rivalry.figures.results import Results
+from rivalry.figures.style import Absent, save, use_style
+
+FIGURES = {
+    "worst_case": accuracy.headline,
+    "accuracy": accuracy.accuracy,
+    "accuracy_by_eps": accuracy.accuracy_by_eps,
+    "budgets": accuracy.budgets,
+    "cost": accuracy.cost,
+    "significance": accuracy.significance,
+    "attack_defense": defended.heat_map,
+    "preprocessors": defended.preprocessors,
+    "detectors": defended.detectors,
+    "defense_budgets": defended.defense_budgets,
+    "backdoor": defended.backdoor,
+    "gallery": galleries.gallery,
+    "gallery_by_eps": galleries.gallery_by_eps,
+    "training": accuracy.training,
+}
+"""What can be drawn, in the report's order."""
+
+
+def draw(
+    results: Path, output: Path, *, dataset: str, plan: dict[str, list], confidence: float = 0.95
+) -> None:
+    """Draw every figure that the data set's results allow.
+
+    Writes each figure as .svg and .pdf and `figures.json`: `figures` (name, title, caption, alt, group, files) and
+    `absent` (name, reason).
+
+    Parameters
+    ----------
+    results : Path
+        The folder of all results.
+    output : Path
+        Usually results/figures/{dataset}.
+    dataset : str
+    plan : dict
+        `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
+        [[dataset, victim, defense]...].
+    confidence : float
+        Coverage of the worst case's intervals; all others are in the tables.
+    """
+    use_style()
+    data = Results(Path(results), dataset, plan, confidence)
+    output = Path(output)
+    listed: list[dict[str, Any]] = []
+    absent = []
+    for name, function in FIGURES.items():
+        try:
+            drawings = function(data)
+        except Absent as reason:
+            absent.append({"name": name, "reason": str(reason)})
+            continue
+        for drawn in drawings:
+            listed.append(
+                {
+                    "name": drawn.name,
+                    "kind": name,
+                    "title": drawn.title,
+                    "caption": drawn.caption,
+                    "alt": drawn.alt,
+                    "group": drawn.group,
+                    "files": save(drawn, output, f"{dataset}-{drawn.name}"),
+                }
+            )
+    artifacts.write_json(output / "figures.json", {"dataset": dataset, "figures": listed, "absent": absent})
+    files = [output / name for figure in listed for name in figure["files"].values()]
+    artifacts.write_manifest(output, "draw", [*files, output / "figures.json"])

@@ -1,0 +1,124 @@
+"""Measuring a defended victim on clean and on adversarial images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from rivalry.artifacts import read_json, read_table, write_manifest, write_table
+from rivalry.attacks import Goal
+from rivalry.data import load_split, select_images
+from rivalry.defenses import Rejecting
+from rivalry.devices import device
+from rivalry.errors import RivalryError
+from rivalry.victims import load_victim
+
+SIZES = ["l0", "l2", "linf", "l2_channels", "linf_channels", "relative_l2"]
+CARRIED = [*SIZES, "queries", "gradients", "seconds"]
+"""What an evaluation takes over from the attack: the sizes of its perturbations and what they cost."""
+
+ANSWERED = ["prediction", "confidence", "flagged", "score", "success"]
+COLUMNS = ["attack", "setting", "eps", "index", "label", "target", "attacked", *ANSWERED, *CARRIED]
+
+
+def evaluate(
+    data: Path,
+    defended: Path,
+    attacks: list[Path],
+    adaptive: list[Path],
+    output: Path,
+    *,
+    images: int,
+    seed: int,
+    accelerator: str = "auto",
+    batch_size: int = 64,
+) -> None:
+    """Let a defended victim classify, or refuse, clean and adversarial test images; write scores.parquet.
+
+    It has one row an image of each set. `prediction` is -1 for a refused image. `success`: the image was
+    attacked (in an oblivious set: the undefended victim had it right), the attack's goal is reached on the
+    defended victim, and the image is not refused. `score` is a detector's probability of "adversarial", NaN
+    for other defenses.
+
+    Parameters
+    ----------
+    data, defended, output : Path
+        Folders; `defended` is one that `rivalry.stages.defend` wrote.
+    attacks, adaptive : list of Path
+        Folders of attacks: on the undefended victim, oblivious of the defense, and on the defended one.
+    images, seed : int
+        How many clean test images, and the seed that chose them.
+    accelerator : str
+        auto, cpu or gpu.
+    batch_size : int
+        Images classified at once.
+
+    Raises
+    ------
+    RivalryError
+        An attack was made on another victim than its setting says.
+    """
+    about = read_json(defended / "defense.json")
+    victim = load_victim(defended).to(device(accelerator))
+    test = load_split(data, "test")
+    index = select_images(len(test), images, seed)
+    rows = pd.DataFrame({"index": index.numpy(), "label": test.labels[index].numpy(), "target": -1})
+    rows = rows.assign(attack="", setting="clean", eps=np.nan, attacked=False, **dict.fromkeys(CARRIED, 0.0))
+    tables = [judged(victim, test.floats(index), rows, batch_size)]
+    for setting, folders in (("oblivious", attacks), ("adaptive", adaptive)):
+        for folder in folders:
+            facts = read_json(folder / "attack.json")
+            right = (about["victim"], about["defense"] if setting == "adaptive" else "none")
+            if (facts["victim"], facts["defense"]) != right:
+                raise RivalryError(
+                    f"{folder}: was made on {facts['victim']} with defense {facts['defense']}; "
+                    f"for the {setting} setting it must be made on {right[0]} with defense {right[1]}"
+                )
+            for adversarial, rows in adversarial_sets(folder):
+                rows = rows.assign(attack=facts["attack"], setting=setting)
+                tables.append(judged(victim, adversarial, rows, batch_size))
+    write_table(output / "scores.parquet", pd.concat(tables, ignore_index=True))
+    write_manifest(output, "evaluate", [output / "scores.parquet"])
+
+
+def adversarial_sets(folder: Path) -> Iterator[tuple[Tensor, pd.DataFrame]]:
+    """An attack's images (N,C,H,W) and scores, one eps after the other: only one set is in memory."""
+    scores = read_table(folder / "scores.parquet")
+    file = folder / "adversarial.safetensors"
+    if not file.is_file():
+        raise RivalryError(f"{file}: no such file")
+    with safe_open(file, framework="pt") as tensors:
+        index = tensors.get_tensor("index").numpy()
+        for eps, rows in scores.groupby("eps", dropna=False, sort=False):
+            name = "images" if "images" in tensors.keys() else f"images_eps_{eps:g}"  # noqa: SIM118 (no mapping)
+            yield tensors.get_tensor(name), rows.set_index("index").loc[index].reset_index()
+
+
+def judged(victim: nn.Module, images: Tensor, rows: pd.DataFrame, batch_size: int) -> pd.DataFrame:
+    """What a defended victim makes of images (N,C,H,W); `rows` has their label, target, attacked, ..."""
+    place = next(victim.parameters()).device
+    with torch.no_grad():
+        logits = torch.cat([victim(part.to(place)) for part in images.split(batch_size)])
+        confidence, predictions = logits.softmax(dim=1).max(dim=1)
+    predictions = predictions.cpu()
+    reject, flagged = None, torch.zeros_like(predictions, dtype=torch.bool)
+    score = torch.full(predictions.shape, torch.nan, dtype=torch.float64)
+    if isinstance(victim, Rejecting):
+        reject, score = victim.reject_class, victim.probability(logits).cpu()
+        flagged = predictions == reject
+
+    labels, targets = (torch.tensor(rows[name].to_numpy()) for name in ("label", "target"))
+    goal = Goal(labels, targets if (targets >= 0).all() else None, reject)
+    return rows.assign(
+        prediction=predictions.where(~flagged, -1).numpy(),
+        flagged=flagged.numpy(),
+        confidence=confidence.cpu().numpy(),
+        score=score.numpy(),
+        success=rows["attacked"] & goal.reached(predictions).numpy(),
+    )[COLUMNS]

@@ -1,0 +1,59 @@
+"""Poisoning a training set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rivalry import registry
+from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
+from rivalry.data import load_split
+from rivalry.errors import RivalryError
+
+
+def poison(
+    poisoning: str, method: str, parameters: dict[str, Any], data: Path, output: Path, *, seed: int
+) -> None:
+    """Poison the training split in `data`; write train.safetensors, trigger.safetensors and poisoning.json.
+
+    Raises
+    ------
+    RivalryError
+        The target class does not exist in this data set.
+    """
+    facts = read_json(data / "dataset.json")
+    if parameters["target"] >= facts["classes"]:
+        raise RivalryError(
+            f"poisonings.{poisoning}.target: {parameters['target']} is no class of {facts['dataset']}; "
+            f"its classes are 0 to {facts['classes'] - 1}"
+        )
+    clean = load_split(data, "train")
+    poisoned = registry.method("poisonings", method).load()(clean.images, clean.labels, seed, **parameters)
+    write_tensors(
+        output / "train.safetensors",
+        {
+            "images": poisoned.images,
+            "labels": poisoned.labels,
+            "poisoned": poisoned.poisoned.to(torch.uint8),
+        },
+    )
+    poisoned.trigger.save(output)
+    write_json(
+        output / "poisoning.json",
+        {
+            "dataset": facts["dataset"],
+            "poisoning": poisoning,
+            "method": method,
+            "parameters": parameters,
+            "seed": seed,
+            "target": poisoned.trigger.target,
+            "n_train": len(poisoned.images),
+            "n_poisoned": int(poisoned.poisoned.sum()),
+            "trigger_pixels": int(poisoned.trigger.mask.amax(dim=0).count_nonzero()),
+            "source": registry.method("poisonings", method).traits["source"],
+        },
+    )
+    names = ("train.safetensors", "trigger.safetensors", "poisoning.json")
+    write_manifest(output, "poison", [output / name for name in names])

@@ -1,0 +1,98 @@
+"""Bring a data set into the one form that everything else reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rivalry import registry
+from rivalry.artifacts import checksum, write_json, write_manifest, write_tensors
+from rivalry.data import Dataset
+from rivalry.data._fetch import Fetch
+from rivalry.errors import RivalryError
+
+
+def prepare_dataset(
+    dataset: str, source: str, parameters: dict[str, Any], output: Path, *, seed: int, mirror: str | None
+) -> None:
+    """Write `train.safetensors`, `test.safetensors` and `dataset.json` into the folder `output`.
+
+    Parameters
+    ----------
+    dataset
+        The data set's name in the configuration.
+    source, parameters
+        Where it comes from (`rivalry list sources`) and that source's configuration.
+    seed
+        Seeds what a source draws; the same for all data sets of one source.
+    mirror
+        Folder or address that public files are read from instead of the internet; None: what the environment
+        variable RIVALRY_DATA_MIRROR says.
+
+    Raises
+    ------
+    RivalryError
+        The data cannot be had, or are no data set that a classifier can be trained and tested on.
+    """
+    import numpy as np
+    import torch
+
+    method = registry.method("sources", source)
+    data: Dataset = method.load()(Fetch(mirror), seed, **parameters)
+    classes = len(data.class_names)
+    _check(dataset, data)
+    files = []
+    for split in ("train", "test"):
+        images, labels = getattr(data, f"{split}_images"), getattr(data, f"{split}_labels")
+        files.append(output / f"{split}.safetensors")
+        write_tensors(files[-1], {"images": torch.tensor(images), "labels": torch.tensor(labels)})
+    facts = {
+        "dataset": dataset,
+        "source": source,
+        "parameters": parameters,
+        "classes": classes,
+        "class_names": data.class_names,
+        "shape": data.train_images.shape[1:],
+        "n_train": len(data.train_labels),
+        "n_test": len(data.test_labels),
+        "train_counts": np.bincount(data.train_labels, minlength=classes).tolist(),
+        "test_counts": np.bincount(data.test_labels, minlength=classes).tolist(),
+        "provenance": {**data.provenance, "citation": method.traits["citation"]},
+        "sha256": {file.stem: checksum(file) for file in files},
+    }
+    write_json(output / "dataset.json", facts)
+    write_manifest(output, "prepare", [*files, output / "dataset.json"])
+
+
+def _check(dataset: str, data: Dataset) -> None:
+    """Refuse what is not uint8 (N,C,H,W) with int64 labels (N,), or lacks a class in a split."""
+    import numpy as np
+
+    where = f"datasets.{dataset}"
+    classes = len(data.class_names)
+    if classes < 2:
+        raise RivalryError(f"{where}: has {classes} class; a classifier needs at least 2")
+    if data.train_images.shape[1:] != data.test_images.shape[1:]:
+        raise RivalryError(
+            f"{where}: training images are {data.train_images.shape[1:]}, "
+            f"test images {data.test_images.shape[1:]}; they must be of one shape"
+        )
+    for split in ("train", "test"):
+        images, labels = getattr(data, f"{split}_images"), getattr(data, f"{split}_labels")
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+            raise RivalryError(
+                f"{where}: {split} images are {images.dtype} {images.shape}, not uint8 (N, 1 or 3, H, W)"
+            )
+        if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+            raise RivalryError(
+                f"{where}: {split} labels are {labels.dtype} {labels.shape}, not int64 ({len(images)},)"
+            )
+        outside = labels[(labels < 0) | (labels >= classes)]
+        if len(outside):
+            raise RivalryError(f"{where}: {split} has a label {outside[0]}; labels are 0 to {classes - 1}")
+        absent = set(range(classes)) - set(labels.tolist())
+        if absent:
+            name = data.class_names[min(absent)]
+            raise RivalryError(
+                f"{where}: class '{name}' has no image in {split}; every class needs one in both splits"
+            )

@@ -1,0 +1,135 @@
+"""Write the report: its facts, the page, the paper, and the paper's PDF."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rivalry import artifacts
+from rivalry.errors import RivalryError
+from rivalry.report.collecting import gather
+from rivalry.report.rendering import environment
+
+NO_LATEX = (
+    "no LaTeX found, so no PDF: install the Debian packages latexmk texlive-latex-recommended texlive-latex-extra "
+    "texlive-science lmodern, or run Snakemake with --software-deployment-method conda (envs/latex.yaml)"
+)
+
+
+def collect(results: Path, output: Path, *, config: dict[str, Any], plan: dict[str, list]) -> None:
+    """Gather every number of the report in one file.
+
+    Parameters
+    ----------
+    results : Path
+        The folder of all results, tables and figures included.
+    output : Path
+        Usually results/report/report.json.
+    config : dict
+        The configuration with all defaults.
+    plan : dict
+        What it asked for; see `rivalry.plan.Plan.tables`.
+    """
+    artifacts.write_json(output, gather(Path(results), config=config, plan=plan))
+
+
+def render_html(facts: Path, output: Path) -> None:
+    """Write the page: one file that needs no other and no network.
+
+    Parameters
+    ----------
+    facts : Path
+        report.json; the figures lie beside its folder, in ../figures.
+    output : Path
+        The page.
+    """
+    report = artifacts.read_json(facts)
+    figures = Path(facts).parent.parent / "figures"
+    drawings = {
+        dataset: {
+            figure["name"]: (figures / dataset / figure["files"]["svg"]).read_text(encoding="utf-8")
+            for figure in listed["figures"]
+        }
+        for dataset, listed in report["figures"].items()
+    }
+    page = environment("html").get_template("report.html.j2").render(report=report, drawings=drawings)
+    artifacts.write_text(output, page)
+
+
+def render_latex(facts: Path, output: Path) -> None:
+    """Write the paper; it compiles as it is and takes the figures from where they were drawn.
+
+    Parameters
+    ----------
+    facts : Path
+        report.json; the figures lie beside its folder, in ../figures.
+    output : Path
+        The paper.
+    """
+    report = artifacts.read_json(facts)
+    figures = os.path.relpath(Path(facts).parent.parent / "figures", Path(output).parent)
+    text = (
+        environment("latex")
+        .get_template("report.tex.j2")
+        .render(report=report, folder=Path(figures).as_posix())
+    )
+    artifacts.write_text(output, text)
+
+
+def compile_pdf(source: Path, output: Path) -> bool:
+    """Compile the paper; the same source gives the same bytes.
+
+    Returns
+    -------
+    bool
+        False when no LaTeX is installed; one line on standard output then says what to install.
+
+    Raises
+    ------
+    RivalryError
+        LaTeX failed; the line is its first error.
+    """
+    source, output = Path(source).resolve(), Path(output)
+    if not source.is_file():
+        raise RivalryError(f"{source}: no such file")
+    with tempfile.TemporaryDirectory(prefix="rivalry-latex-") as folder:
+        if shutil.which("latexmk") and shutil.which("pdflatex"):
+            options = ["-pdf", "-norc", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
+            command = ["latexmk", *options, f"-outdir={folder}", source.name]
+        elif shutil.which("tectonic"):
+            command = ["tectonic", "--untrusted", "--keep-logs", "--outdir", folder, source.name]
+        else:
+            print(NO_LATEX)
+            return False
+        fixed_time = {"SOURCE_DATE_EPOCH": "0", "FORCE_SOURCE_DATE": "1", "max_print_line": "10000"}
+        run = subprocess.run(
+            command,
+            cwd=source.parent,
+            env=os.environ | fixed_time,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        pdf = Path(folder) / f"{source.stem}.pdf"
+        if run.returncode != 0 or not pdf.is_file():
+            raise RivalryError(
+                f"{source}: LaTeX failed: {_first_error(Path(folder) / f'{source.stem}.log', run)}"
+            )
+        with artifacts.replacing(output) as temporary:
+            shutil.copyfile(pdf, temporary)
+    return True
+
+
+def _first_error(log: Path, run: subprocess.CompletedProcess[str]) -> str:
+    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    said += run.stdout + run.stderr
+    found = re.search(r"^! (.*(?:\n(?!l\.\d).*)*\nl\.\d+.*)|^error: (.*)", said, re.MULTILINE)
+    if not found:
+        return f"exit status {run.returncode}"
+    return re.sub(r"\s+", " ", found[1] or found[2])[:300]

@@ -1,0 +1,75 @@
+"""The tables of a run: scores, comparisons, and reported against measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rivalry.artifacts import write_json, write_manifest, write_table
+from rivalry.statistics.comparisons import compare, first_victims, kept_apart
+from rivalry.statistics.reported import set_against_reported
+from rivalry.statistics.scores import COLUMNS, Match, clean_errors, evaluated_matches, undefended_matches
+
+SETTINGS = ["undefended", "oblivious", "adaptive"]
+
+
+def tabulate(
+    results: Path,
+    output: Path,
+    *,
+    plan: dict[str, Any],
+    confidence: float,
+    seed: int,
+    record_times: bool,
+) -> None:
+    """Write scores.csv, comparisons.csv, reported.csv and kept_apart.json.
+
+    Parameters
+    ----------
+    results, output : Path
+        Folder of the run, and the folder for its tables.
+    plan : dict
+        What belongs to the run, so that left-over files are ignored: "victims" (data set, victim), the
+        first of a data set being its baseline; "attacks" (data set, victim, attack), undefended;
+        "evaluations" (data set, victim, defense). Tables keep its order.
+    confidence : float
+        Coverage of all intervals, in (0,1).
+    seed : int
+        Seed of the bootstrap.
+    record_times : bool
+        Whether `seconds` is filled; without it two runs give the same bytes.
+    """
+    matches = [match for names in plan["attacks"] for match in undefended_matches(results, names, confidence)]
+    matches += [
+        match for names in plan["evaluations"] for match in evaluated_matches(results, names, confidence)
+    ]
+    matches.sort(key=lambda match: _position(match, plan))
+    scores = pd.DataFrame([match.row for match in matches], columns=COLUMNS)
+    if not record_times:
+        scores["seconds"] = None
+    first = first_victims(plan["victims"])
+    comparisons = compare(matches, clean_errors(results, plan), first, confidence=confidence, seed=seed)
+    reported = set_against_reported(results, matches, plan["victims"], confidence=confidence)
+
+    write_table(output / "scores.csv", scores)
+    write_table(output / "comparisons.csv", comparisons)
+    write_table(output / "reported.csv", reported)
+    write_json(output / "kept_apart.json", kept_apart(matches, first))
+    names = ("scores.csv", "comparisons.csv", "reported.csv", "kept_apart.json")
+    write_manifest(output, "tabulate", [output / name for name in names])
+
+
+def _position(match: Match, plan: dict[str, Any]) -> tuple[int, ...]:
+    """Where the configuration names the match's data set and victim, its attack and its defense."""
+    row = match.row
+    names = {
+        "victims": (row["dataset"], row["victim"]),
+        "attacks": (row["dataset"], row["victim"], row["attack"]),
+        "evaluations": (row["dataset"], row["victim"], row["defense"]),
+    }
+    places = {part: [tuple(entry) for entry in plan[part]] for part in names}
+    # "none" is no defense of the plan and comes before all of them.
+    found = [places[part].index(name) if name in places[part] else -1 for part, name in names.items()]
+    return *found, SETTINGS.index(row["setting"])

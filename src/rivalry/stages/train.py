@@ -1,0 +1,134 @@
+"""Training a victim."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from rivalry import registry
+from rivalry.architectures import Classifier
+from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table
+from rivalry.data import load_split
+from rivalry.seeds import derive_seed
+from rivalry.training._fit import fit
+from rivalry.victims import save_victim
+
+
+def train(
+    victim: str,
+    architecture: str,
+    architecture_parameters: dict[str, Any],
+    method: str,
+    parameters: dict[str, Any],
+    fitting: dict[str, Any],
+    data: Path,
+    output: Path,
+    *,
+    seed: int,
+    accelerator: str = "auto",
+    poisoning: Path | None = None,
+) -> None:
+    """Train a victim and measure it on the whole test split.
+
+    Parameters
+    ----------
+    victim : str
+        Its name.
+    architecture, architecture_parameters, method, parameters
+        Names from the registry and their parameters.
+    fitting : dict
+        epochs, batch_size, learning_rate, optimizer, patience, validation_fraction; see `rivalry.training._fit.fit`.
+    data, output : Path
+        Folders. An interrupted training leaves its checkpoints in `output` and resumes there.
+    seed : int
+        Seeds the initial weights, the order of images and dropout.
+    poisoning : Path, optional
+        Folder of a poisoning, whose training set is used instead.
+    """
+    started = time.perf_counter()
+    facts = read_json(data / "dataset.json")
+    if poisoning is None:
+        split = load_split(data, "train")
+        images, labels = split.images, split.labels
+    else:
+        tensors = read_tensors(poisoning / "train.safetensors")
+        images, labels = tensors["images"], tensors["labels"]
+
+    description = {
+        "dataset": facts["dataset"],
+        "victim": victim,
+        "architecture": architecture,
+        "architecture_parameters": architecture_parameters,
+        "method": method,
+        "parameters": parameters,
+        "fitting": fitting,
+        "poisoning": poisoning.name if poisoning else None,
+        "shape": facts["shape"],
+        "classes": facts["classes"],
+        "class_names": facts["class_names"],
+        "seed": seed,
+        "source": registry.method("training", method).traits["source"],
+    }
+    torch.manual_seed(derive_seed(seed, "weights"))
+    network = registry.method("architectures", architecture).load()(
+        facts["shape"], facts["classes"], **architecture_parameters
+    )
+    pixels = images.float().div(255)
+    model = Classifier(
+        network,
+        channels=facts["shape"][0],
+        mean=pixels.mean(dim=(0, 2, 3)),
+        std=pixels.std(dim=(0, 2, 3)).clamp_min(1e-3),
+    )
+    del pixels
+    # Checkpoints of a different training must not be resumed.
+    fingerprint = hashlib.sha256(
+        json.dumps([description, facts["sha256"], len(images)], sort_keys=True).encode()
+    ).hexdigest()[:16]
+    checkpoints = output / ".checkpoints" / fingerprint
+    recipe = registry.method("training", method).load()(images, labels, **parameters)
+    outcome = fit(model, images, recipe, checkpoints, seed=seed, accelerator=accelerator, **fitting)
+
+    predictions = predict(model.eval(), data)
+    weights = save_victim(output, model)
+    write_table(output / "predictions.parquet", predictions)
+    write_table(output / "training.csv", pd.DataFrame(outcome.history))
+    write_json(
+        output / "victim.json",
+        description
+        | {
+            "parameters_count": sum(p.numel() for p in model.parameters()),
+            "clean_accuracy": float((predictions["label"] == predictions["prediction"]).mean()),
+            "validation_accuracy": outcome.history[outcome.best_epoch - 1]["validation_accuracy"],
+            "epochs_run": len(outcome.history),
+            "best_epoch": outcome.best_epoch,
+            "seconds": time.perf_counter() - started,
+        },
+    )
+    names = ("predictions.parquet", "training.csv", "victim.json")
+    write_manifest(output, "train", [weights, *(output / name for name in names)])
+    shutil.rmtree(output / ".checkpoints")
+
+
+def predict(victim: nn.Module, data: Path) -> pd.DataFrame:
+    """A victim's answer to every test image: index, label, prediction, confidence."""
+    test = load_split(data, "test")
+    with torch.no_grad():
+        logits = torch.cat([victim(part.float() / 255) for part in test.images.split(256)])
+    predictions = logits.argmax(dim=1)
+    return pd.DataFrame(
+        {
+            "index": range(len(test.labels)),
+            "label": test.labels.numpy(),
+            "prediction": predictions.numpy(),
+            "confidence": logits.softmax(dim=1).gather(1, predictions[:, None]).squeeze(1).numpy(),
+        }
+    )

@@ -1,0 +1,123 @@
+"""Single rates and differences of two: the course's interval, Wilson's, and what they say in words."""
+
+from __future__ import annotations
+
+import math
+
+from scipy.stats import norm
+from statsmodels.stats.proportion import proportion_confint
+
+from rivalry.errors import RivalryError
+
+
+def normal_quantile(confidence: float) -> float:
+    """The two-sided normal quantile; for 95 % it is 1.96 exactly, as the course rounds it."""
+    if not 0 < confidence < 1:
+        raise RivalryError(f"confidence: {confidence:g} is not between 0 and 1")
+    return 1.96 if confidence == 0.95 else float(norm.ppf((1 + confidence) / 2))
+
+
+def difference_of_error_rates(
+    error_a: float, error_b: float, n_a: int, n_b: int, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Interval of the difference of two error rates that were measured on independent test sets.
+
+    The course's interval: the difference, give or take z standard errors of two independent proportions
+    (Mitchell, Machine Learning, 1997, section 5.5). z is 1.96 at 95 %, the rounding the course computes
+    with, and the unrounded normal quantile at any other confidence. Where both rates come from the same
+    images, this interval is too wide or too narrow; `paired_interval` is the right one.
+
+    Parameters
+    ----------
+    error_a, error_b : float
+        Error rates, fractions in [0,1].
+    n_a, n_b : int
+        Images behind each rate.
+    confidence : float
+        Coverage, in (0,1).
+
+    Returns
+    -------
+    low, high : float
+        Limits of `error_a - error_b`, not clipped to [-1,1].
+
+    Raises
+    ------
+    RivalryError
+        A rate, a count or the confidence is out of range.
+    """
+    for name, rate in (("error_a", error_a), ("error_b", error_b)):
+        if not 0 <= rate <= 1:
+            raise RivalryError(f"{name}: {rate:g} is not a fraction between 0 and 1")
+    for name, n in (("n_a", n_a), ("n_b", n_b)):
+        if n < 1:
+            raise RivalryError(f"{name}: {n} images; at least 1 is needed")
+    spread = math.sqrt(error_a * (1 - error_a) / n_a + error_b * (1 - error_b) / n_b)
+    half = normal_quantile(confidence) * spread
+    return error_a - error_b - half, error_a - error_b + half
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of one rate (1927): keeps its coverage near 0 and 1, where robustness lives.
+
+    Parameters
+    ----------
+    successes, n : int
+        So many of so many images; `n` at least 1.
+    confidence : float
+        Coverage, in (0,1).
+
+    Returns
+    -------
+    low, high : float
+        Limits of the rate, within [0,1].
+    """
+    if not 0 <= successes <= n or n < 1:
+        raise RivalryError(f"successes: {successes} of {n} is not a rate")
+    if not 0 < confidence < 1:
+        raise RivalryError(f"confidence: {confidence:g} is not between 0 and 1")
+    low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
+    return float(low), float(high)
+
+
+def verdict(
+    a: str,
+    b: str,
+    error_a: float,
+    error_b: float,
+    interval: tuple[float, float],
+    p: float,
+    confidence: float = 0.95,
+    errs: str = "errs more than",
+) -> str:
+    """What a comparison says, in words.
+
+    Parameters
+    ----------
+    a, b : str
+        Names of the two sides.
+    error_a, error_b : float
+        Their rates, in [0,1].
+    interval : tuple of float
+        Limits of the difference of the rates.
+    p : float
+        Image-by-image p-value, corrected for the family of comparisons. It decides; where the interval says
+        otherwise, the words say so too.
+    confidence : float
+        Coverage of the interval; the p-value is held against what is missing to 1.
+    errs : str
+        What the side of the higher rate does to the other.
+    """
+    level = f"{100 * confidence:g} %"
+    contains_zero = interval[0] <= 0 <= interval[1]
+    if p >= 1 - confidence:
+        if contains_zero:
+            return f"not distinguishable: {level} interval contains 0"
+        reason = f"p = {p:.2g} corrected for all comparisons"
+        return f"not distinguishable: {reason}, though the {level} interval excludes 0"
+    if error_a < error_b:
+        a, b, error_a, error_b = b, a, error_b, error_a
+    words = f"{a} {errs} {b} ({100 * error_a:.2f} % against {100 * error_b:.2f} %"
+    return (
+        f"{words}; seen only image by image: {level} interval contains 0)" if contains_zero else f"{words})"
+    )

@@ -1,0 +1,184 @@
+"""Numbers that the seed documents print, set against what this run measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from rivalry.artifacts import read_json, read_table
+from rivalry.statistics.rates import wilson_interval
+from rivalry.statistics.scores import Match, macro_measures
+
+COLUMNS = [
+    "source",
+    "where",
+    "dataset",
+    "what",
+    "metric",
+    "reported",
+    "measured",
+    "low",
+    "high",
+    "within",
+    "note",
+]
+
+COUNTED = {
+    "clean_accuracy": "n",
+    "adversarial_accuracy": "n",
+    "success_rate": "n_attacked",
+    "flagged_clean": "n",
+    "flagged_adversarial": "n_attacked",
+}
+"""Metrics that are rates, and what they are rates of; the others get no interval."""
+
+
+def set_against_reported(
+    results: Path, matches: Sequence[Match], victims: Sequence[Sequence[str]], *, confidence: float
+) -> pd.DataFrame:
+    """One row for each printed number and each victim or match of this run that it speaks of.
+
+    Entries are matched by method and parameters, never by the names that a configuration gives. A number on
+    a data set of this run that nothing here corresponds to keeps its row, with nothing measured.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of the run, for the facts of victims and data sets.
+    matches : sequence of Match
+        All matches of the run.
+    victims : sequence of (data set, victim)
+        All victims of the run.
+    confidence : float
+        Coverage of the Wilson interval of each measured rate; `within` says whether it holds the printed
+        number.
+    """
+    sources = {name: read_json(results / "data" / name / "dataset.json")["source"] for name, _ in victims}
+    facts = {(dataset, victim): _victim_facts(results, dataset, victim) for dataset, victim in victims}
+    rows = []
+    for entry in reported_numbers():
+        names = [name for name, source in sources.items() if source == entry["dataset"]]
+        found = [
+            {"dataset": name, **measured}
+            for name in names
+            for measured in _measured(entry, name, results, facts, matches, confidence)
+        ]
+        if names and not found:
+            found = [{"dataset": names[0], "what": _describe(entry), "note": "not in this configuration"}]
+        for measured in found:
+            notes = [entry.get("note", ""), measured.get("note", "")]
+            row = {name: entry[name] for name in ("source", "where", "metric")} | measured
+            row |= {"reported": entry["value"], "note": "; ".join(note for note in notes if note)}
+            if "low" in row:
+                row["within"] = row["low"] <= entry["value"] <= row["high"]
+            rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def reported_numbers() -> list[dict[str, Any]]:
+    """All entries of `reported.yaml`."""
+    text = Path(__file__).with_name("reported.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)["numbers"]
+
+
+def _measured(
+    entry: dict[str, Any],
+    dataset: str,
+    results: Path,
+    facts: dict[tuple[str, str], dict[str, Any]],
+    matches: Sequence[Match],
+    confidence: float,
+) -> Iterator[dict[str, Any]]:
+    metric = entry["metric"]
+    fitting = [
+        name for (place, name), own in facts.items() if place == dataset and _fits(entry["victim"], own)
+    ]
+    if "attack" not in entry and "defense" not in entry:
+        for name in fitting:
+            predictions = read_table(results / "victims" / dataset / name / "predictions.parquet")
+            yield {"what": name, **_clean_measure(predictions, metric, confidence)}
+        return
+    seen = set()
+    for match in matches:
+        row, defense = match.row, entry.get("defense")
+        if row["dataset"] != dataset or row["victim"] not in fitting:
+            continue
+        if row["setting"] != ("oblivious" if defense else "undefended"):
+            continue
+        if defense and not _fits(defense, match.defense or {}):
+            continue
+        if "attack" in entry and not _fits(entry["attack"], match.attack | {"eps": row["eps"]}):
+            continue
+        what = row["victim"] + (f" behind {row['defense']}" if defense else "")
+        what += f" under {match.name}" if "attack" in entry else ""
+        if what not in seen:
+            seen.add(what)
+            yield {"what": what, **_with_interval(row[metric], row.get(COUNTED.get(metric, "")), confidence)}
+
+
+def _clean_measure(predictions: pd.DataFrame, metric: str, confidence: float) -> dict[str, float]:
+    labels, predicted = predictions["label"], predictions["prediction"]
+    if metric == "clean_accuracy":
+        return _with_interval(float((labels == predicted).mean()), len(labels), confidence)
+    if metric == "confidence":
+        return {"measured": predictions["confidence"].mean()}
+    precision, recall = macro_measures(labels, predicted)
+    return {"measured": precision if metric == "macro_precision" else recall}
+
+
+def _with_interval(value: float, n: int | None, confidence: float) -> dict[str, float]:
+    if not n or math.isnan(value):
+        return {"measured": value}
+    low, high = wilson_interval(round(value * n), n, confidence)
+    return {"measured": value, "low": low, "high": high}
+
+
+def _victim_facts(results: Path, dataset: str, victim: str) -> dict[str, Any]:
+    """A victim's facts, the name of its poisoning replaced by that poisoning's own facts."""
+    facts = read_json(results / "victims" / dataset / victim / "victim.json")
+    name = facts.get("poisoning")
+    if name is not None:
+        facts["poisoning"] = read_json(results / "poisoning" / dataset / name / "poisoning.json")
+    return facts
+
+
+def _fits(wanted: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Whether all wanted facts hold; each is looked up among the facts and then among the parameters.
+
+    A list means any of its values; a mapping is matched in the same way; numbers may differ by their
+    rounding.
+    """
+    known = facts.get("parameters", {}) | facts
+    return all(_agrees(value, known.get(key)) for key, value in wanted.items())
+
+
+def _agrees(wanted: Any, found: Any) -> bool:
+    if isinstance(wanted, list):
+        return any(_agrees(value, found) for value in wanted)
+    if isinstance(wanted, dict):
+        return isinstance(found, dict) and _fits(wanted, found)
+    if isinstance(wanted, int | float) and not isinstance(wanted, bool):
+        return isinstance(found, int | float) and bool(np.isclose(wanted, found, rtol=0.01, atol=0))
+    return wanted == found
+
+
+def _describe(entry: dict[str, Any]) -> str:
+    """An entry's victim, defense and attack, from its own facts."""
+
+    def words(facts: dict[str, Any]) -> str:
+        return " ".join(
+            value if isinstance(value, str) else f"({name} {value:g})"
+            for name, value in facts.items()
+            if isinstance(value, str | int | float)
+        )
+
+    parts = [words(entry["victim"])]
+    parts += [f"behind {words(entry['defense'])}"] if "defense" in entry else []
+    parts += [f"under {words(entry['attack'])}"] if "attack" in entry else []
+    return " ".join(parts)

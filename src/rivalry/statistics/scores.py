@@ -1,0 +1,190 @@
+"""One row of scores for each match, and beside it the few columns per image that comparisons need.
+
+Rates: `clean_accuracy`, `adversarial_accuracy` and the macro measures are over all evaluated images, those
+that the victim gets wrong unattacked included; `success_rate`, work (iterations, queries, gradients,
+seconds) and `flagged_adversarial` are over the attacked ones. Perturbation sizes are over attacked images
+on which the attack succeeded, and empty when there are none. A detector handles an image by refusing it
+when it is adversarial, and by classifying it correctly without refusing it when it is clean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+from rivalry.artifacts import read_json, read_table
+from rivalry.errors import RivalryError
+from rivalry.statistics.rates import wilson_interval
+
+COLUMNS = [
+    *("dataset", "victim", "attack", "defense", "setting", "goal", "target", "sees", "norm", "budget", "eps"),
+    *("n", "n_attacked", "clean_accuracy", "clean_low", "clean_high"),
+    *("adversarial_accuracy", "adversarial_low", "adversarial_high"),
+    *("success_rate", "success_low", "success_high", "confidence"),
+    *("mean_l0", "median_l0", "mean_l2", "median_l2", "mean_linf", "median_linf"),
+    *("mean_l2_channels", "mean_linf_channels", "rho_adv", "iterations", "queries", "gradients"),
+    *("zero_gradient_share", "non_finite", "flagged_clean", "flagged_adversarial", "auc"),
+    *("macro_precision", "macro_recall", "seconds"),
+]
+SIZES = ["l0", "l2", "linf"]
+WORK = ["iterations", "queries", "gradients"]
+TRACES = ["iterations", "zero_gradient", "finite"]
+"""What only the attack's own table records, not the evaluation of a defense."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """One data set x victim x attack x defense at one eps.
+
+    `row` is its row of scores; `images`, indexed by row of the test split, has `wrong` (the victim errs;
+    for a targeted attack: gives the target), `success` (of an attacked image) and `l2`. Images of the
+    target class are left out.
+    """
+
+    row: dict[str, Any]
+    images: pd.DataFrame
+    attack: dict[str, Any]
+    defense: dict[str, Any] | None
+
+    @property
+    def name(self) -> str:
+        """The attack and its budget, for readers."""
+        eps = self.row["eps"]
+        return self.row["attack"] if np.isnan(eps) else f"{self.row['attack']} (eps {eps:.4g})"
+
+    @property
+    def trigger(self) -> bool:
+        """Whether the attack stamps the trigger of a poisoning."""
+        return "poisoning" in self.attack["parameters"]
+
+
+def undefended_matches(results: Path, names: Sequence[str], confidence: float) -> list[Match]:
+    """The matches of one attack with one victim, one an eps; `names` are data set, victim, attack."""
+    folder = results.joinpath("attacks", *names)
+    facts, scores = read_json(folder / "attack.json"), read_table(folder / "scores.parquet")
+    scores["clean_handled"] = scores["clean_prediction"] == scores["label"]
+    scores["handled"] = scores["prediction"] == scores["label"]
+    return [
+        _match(images, facts, None, {"defense": "none", "setting": "undefended"}, confidence)
+        for _, images in scores.groupby("eps", dropna=False)
+    ]
+
+
+def evaluated_matches(results: Path, names: Sequence[str], confidence: float) -> list[Match]:
+    """The matches of all attacks with one defended victim, oblivious and adaptive.
+
+    `names` are data set, victim, defense.
+    """
+    dataset, victim, defense = names
+    file = results / "evaluations" / dataset / victim / defense / "scores.parquet"
+    scores = read_table(file)
+    facts = read_json(results / "defenses" / dataset / victim / defense / "defense.json")
+    scores["handled"] = scores["prediction"] == scores["label"]
+    scores["clean_handled"] = scores["handled"] & ~scores["flagged"]
+    clean = scores[scores["setting"] == "clean"].set_index("index")
+    scores["handled"] |= scores["flagged"]
+    matches = []
+    adversarial = scores[scores["setting"] != "clean"]
+    for (attack, setting), rows in adversarial.groupby(["attack", "setting"], sort=False):
+        attacked = f"{victim}+{defense}" if setting == "adaptive" else victim
+        folder = results / "attacks" / dataset / attacked / str(attack)
+        attack_facts = read_json(folder / "attack.json")
+        traces = read_table(folder / "scores.parquet")[["index", "eps", *TRACES]]
+        rows = rows.drop(columns=["clean_handled", *(name for name in TRACES if name in rows)])
+        for _, images in rows.merge(traces, on=["index", "eps"], how="left").groupby("eps", dropna=False):
+            if not images["index"].isin(clean.index).all():
+                raise RivalryError(f"{file}: {attack} has images not evaluated clean; attack fewer")
+            images = images.join(clean["clean_handled"], on="index")
+            if facts["kind"] == "detector":
+                images = images.join(clean[["flagged", "score"]].add_prefix("clean_"), on="index")
+            context = {"victim": victim, "defense": defense, "setting": str(setting)}
+            matches.append(_match(images, attack_facts, facts, context, confidence))
+    return matches
+
+
+def clean_errors(results: Path, plan: dict[str, Any]) -> dict[tuple[str, str, str], pd.Series]:
+    """Whether each victim errs on each clean test image, by (data set, victim, defense), then by row.
+
+    Victims alone ("none") are measured on the whole test split, defended ones on the evaluated images.
+    """
+    errors = {}
+    for dataset, victim in plan["victims"]:
+        rows = read_table(results / "victims" / dataset / victim / "predictions.parquet").set_index("index")
+        errors[dataset, victim, "none"] = rows["prediction"] != rows["label"]
+    for dataset, victim, defense in plan["evaluations"]:
+        rows = read_table(results / "evaluations" / dataset / victim / defense / "scores.parquet")
+        rows = rows[rows["setting"] == "clean"].set_index("index")
+        errors[dataset, victim, defense] = (rows["prediction"] != rows["label"]) | rows["flagged"]
+    return errors
+
+
+def _match(
+    images: pd.DataFrame,
+    attack: dict[str, Any],
+    defense: dict[str, Any] | None,
+    context: dict[str, str],
+    confidence: float,
+) -> Match:
+    attacked = images[images["attacked"]]
+    fooled = attacked[attacked["success"]]
+    targeted = attack["goal"] == "targeted"
+    row: dict[str, Any] = {
+        "dataset": attack["dataset"],
+        "victim": attack["victim"],
+        "attack": attack["attack"],
+        **context,
+        "goal": attack["goal"],
+        "target": attack.get("target"),
+        "sees": attack["sees"],
+        "norm": attack["norm"],
+        "budget": attack["budget"],
+        "eps": float(images["eps"].iloc[0]),
+        "n": len(images),
+        "n_attacked": len(attacked),
+        **_rate("clean", images["clean_handled"], confidence, "clean_accuracy"),
+        **_rate("adversarial", images["handled"], confidence, "adversarial_accuracy"),
+        **_rate("success", attacked["success"], confidence, "success_rate"),
+        "confidence": images["confidence"].mean() if "confidence" in images else np.nan,
+    }
+    for size in SIZES:
+        row[f"mean_{size}"], row[f"median_{size}"] = fooled[size].mean(), fooled[size].median()
+    row |= {f"mean_{size}": fooled[size].mean() for size in ("l2_channels", "linf_channels")}
+    row["rho_adv"] = fooled["relative_l2"].mean()
+    row |= {name: attacked[name].mean() for name in WORK}
+    row["zero_gradient_share"] = attacked["zero_gradient"].mean()
+    row["non_finite"] = int((~attacked["finite"].astype(bool)).sum())
+    row |= {"flagged_clean": np.nan, "flagged_adversarial": np.nan, "auc": np.nan}
+    if defense is not None and defense["kind"] == "detector":
+        row["flagged_clean"] = images["clean_flagged"].mean()
+        row["flagged_adversarial"] = attacked["flagged"].mean()
+        if len(attacked):
+            truth = np.repeat([0, 1], [len(images), len(attacked)])
+            row["auc"] = float(roc_auc_score(truth, pd.concat([images["clean_score"], attacked["score"]])))
+    row["macro_precision"], row["macro_recall"] = macro_measures(images["label"], images["prediction"])
+    row["seconds"] = attacked["seconds"].mean()
+
+    aimed = images[images["label"] != images["target"]].set_index("index")
+    success = aimed["success"] & aimed["attacked"]
+    slim = pd.DataFrame(
+        {"wrong": success if targeted else ~aimed["handled"], "success": success, "l2": aimed["l2"]}
+    )
+    return Match(row, slim, attack, defense)
+
+
+def macro_measures(labels: pd.Series, predictions: pd.Series) -> tuple[float, float]:
+    """Precision and recall averaged over the labels' classes; 0 where a class is never predicted."""
+    precision, recall, _, _ = precision_recall_fscore_support(
+        labels, predictions, labels=sorted(labels.unique()), average="macro", zero_division=0
+    )
+    return float(precision), float(recall)
+
+
+def _rate(prefix: str, hits: pd.Series, confidence: float, name: str) -> dict[str, float]:
+    low, high = wilson_interval(int(hits.sum()), len(hits), confidence) if len(hits) else (np.nan, np.nan)
+    return {name: hits.mean(), f"{prefix}_low": low, f"{prefix}_high": high}

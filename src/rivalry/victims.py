@@ -1,0 +1,73 @@
+"""Saving and loading victims, defended ones included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from rivalry import registry
+from rivalry.architectures._classifier import Classifier
+from rivalry.artifacts import read_json, read_tensors, write_tensors
+from rivalry.errors import RivalryError
+
+
+def build_classifier(facts: Mapping[str, Any]) -> Classifier:
+    """The untrained classifier of `facts` (architecture, architecture_parameters, shape, classes)."""
+    network = registry.method("architectures", facts["architecture"]).load()(
+        facts["shape"], facts["classes"], **facts["architecture_parameters"]
+    )
+    return Classifier(network, channels=facts["shape"][0])
+
+
+def save_victim(folder: str | Path, victim: nn.Module) -> Path:
+    """Write the weights; returns the file's path. The facts beside it are the caller's."""
+    path = Path(folder) / "victim.safetensors"
+    write_tensors(path, dict(victim.state_dict()))
+    return path
+
+
+def load_victim(folder: str | Path) -> nn.Module:
+    """The classifier in a folder that `rivalry train` or `rivalry defend` wrote, in evaluation mode.
+
+    Parameters
+    ----------
+    folder : path
+        `results/victims/{dataset}/{victim}` or, for a defended victim,
+        `results/defenses/{dataset}/{victim}/{defense}`.
+
+    Returns
+    -------
+    nn.Module
+        Maps float32 images (N,C,H,W) in [0,1] to logits (N,K); (N,K+1) with attribute `reject_class` where a
+        detector may refuse the image.
+    """
+    folder = Path(folder)
+    if (folder / "defense.json").is_file():
+        facts = read_json(folder / "defense.json")
+        victim = load_victim(folder / facts["victim_folder"])
+        restore = import_module(registry.method("defenses", facts["method"]).module).restore
+        defended = restore(victim, facts)
+        _load(defended, folder / "defense.safetensors", partial=True)
+    else:
+        facts = read_json(folder / "victim.json")
+        defended = build_classifier(facts)
+        _load(defended, folder / "victim.safetensors")
+    return defended.eval()
+
+
+def _load(module: nn.Module, path: Path, *, partial: bool = False) -> None:
+    tensors: dict[str, Tensor] = read_tensors(path)
+    try:
+        missing, unexpected = module.load_state_dict(tensors, strict=not partial)
+    except RuntimeError as error:
+        fault = str(error).splitlines()[-1].strip()
+        raise RivalryError(f"{path}: does not fit its description: {fault}") from error
+    # A defense's own file leaves out the victim that it stands before.
+    missing = [name for name in missing if not name.startswith("victim.")]
+    for fault, entries in (("unexpected", unexpected), ("missing", missing)):
+        if entries:
+            raise RivalryError(f"{path}: does not fit its description: {fault} {', '.join(entries)}")

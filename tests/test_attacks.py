@@ -1,0 +1,328 @@
+"""Facts about evasion attacks: exact on linear victims, within their budget, the same in any batch."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from helpers import distances, linear_problem, small_cnn
+from torch import nn
+
+import rivalry.attacks
+from rivalry import registry
+from rivalry.attacks import Attack, Decisions, Goal, Gradients, Scores
+from rivalry.attacks._norms import length
+from rivalry.attacks._oracles import Ledger
+
+ATTACKS = [name for name in registry.names("attacks") if name != "backdoor_trigger"]
+FIXED = [name for name in ATTACKS if registry.method("attacks", name).traits["budget"] == "fixed"]
+MINIMAL = [name for name in ATTACKS if registry.method("attacks", name).traits["budget"] == "minimal"]
+TARGETED = [name for name in ATTACKS if "targeted" in registry.method("attacks", name).traits["goals"]]
+
+
+def get(name: str) -> Attack:
+    return getattr(rivalry.attacks, name)
+
+
+def norms(names: list[str]) -> list[tuple[str, str | int]]:
+    """Every attack with every norm it can be given."""
+    pairs = []
+    for name in names:
+        method = registry.method("attacks", name)
+        choices = method.traits["norms"] if "norm" in method.parameters else method.traits["norms"][:1]
+        pairs += [(name, norm) for norm in choices]
+    return pairs
+
+
+def norm_option(name: str, norm: str | int) -> dict[str, str | int]:
+    return {"norm": norm} if "norm" in registry.method("attacks", name).parameters else {}
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    images = torch.rand(20, 1, 8, 8, generator=generator)
+    images[:4] = images[:4].round()  # images on the edge of [0,1] as well
+    return images
+
+
+@pytest.mark.parametrize("norm", [2, "inf"])
+def test_deepfool_is_exact_on_linear_victims(norm: str | int) -> None:
+    victim, images, labels = linear_problem()
+    exact = distances(victim, images, labels, norm)
+    result = rivalry.attacks.deepfool.run(victim, images, labels, norm=norm, overshoot=0.02)
+    assert result.success.all()
+    torch.testing.assert_close(length(result.images - images, norm), 1.02 * exact, rtol=2e-4, atol=2e-7)
+    assert (result.iterations == 2).all()  # one linearisation, and one look that finds the boundary crossed
+
+
+@pytest.mark.parametrize("norm", [2, "inf"])
+def test_deepfool_binary_case_is_the_projection_onto_the_hyperplane(norm: str | int) -> None:
+    victim, images, labels = linear_problem(classes=2)
+    adversarial = rivalry.attacks.deepfool(victim, images, labels, norm=norm, overshoot=0.0001)
+    exact = distances(victim, images, labels, norm)
+    torch.testing.assert_close(length(adversarial - images, norm), 1.0001 * exact, rtol=2e-4, atol=2e-7)
+
+
+def test_deepfool_does_not_push_pixels_that_are_at_the_edge() -> None:
+    """On a black image only half of the directions are open; the others must not count as progress."""
+    weight = torch.stack([torch.zeros(16), torch.cat([torch.ones(8), -torch.ones(8)])])
+    victim = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    victim[1].weight.data, victim[1].bias.data = weight, torch.tensor([0.8, 0.0])
+    image = torch.zeros(1, 1, 4, 4)
+    result = rivalry.attacks.deepfool.run(victim, image, torch.tensor([0]), overshoot=0.02)
+    assert result.success.all()
+    torch.testing.assert_close(result.images.flatten()[:8], torch.full((8,), 0.1 * 1.02))
+
+
+@pytest.mark.parametrize("name", ["fgsm", "i_fgsm", "pgd"])
+def test_linf_attacks_flip_exactly_the_images_within_their_budget(name: str) -> None:
+    """Between two classes of a linear victim, the sign step is the best that an Linf budget can buy."""
+    victim, images, labels = linear_problem(classes=2, n=60)
+    exact = distances(victim, images, labels, "inf")
+    eps = float(exact.median())
+    options = {"i_fgsm": {"eps_step": eps / 4}, "pgd": {"step_size": eps / 4}}.get(name, {})
+    result = get(name).run(victim, images, labels, eps=eps, **options)
+    clear = (exact - eps).abs() > 1e-6
+    assert torch.equal(result.success[clear], (exact < eps)[clear])
+
+
+def test_pgd_reaches_the_analytic_optimum_in_l2() -> None:
+    victim, images, labels = linear_problem(classes=2, n=60)
+    exact = distances(victim, images, labels, 2)
+    eps = float(exact.median())
+    result = rivalry.attacks.pgd.run(victim, images, labels, norm=2, eps=eps, step_size=eps / 4)
+    clear = (exact - eps).abs() > 1e-4 * eps
+    assert torch.equal(result.success[clear], (exact < eps)[clear])
+
+
+@pytest.mark.parametrize(("name", "norm"), norms(FIXED))
+@pytest.mark.parametrize("eps", [0.0, 0.03, 0.5, 2.0])
+def test_budget_and_range_hold(name: str, norm: str | int, eps: float, images: torch.Tensor) -> None:
+    victim = small_cnn()
+    labels = victim(images).argmax(dim=1)
+    adversarial = get(name)(victim, images, labels, eps=eps, **norm_option(name, norm))
+    assert adversarial.min() >= 0
+    assert adversarial.max() <= 1
+    assert length(adversarial - images, norm).max() <= eps * (1 + 1e-6) + 1e-7
+
+
+@pytest.mark.parametrize(("name", "norm"), norms(ATTACKS))
+def test_an_images_result_does_not_depend_on_its_batch(name: str, norm: str | int, images: torch.Tensor) -> None:
+    victim = small_cnn()
+    labels = victim(images).argmax(dim=1)
+    option = norm_option(name, norm)
+    together = get(name).run(victim, images, labels, seed=5, **option)
+    shuffled = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
+    apart = get(name).run(victim, images[shuffled], labels[shuffled], seed=5, batch_size=3, **option)
+    torch.testing.assert_close(apart.images, together.images[shuffled], rtol=0, atol=2e-6)
+    assert torch.equal(apart.success, together.success[shuffled])
+    assert torch.equal(apart.queries, together.queries[shuffled])
+    alone = get(name)(victim, images[7:8], labels[7:8], seed=5, **option)
+    torch.testing.assert_close(alone, together.images[7:8], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_one_seed_gives_the_same_bytes(name: str, images: torch.Tensor) -> None:
+    victim = small_cnn()
+    labels = victim(images).argmax(dim=1)
+    assert torch.equal(get(name)(victim, images, labels, seed=1), get(name)(victim, images, labels, seed=1))
+
+
+@pytest.mark.parametrize("name", ["random_noise", "pgd"])
+def test_another_seed_gives_other_noise(name: str, images: torch.Tensor) -> None:
+    victim = small_cnn()
+    labels = victim(images).argmax(dim=1)
+    assert not torch.equal(get(name)(victim, images, labels, seed=1), get(name)(victim, images, labels, seed=2))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_misclassified_images_are_returned_untouched_and_counted_apart(name: str, images: torch.Tensor) -> None:
+    victim = small_cnn()
+    labels = victim(images).argmax(dim=1)
+    labels[::2] = (labels[::2] + 1) % 4
+    result = get(name).run(victim, images, labels)
+    assert not result.attacked[::2].any()
+    assert result.attacked[1::2].all()
+    assert torch.equal(result.images[::2], images[::2])
+    assert not result.success[::2].any()
+    assert (result.queries[::2] == 1).all()  # the one that showed the mistake
+    assert (result.gradients[::2] == 0).all()
+
+
+@pytest.mark.parametrize("name", TARGETED)
+def test_targeted_attacks_are_scored_on_hitting_the_target(name: str) -> None:
+    victim, images, labels = linear_problem(n=40)
+    targets = torch.full_like(labels, 2)
+    result = get(name).run(victim, images, labels, targets=targets)
+    assert torch.equal(result.attacked, labels != 2)
+    assert torch.equal(result.success, result.attacked & (result.predictions == 2))
+    assert result.success.any()
+
+
+def test_targeted_success_of_small_steps_grows_with_eps() -> None:
+    victim, images, labels = linear_problem(classes=5, n=80)
+    targets = (labels + 1) % 5
+    rates = [
+        rivalry.attacks.i_fgsm.run(
+            victim, images, labels, targets=targets, eps=eps, eps_step=eps / 10, steps=10
+        ).success.float().mean()
+        for eps in (0.005, 0.01, 0.02, 0.04)
+    ]
+    assert rates == sorted(rates)
+    assert rates[-1] > rates[0]
+
+
+def test_i_fgsm_spends_no_more_than_fgsm(images: torch.Tensor) -> None:
+    victim = small_cnn()
+    labels = victim(images).argmax(dim=1)
+    single = rivalry.attacks.fgsm.run(victim, images, labels, eps=0.4)
+    small = rivalry.attacks.i_fgsm.run(victim, images, labels, eps=0.4, eps_step=0.02, steps=20)
+    assert (small.success >= single.success).all()
+    both = single.success & small.success
+    assert both.any()
+    change = lambda result: (result.images - images)[both].flatten(1).norm(dim=1)  # noqa: E731
+    assert (change(small) <= change(single) + 1e-6).all()
+
+
+@pytest.mark.parametrize("name", [n for n in ATTACKS if n != "random_noise"])
+def test_every_attack_beats_noise(name: str) -> None:
+    victim, images, labels = linear_problem(classes=5, n=80)
+    eps = float(distances(victim, images, labels, "inf").median())
+    option = {"eps": eps} if "eps" in registry.method("attacks", name).parameters else {}
+    noise = rivalry.attacks.random_noise.run(victim, images, labels, eps=eps)
+    attacked = get(name).run(victim, images, labels, **option)
+    assert attacked.success.sum() > noise.success.sum()
+
+
+def test_restarts_never_lose_an_image(images: torch.Tensor) -> None:
+    victim = small_cnn()
+    labels = victim(images).argmax(dim=1)
+    once, often = (
+        rivalry.attacks.pgd.run(victim, images, labels, eps=0.15, step_size=0.05, steps=3, restarts=restarts)
+        for restarts in (1, 5)
+    )
+    assert (often.success >= once.success).all()
+    assert torch.equal(often.images[once.success], once.images[once.success])
+
+
+class Flat(nn.Module):
+    """Constant logits: no gradient anywhere."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([1.0, 0.0, 0.0]) + 0.0 * images.flatten(1).sum(dim=1, keepdim=True)
+
+
+class Broken(nn.Module):
+    """The square root's derivative is infinite at black pixels."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        roots = images.flatten(1).sqrt()
+        return torch.stack([1 - roots.mean(dim=1), roots.mean(dim=1)], dim=1)
+
+
+@pytest.mark.parametrize("name", [n for n in ATTACKS if registry.method("attacks", n).traits["sees"] == "gradients"])
+def test_flat_and_broken_gradients_are_survived_and_reported(name: str) -> None:
+    images, labels = torch.zeros(5, 1, 8, 8), torch.zeros(5, dtype=torch.int64)
+    flat = get(name).run(Flat(), images, labels)
+    assert flat.zero_gradient.all()
+    assert flat.finite.all()
+    assert not flat.success.any()
+    # Random starts leave the black pixels' trouble behind; one step from the image itself cannot.
+    broken = get(name).run(Broken(), images, labels)
+    assert broken.images.isfinite().all()
+    if name != "pgd":
+        assert not broken.finite.any()
+
+
+def test_the_oracle_counts_what_was_asked() -> None:
+    victim, images, labels = linear_problem(n=6)
+    ledger = Ledger(6)
+    oracle = Gradients(victim, ledger, torch.arange(6), 4)
+    oracle.decisions(images)
+    oracle.on(torch.tensor([1, 1, 5])).logits(images[[1, 1, 5]])
+    oracle.on(torch.tensor([2])).loss_gradient(images[2:3], Goal(labels[2:3]))
+    oracle.on(torch.tensor([3])).jacobian(images[3:4], torch.tensor([[0, 4, 2]]))
+    assert ledger.queries.tolist() == [1, 3, 2, 2, 1, 2]
+    assert ledger.gradients.tolist() == [0, 0, 1, 3, 0, 0]
+
+
+def test_counts_of_known_attacks() -> None:
+    victim, images, labels = linear_problem(n=6)
+    fgsm = rivalry.attacks.fgsm.run(victim, images, labels, eps=1e-6)
+    assert (fgsm.queries == 2).all()  # is it right at first, and the one with the gradient
+    assert (fgsm.gradients == 1).all()
+    pgd = rivalry.attacks.pgd.run(victim, images, labels, eps=1e-6, step_size=1e-6, steps=7, restarts=2)
+    assert (pgd.gradients == 14).all()
+    assert (pgd.queries == 1 + 2 * 8).all()  # each start ends with a look at the last iterate
+
+
+def test_an_oracle_has_no_more_than_it_is_named_for() -> None:
+    assert not hasattr(Decisions, "logits")
+    assert not hasattr(Decisions, "loss_gradient")
+    assert not hasattr(Scores, "loss_gradient")
+    assert not hasattr(Scores, "jacobian")
+
+
+def test_the_victim_is_left_as_it_was(images: torch.Tensor) -> None:
+    victim = small_cnn().train()
+    victim[0].weight.requires_grad_(False)
+    rivalry.attacks.fgsm(victim, images, torch.zeros(20, dtype=torch.int64))
+    assert victim.training
+    assert victim[1].training
+    assert not victim[0].weight.requires_grad
+    assert victim[3].weight.requires_grad
+    assert victim[3].weight.grad is None
+
+
+def test_jacobian_rows_are_the_gradients_of_the_chosen_logits(images: torch.Tensor) -> None:
+    victim = small_cnn()
+    oracle = Gradients(victim, Ledger(20), torch.arange(20), 6)
+    classes = torch.stack([torch.randperm(4, generator=torch.Generator().manual_seed(i))[:2] for i in range(20)])
+    logits, jacobian = oracle.jacobian(images, classes)
+    torch.testing.assert_close(logits, victim(images))
+    for image in (0, 11):
+        for place in range(2):
+            leaf = images[image : image + 1].clone().requires_grad_(True)
+            (expected,) = torch.autograd.grad(victim(leaf)[0, classes[image, place]], leaf)
+            torch.testing.assert_close(jacobian[image, place], expected[0])
+
+
+class Guarded(nn.Module):
+    """A linear victim with a third output that refuses bright images."""
+
+    reject_class = 2
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        flat = images.flatten(1)
+        brightness = flat.mean(dim=1)
+        return torch.stack([0.1 + 0 * brightness, flat[:, 0] - flat[:, 1], 20 * (brightness - 0.6)], dim=1)
+
+
+@pytest.mark.parametrize("name", ["i_fgsm", "pgd", "deepfool"])
+def test_attacks_on_a_victim_that_refuses_evade_the_refusal_too(name: str) -> None:
+    images, labels = torch.full((4, 1, 3, 3), 0.5), torch.zeros(4, dtype=torch.int64)
+    result = get(name).run(Guarded(), images, labels)
+    assert (result.predictions == 1).all()
+    assert result.success.all()
+
+
+def test_being_refused_is_no_success() -> None:
+    goal = Goal(torch.tensor([0, 0, 0]), reject=2)
+    assert goal.reached(torch.tensor([0, 1, 2])).tolist() == [False, True, False]
+    logits = torch.tensor([[2.0, 1.0, 0.5]] * 3)
+    expected = -torch.log(logits.softmax(1)[:, 0] + logits.softmax(1)[:, 2])
+    torch.testing.assert_close(goal.loss(logits), expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "targets", "message"),
+    [
+        (torch.zeros(3, 8, 8), None, "N,C,H,W"),
+        (torch.zeros(3, 1, 8, 8).double(), None, "float32"),
+        (torch.full((3, 1, 8, 8), 255.0), None, r"\[0,1\]"),
+        (torch.zeros(3, 1, 8, 8), torch.zeros(3, dtype=torch.int64), "no targeted form"),
+    ],
+)
+def test_wrong_input_is_refused(images: torch.Tensor, targets: torch.Tensor | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rivalry.attacks.deepfool(small_cnn(), images, torch.zeros(3, dtype=torch.int64), targets=targets)

@@ -1,0 +1,255 @@
+"""A wrong configuration is told in one line each: file, key path, what was given, what would be right."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from rivalry.config import Mistakes, entry_models, json_schema, load_config, read_yaml
+from rivalry.describe import configuration_page
+from rivalry.plan import Plan
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = ["config.yaml", "config/course.yaml", "config/smoke.yaml"]
+
+GOOD = """
+seed: 3
+datasets:
+  digits: {source: digits, images: 50}
+  shapes: {source: shapes}
+poisonings:
+  corner: {method: backdoor, target: 3}
+victims:
+  plain: {method: plain, architecture: lenet5, per_dataset: {shapes: {epochs: 3}}}
+  teacher: {method: plain, architecture: lenet5, temperature: 20.0}
+  distilled: {method: defensive_distillation, architecture: lenet5, teacher: teacher, temperature: 20.0}
+  backdoored: {method: plain, architecture: lenet5, poisoning: corner}
+attacks:
+  fgsm: {method: fgsm, eps: [0.1, 0.3], per_dataset: {shapes: {eps: 0.03}}}
+  fgsm_to_3: {method: fgsm, eps: 0.3, target: 3}
+  deepfool: {method: deepfool}
+  trigger: {method: backdoor_trigger, poisoning: corner}
+defenses:
+  median: {method: spatial_smoothing, kind: median}
+  detector: {method: binary_input_detector, attack: fgsm}
+  cleanse: {method: neural_cleanse}
+matches:
+  - {datasets: [digits, shapes], victims: [plain, distilled], attacks: [fgsm, deepfool], defenses: [median, detector]}
+  - {datasets: [digits], victims: [backdoored], attacks: [trigger], defenses: [cleanse]}
+"""
+
+WRONG: list[tuple[str, Any, str]] = [
+    # top level
+    ("seed", "1e-3", "seed: '1e-3' is text to YAML; write 1.0e-3"),
+    ("seed", -1, "seed: -1 is wrong: should be greater than or equal to 0"),
+    ("seed", True, "seed: true is wrong: should be a valid integer"),
+    ("confidence", 95, "confidence: 95 is wrong: should be less than 1"),
+    ("sede", 3, "sede: unknown key; did you mean 'seed'?"),
+    ("title", ["a"], "title: ['a'] is wrong: should be a valid string"),
+    ("accelerator", "cuda", "accelerator: 'cuda' is unknown; did you mean 'cpu'?"),
+    ("batch_size", 0, "batch_size: 0 is wrong: should be greater than or equal to 1"),
+    ("record_times", "yes", "record_times: 'yes' is wrong: should be a valid boolean"),
+    ("threads", {"atack": 2}, "threads.atack: unknown key; did you mean 'attack'?"),
+    ("data_mirror", "/nowhere/at/all", "data_mirror: '/nowhere/at/all' is no folder"),
+    ("datasets", {}, "datasets: a mapping is wrong: dictionary should have at least 1 item"),
+    ("matches", [], "matches: [] is wrong: list should have at least 1 item"),
+    ("victims", None, "victims: nothing is wrong: should be a valid dictionary"),
+    # data sets
+    ("datasets.digits.source", "mnits", "datasets.digits.source: 'mnits' is unknown; did you mean 'mnist'?"),
+    ("datasets.digits.images", "all", "datasets.digits.images: 'all' is wrong: should be a valid integer"),
+    ("datasets.mine", {"source": "image_folder"}, "datasets.mine.path: is missing"),
+    ("datasets.mine", {"source": "image_folder", "path": "no/such"}, "datasets.mine.path: 'no/such' does not exist"),
+    ("datasets.my data", {"source": "digits"}, "datasets.my data: is no valid name; use letters"),
+    ("datasets.../up", {"source": "digits"}, "datasets.../up: is no valid name"),
+    ("datasets.Digits", {"source": "digits"}, "datasets.Digits: differs from another name only in case"),
+    ("datasets.shapes.images", 5000, "datasets.shapes.images: 5000 is more than its 1000 test images"),
+    ("attacks.deepfool.images", 60, "attacks.deepfool.images: 60 is more than the data set's own, datasets.digits"),
+    # victims
+    ("victims.plain.method", "plane", "victims.plain.method: 'plane' is unknown; did you mean 'plain'?"),
+    ("victims.plain", {"architecture": "lenet5"}, "victims.plain.method: is missing; one of "),
+    ("victims.plain", {"method": "plain"}, "victims.plain.architecture: is missing; the network"),
+    ("victims.plain.architecture", "lenet", "victims.plain.architecture: 'lenet' is unknown; did you mean 'lenet5'?"),
+    ("victims.plain.epochs", 2.5, "victims.plain.epochs: 2.5 is wrong: should be a valid integer"),
+    ("victims.plain.epocs", 2, "victims.plain.epocs: unknown key; did you mean 'epochs'?"),
+    ("victims.plain.learning_rate", "1e-3", "victims.plain.learning_rate: '1e-3' is text to YAML; write 1.0e-3"),
+    ("victims.plain.learning_rate", 0, "victims.plain.learning_rate: 0 is wrong: should be greater than 0"),
+    ("victims.plain.learning_rate", float("nan"), "victims.plain.learning_rate: nan is wrong"),
+    ("victims.plain.poisoning", "corners", "victims.plain.poisoning: 'corners' is not in poisonings; did you mean"),
+    (
+        "victims.plain.architecture_parameters",
+        {"dropuot": 0.1},
+        "victims.plain.architecture_parameters.dropuot: unknown key of lenet5",
+    ),
+    ("victims.distilled.teacher", "techer", "victims.distilled.teacher: 'techer' is not in victims; did you mean"),
+    ("victims.distilled.teacher", "distilled", "victims.distilled.teacher: goes in a circle: distilled -> distilled"),
+    ("victims.distilled.teacher", "plain", "victims.distilled.teacher: 'plain' is trained at temperature 1;"),
+    ("victims.plain.per_dataset", {"shape": {}}, "victims.plain.per_dataset.shape: no such data set; did you mean"),
+    (
+        "victims.plain.per_dataset",
+        {"shapes": {"epochs": "x"}},
+        "victims.plain.per_dataset.shapes.epochs: 'x' is wrong: should be a valid integer",
+    ),
+    (
+        "victims.plain.per_dataset",
+        {"shapes": {"method": "adversarial_training"}},
+        "victims.plain.per_dataset.shapes.method: cannot differ between data sets",
+    ),
+    # attacks
+    ("attacks.fgsm.eps", 8, "attacks.fgsm.eps: 8 is out of range; pixels lie in [0,1], so at most 1 (8/255 is 0.03137)"),
+    ("attacks.fgsm.eps", -0.1, "attacks.fgsm.eps[0]: -0.1 is wrong: should be greater than or equal to 0"),
+    ("attacks.fgsm.eps", "1e-1", "attacks.fgsm.eps[0]: '1e-1' is text to YAML; write 1.0e-1"),
+    ("attacks.fgsm.eps", [], "attacks.fgsm.eps: [] is wrong: value should have at least 1 item"),
+    ("attacks.fgsm.eps", [0.1, 0.1], "attacks.fgsm.eps: [0.1, 0.1] names a budget twice"),
+    ("attacks.fgsm.epsilon", 0.1, "attacks.fgsm.epsilon: unknown key; did you mean 'eps'?"),
+    ("attacks.fgsm.target", 10, "attacks.fgsm.target: 10 is no class of digits (digits); its classes are 0 to 9"),
+    ("attacks.fgsm.target", "nearest", "attacks.fgsm.target: 'nearest' is unknown; did you mean 'next'?"),
+    ("attacks.deepfool.target", 3, "attacks.deepfool.target: deepfool has no targeted form; leave this key out"),
+    ("attacks.deepfool.norm", 1, "attacks.deepfool.norm: 1 is unknown; valid: 2, inf"),
+    ("attacks.trigger.target", 3, "attacks.trigger.target: the trigger's target is its poisoning's"),
+    ("attacks.trigger.poisoning", "x", "attacks.trigger.poisoning: 'x' is not in poisonings; valid: corner"),
+    ("attacks.fgsm", "fgsm", "attacks.fgsm: 'fgsm' is wrong: should be a valid dictionary"),
+    ("poisonings.corner.target", 12, "poisonings.corner.target: 12 is no class of digits"),
+    ("poisonings.corner.fraction", 0, "poisonings.corner.fraction: 0 is wrong: should be greater than 0"),
+    # defenses
+    ("defenses.median.kind", "mode", "defenses.median.kind: 'mode' is unknown"),
+    ("defenses.median.window", 4, "defenses.median.window: 4 is unknown; valid: 3, 5, 7"),
+    ("defenses.detector.attack", "fsgm", "defenses.detector.attack: 'fsgm' is not in attacks; did you mean 'fgsm'?"),
+    ("defenses.detector.attack", "trigger", "defenses.detector.attack: 'trigger' cannot make examples to learn from"),
+    # matches
+    ("matches.0.datasets", ["digit"], "matches[0].datasets: 'digit' is not defined; did you mean 'digits'?"),
+    ("matches.0.datasets", [], "matches[0].datasets: [] is wrong: list should have at least 1 item"),
+    ("matches.0.victims", ["plain", "plain"], "matches[0].victims: 'plain' is listed twice"),
+    ("matches.0.attacks", ["fgsm", "cw"], "matches[0].attacks: 'cw' is not defined;"),
+    ("matches.0.defenses", ["cleanse"], "matches[0].defenses: 'cleanse' removes backdoors, but victim 'plain' has"),
+    ("matches.0.settings", ["adaptiv"], "matches[0].settings[0]: 'adaptiv' is unknown; did you mean 'adaptive'?"),
+    ("matches.0.defences", [], "matches[0].defences: unknown key; did you mean 'defenses'?"),
+    ("matches.0", "all", "matches[0]: 'all' is wrong: should be a valid dictionary"),
+]
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The good configuration with one key set."""
+    content = copy.deepcopy(yaml.safe_load(GOOD))
+    place: Any = content
+    section, _, rest = path.partition(".")
+    if section == "datasets" and not rest.startswith(("digits.", "shapes.")):
+        keys = [section, rest] if rest else [section]  # names may hold dots
+    else:
+        keys = path.split(".")
+    *parents, last = [int(key) if key.isdigit() else key for key in keys]
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    return content
+
+
+def test_the_good_configuration_is_accepted() -> None:
+    plan = Plan(load_config(yaml.safe_load(GOOD)))
+    assert ("shapes", "teacher") in plan.victims  # nobody lists it; a student needs it
+
+
+@pytest.mark.parametrize(("path", "value", "line"), WRONG, ids=[f"{p}={v}"[:60] for p, v, _ in WRONG])
+def test_every_mistake_is_one_line(path: str, value: Any, line: str) -> None:
+    with pytest.raises(Mistakes) as caught:
+        load_config(changed(path, value), "my.yaml")
+    assert any(found.startswith(f"my.yaml: {line}") for found in caught.value.lines), caught.value.lines
+    for found in caught.value.lines:
+        assert "\n" not in found
+        assert len(found) < 200
+
+
+def test_several_mistakes_are_all_told_at_once() -> None:
+    content = changed("attacks.fgsm.eps", -1) | {"sede": 1}
+    content["victims"]["plain"]["epochs"] = 0
+    with pytest.raises(Mistakes) as caught:
+        load_config(content)
+    assert len(caught.value.lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("seed: 1\nvictims:\n  a: {}\n  a: {}\n", "f.yaml:4: 'a' is defined twice; names must differ"),
+        ("seed: [1\n", "f.yaml:2: "),
+        ("- a\n- b\n", "f.yaml: is no configuration; config/README.md lists every key"),
+        ("", "f.yaml: is no configuration"),
+        ("seed: !!python/object/apply:os.system [ls]\n", "f.yaml:1: "),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_told_with_its_line(
+    text: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("f.yaml").write_text(text)
+    with pytest.raises(Mistakes) as caught:
+        read_yaml("f.yaml")
+    assert caught.value.lines[0].startswith(line)
+    assert len(caught.value.lines) == 1
+
+
+def test_a_missing_file_is_told() -> None:
+    with pytest.raises(Mistakes, match="nowhere.yaml: No such file"):
+        read_yaml("nowhere.yaml")
+
+
+def test_overrides_count_only_on_their_data_set() -> None:
+    config = load_config(yaml.safe_load(GOOD))
+    assert config.entry("attacks", "fgsm", "digits")["eps"] == [0.1, 0.3]
+    assert config.entry("attacks", "fgsm", "shapes")["eps"] == [0.03]
+    assert config.entry("victims", "plain", "shapes")["epochs"] == 3
+
+
+def test_a_plan_keeps_apart_what_makes_no_sense() -> None:
+    plan = Plan(load_config(yaml.safe_load(GOOD)))
+    assert plan.evaluations["digits", "backdoored", "cleanse"] == {"oblivious": ["trigger"], "adaptive": []}
+    assert plan.kept_apart == [
+        {
+            "what": "digits: adaptive trigger on backdoored+cleanse",
+            "reason": "trigger looks at no victim, so knowing the defense changes nothing",
+        }
+    ]
+
+
+def test_unused_entries_are_known() -> None:
+    content = yaml.safe_load(GOOD)
+    assert Plan(load_config(content)).unused() == ["attacks.fgsm_to_3"]
+
+
+@pytest.mark.parametrize("file", SHIPPED)
+def test_shipped_configurations_are_valid_and_fit_the_schema(file: str) -> None:
+    content = read_yaml(ROOT / file)
+    plan = Plan(load_config(content, file))
+    jsonschema.validate(content, json_schema())
+    assert plan.unused() == []
+    first = (ROOT / file).read_text().splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    assert (ROOT / file).parent.joinpath(first.partition("=")[2]).is_file()
+
+
+def test_the_schema_on_disk_is_the_models() -> None:
+    on_disk = json.loads((ROOT / "workflow/schemas/config.schema.json").read_text())
+    assert on_disk == json_schema(), "run: rivalry schema > workflow/schemas/config.schema.json"
+
+
+def test_the_schema_rejects_what_the_models_reject() -> None:
+    for content in (changed("attacks.fgsm.epsilon", 0.1), changed("victims.plain.epochs", 0), {}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(content, json_schema())
+
+
+def test_every_key_is_documented() -> None:
+    for section in ("datasets", "poisonings", "victims", "attacks", "defenses"):
+        for name, model in entry_models(section).items():
+            for key, field in model.model_fields.items():
+                assert field.description, f"{section}.{name}.{key} has no description"
+
+
+def test_the_page_of_keys_is_the_models() -> None:
+    on_disk = (ROOT / "config/README.md").read_text()
+    assert on_disk == configuration_page(), "run: rivalry schema --page > config/README.md"

@@ -1,0 +1,697 @@
+"""Data sets: what every source delivers, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import struct
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rivalry import artifacts
+from rivalry.data import Dataset, Split, _images, cifar10, load_split, mnist, select_images
+from rivalry.data._fetch import Fetch, Remote
+from rivalry.data._idx import read_idx
+from rivalry.data.digits import digits
+from rivalry.data.image_folder import image_folder
+from rivalry.data.shapes import shapes
+from rivalry.errors import RivalryError
+from rivalry.stages import prepare
+
+OFFLINE = Fetch("no/such/mirror")
+MIRROR = os.environ.get("RIVALRY_DATA_MIRROR")
+needs_mirror = pytest.mark.skipif(not MIRROR, reason="RIVALRY_DATA_MIRROR is not set")
+
+
+def small_shapes(seed: int, **parameters: float) -> Dataset:
+    return shapes(OFFLINE, seed, n_train=40, n_test=20, **parameters)
+
+
+# --- the embedded sources -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "sizes"),
+    [(partial(digits, OFFLINE), (1, 28, 28), (1347, 450)), (small_shapes, (3, 32, 32), (40, 20))],
+)
+class TestEmbedded:
+    def test_is_uint8_nchw_with_ten_classes(self, make, shape, sizes):
+        data = make(1)
+        for images, labels, n in zip(
+            (data.train_images, data.test_images), (data.train_labels, data.test_labels), sizes, strict=True
+        ):
+            assert images.dtype == np.uint8
+            assert images.shape == (n, *shape)
+            assert labels.dtype == np.int64
+            assert labels.shape == (n,)
+            assert set(labels) == set(range(10))
+        assert len(set(data.class_names)) == 10
+
+    def test_equal_seeds_give_equal_bytes_and_others_do_not(self, make, shape, sizes):
+        assert make(1).train_images.tobytes() == make(1).train_images.tobytes()
+        assert make(1).train_images.tobytes() != make(2).train_images.tobytes()
+
+    def test_training_and_test_images_are_distinct(self, make, shape, sizes):
+        data = make(1)
+        assert not {i.tobytes() for i in data.train_images} & {i.tobytes() for i in data.test_images}
+
+
+def test_digits_are_split_within_each_class():
+    data = digits(OFFLINE, 1, test_fraction=0.2)
+    share = np.bincount(data.test_labels) / (np.bincount(data.test_labels) + np.bincount(data.train_labels))
+    np.testing.assert_allclose(share, 0.2, atol=0.005)
+
+
+def test_digits_use_the_whole_range_of_shades():
+    images = digits(OFFLINE, 1).train_images
+    assert images.min() == 0
+    assert images.max() == 255
+
+
+def test_digits_keep_the_originals_when_reduced_again():
+    from sklearn.datasets import load_digits
+
+    data = digits(OFFLINE, 1)
+    images, labels = (
+        np.concatenate(p)
+        for p in ((data.train_images, data.test_images), (data.train_labels, data.test_labels))
+    )
+    original, classes = load_digits(return_X_y=True)
+    reduced = np.stack(
+        [np.asarray(Image.fromarray(i[0]).resize((8, 8), Image.Resampling.BOX)) for i in images]
+    )
+    reduced = reduced.reshape(-1, 64) * (16 / 255)
+    nearest = [np.abs(original - image).sum(1).argmin() for image in reduced[:100]]
+    assert (classes[nearest] == labels[:100]).all()
+
+
+def test_shapes_are_balanced_and_extensible():
+    few, many = small_shapes(3), shapes(OFFLINE, 3, n_train=60, n_test=20)
+    assert np.bincount(few.train_labels).tolist() == [4] * 10
+    np.testing.assert_array_equal(few.train_images, many.train_images[:40])
+
+
+def test_every_shape_stands_out_from_its_background():
+    data = small_shapes(3, noise=0.0, texture=0.0)
+    for image in data.train_images:
+        brightness = image.mean(axis=0)
+        covered = brightness > (brightness.min() + brightness.max()) / 2
+        assert 0.03 < covered.mean() < 0.5
+        assert covered[[0, -1]].sum() + covered[:, [0, -1]].sum() < 6  # a tip may touch the border, not more
+
+
+def test_more_noise_is_noisier():
+    calm, noisy = (small_shapes(3, noise=noise).train_images.astype(float) for noise in (0.0, 0.1))
+    assert 15 < (noisy - calm).std() < 255 * 0.1  # clipping takes some
+
+
+# --- what everybody reads -------------------------------------------------------------------------
+
+
+def test_select_images_is_nested_sorted_and_seeded():
+    few, many = select_images(100, 10, seed=5), select_images(100, 30, seed=5)
+    assert many.dtype == torch.int64
+    assert len(set(many.tolist())) == 30
+    assert many.tolist() == sorted(many.tolist())
+    assert set(few.tolist()) < set(many.tolist())
+    assert many.tolist() != select_images(100, 30, seed=6).tolist()
+    assert select_images(100, 100, seed=5).tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_select_images_refuses_more_than_there_are(count):
+    with pytest.raises(RivalryError, match="ask for 1 to 100"):
+        select_images(100, count, seed=5)
+
+
+def test_prepared_data_can_be_loaded_and_verified(tmp_path):
+    parameters = {"n_train": 40, "n_test": 20}
+    for name in "first", "second":
+        prepare.prepare_dataset("toys", "shapes", parameters, tmp_path / name, seed=1, mirror=None)
+    folder = tmp_path / "first"
+    split = load_split(folder, "test")
+    assert split.images.dtype == torch.uint8
+    assert split.labels.dtype == torch.int64
+    facts = artifacts.read_json(folder / "dataset.json")
+    assert facts["shape"] == [3, 32, 32]
+    assert facts["train_counts"] == [4] * 10
+    assert (facts["classes"], facts["n_train"], facts["n_test"]) == (10, 40, 20)
+    for name in "train", "test":
+        assert facts["sha256"][name] == artifacts.checksum(folder / f"{name}.safetensors")
+        assert facts["sha256"][name] == artifacts.checksum(tmp_path / "second" / f"{name}.safetensors")
+    assert artifacts.verify(tmp_path) == (6, [])
+    prepare.prepare_dataset("toys", "shapes", parameters, tmp_path / "other", seed=2, mirror=None)
+    assert artifacts.read_json(tmp_path / "other/dataset.json")["sha256"] != facts["sha256"]
+
+
+def test_floats_are_in_the_unit_interval():
+    split = Split(torch.tensor([0, 51, 255], dtype=torch.uint8).reshape(3, 1, 1, 1), torch.arange(3))
+    assert split.floats().flatten().tolist() == pytest.approx([0, 0.2, 1])
+    assert split.floats(torch.tensor([2])).flatten().tolist() == [1]
+    assert split.floats().dtype == torch.float32
+    assert len(split) == 3
+
+
+SPLIT = np.zeros((4, 1, 5, 5), np.uint8), np.array([0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "names", "complaint"),
+    [
+        (SPLIT, SPLIT, ["a"], "at least 2"),
+        ((SPLIT[0] / 255, SPLIT[1]), SPLIT, ["a", "b"], "train images are float64"),
+        ((SPLIT[0][:, 0], SPLIT[1]), (SPLIT[0][:, 0], SPLIT[1]), ["a", "b"], "train images are uint8"),
+        ((SPLIT[0][..., :4], SPLIT[1]), SPLIT, ["a", "b"], "one shape"),
+        (SPLIT, (SPLIT[0], SPLIT[1].astype(np.int32)), ["a", "b"], "test labels are int32"),
+        (SPLIT, (SPLIT[0], SPLIT[1][:3]), ["a", "b"], "test labels are"),
+        (SPLIT, (SPLIT[0], SPLIT[1] + 1), ["a", "b"], "test has a label 2"),
+        (SPLIT, (SPLIT[0], SPLIT[1] * 0), ["a", "b"], "class 'b' has no image in test"),
+    ],
+)
+def test_prepare_refuses_what_no_classifier_can_use(monkeypatch, tmp_path, train, test, names, complaint):
+    source = "rivalry.data.digits.digits"
+    monkeypatch.setattr(source, lambda fetch, seed: Dataset(*train, *test, names, {}))
+    with pytest.raises(RivalryError, match=complaint):
+        prepare.prepare_dataset("mine", "digits", {}, tmp_path, seed=1, mirror=None)
+    assert not list(tmp_path.iterdir())
+
+
+# --- IDX and MNIST --------------------------------------------------------------------------------
+
+
+def idx(array: np.ndarray, *, kind: int = 8) -> bytes:
+    return struct.pack(f">HBB{array.ndim}I", 0, kind, array.ndim, *array.shape) + array.tobytes()
+
+
+PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+
+
+def test_idx_reads_what_was_written(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(idx(PIXELS)))
+    np.testing.assert_array_equal(read_idx(tmp_path / "a.gz", (2, 3, 4)), PIXELS)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (gzip.compress(idx(PIXELS, kind=9)), "magic number is 0x00000903, expected 0x00000803"),
+        (gzip.compress(idx(PIXELS.ravel())), "magic number is 0x00000801"),
+        (gzip.compress(idx(PIXELS.reshape(4, 3, 2))), r"sizes are \(4, 3, 2\), expected \(2, 3, 4\)"),
+        (gzip.compress(idx(PIXELS)[:-1]), "fewer bytes"),
+        (gzip.compress(idx(PIXELS) + b"\0"), "more bytes"),
+        (gzip.compress(idx(PIXELS)[:9]), "sizes are"),
+        (gzip.compress(b""), "magic number"),
+        (gzip.compress(idx(PIXELS))[:-9], "not a whole gzip file"),
+        (idx(PIXELS), "not a whole gzip file"),
+    ],
+)
+def test_idx_refuses_broken_files(tmp_path, content, complaint):
+    (tmp_path / "a.gz").write_bytes(content)
+    with pytest.raises(RivalryError, match=complaint) as caught:
+        read_idx(tmp_path / "a.gz", (2, 3, 4))
+    assert "\n" not in str(caught.value)
+    assert "a.gz" in str(caught.value)
+
+
+@pytest.fixture
+def mnist_mirror(tmp_path, monkeypatch):
+    """A mirror of MNIST's shape with its own checksums; label and shade of image i are i modulo 10."""
+    folder = tmp_path / "mirror" / "mnist"
+    folder.mkdir(parents=True)
+    checksums = {}
+    for name in mnist.CHECKSUMS:
+        labels = (np.arange(60_000 if name.startswith("train") else 10_000) % 10).astype(np.uint8)
+        array = np.broadcast_to(labels[:, None, None], (len(labels), 28, 28)) if "images" in name else labels
+        content = gzip.compress(idx(array), compresslevel=1)
+        (folder / name).write_bytes(content)
+        checksums[name] = f"md5:{hashlib.md5(content).hexdigest()}"
+    monkeypatch.setattr(mnist, "CHECKSUMS", checksums)
+    return folder.parent
+
+
+@pytest.fixture
+def server(mnist_mirror):
+    """The address of a web server for that mirror."""
+    handler = partial(SimpleHTTPRequestHandler, directory=mnist_mirror)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
+def check_like_mirror(data: Dataset) -> None:
+    assert data.train_images.shape == (60_000, 1, 28, 28)
+    assert data.test_images.shape == (10_000, 1, 28, 28)
+    np.testing.assert_array_equal(data.train_images[:, 0, 5, 7], data.train_labels)
+    np.testing.assert_array_equal(data.test_images[:, 0, 27, 0], data.test_labels)
+
+
+def test_mnist_is_read_from_a_folder_mirror(mnist_mirror, tmp_path):
+    check_like_mirror(mnist.mnist(Fetch(str(mnist_mirror), tmp_path / "cache"), 1))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_mnist_is_read_from_a_web_mirror_and_cached(server, tmp_path):
+    check_like_mirror(mnist.mnist(Fetch(server + "/", tmp_path / "cache"), 1))
+    assert sorted(file.name for file in (tmp_path / "cache/mnist").iterdir()) == sorted(mnist.CHECKSUMS)
+
+
+def test_mirror_may_come_from_the_environment(mnist_mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv("RIVALRY_DATA_MIRROR", str(mnist_mirror))
+    check_like_mirror(mnist.mnist(Fetch(cache_dir=tmp_path / "cache"), 1))
+
+
+def test_a_configured_mirror_goes_before_the_environment(mnist_mirror, monkeypatch):
+    monkeypatch.setenv("RIVALRY_DATA_MIRROR", "no/such/folder")
+    check_like_mirror(mnist.mnist(Fetch(str(mnist_mirror)), 1))
+
+
+# --- fetching -------------------------------------------------------------------------------------
+
+ONE = Remote("here/one.bin", f"sha256:{hashlib.sha256(b'one').hexdigest()}")
+
+
+def test_wrong_checksum_names_file_expected_and_found(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / ONE.name).write_bytes(b"two")
+    with pytest.raises(RivalryError) as caught:
+        Fetch(str(tmp_path))(ONE)
+    line = str(caught.value)
+    assert str(tmp_path / ONE.name) in line
+    assert ONE.hash.removeprefix("sha256:") in line
+    assert hashlib.sha256(b"two").hexdigest() in line
+    assert "\n" not in line
+
+
+def test_a_mirror_without_the_file_says_so_and_nothing_is_downloaded(tmp_path, server):
+    elsewhere = Remote("mnist/none.gz", "md5:0", (f"{server}/mnist/train-labels-idx1-ubyte.gz",))
+    (tmp_path / "empty").mkdir()
+    for mirror in str(tmp_path / "empty"), server:
+        with pytest.raises(RivalryError, match=r"lacks here/one.bin or mnist/none.gz"):
+            Fetch(mirror, tmp_path / "cache")(ONE, elsewhere)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_the_second_alternative_serves_when_the_mirror_lacks_the_first(tmp_path):
+    (tmp_path / "here").mkdir()
+    (tmp_path / ONE.name).write_bytes(b"one")
+    assert Fetch(str(tmp_path))(Remote("here/none.bin", "md5:0"), ONE) == tmp_path / ONE.name
+
+
+def test_downloads_try_each_address_and_are_checked(server, tmp_path, monkeypatch):
+    monkeypatch.delenv("RIVALRY_DATA_MIRROR", raising=False)
+    monkeypatch.setattr("rivalry.data._fetch.RETRIES", 0)
+    name, checksum = next(iter(mnist.CHECKSUMS.items()))
+    fetch = Fetch(cache_dir=tmp_path / "cache")
+    path = fetch(Remote(name, checksum, (f"{server}/none", f"{server}/mnist/{name}")))
+    assert f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}" == checksum
+    with pytest.raises(
+        RivalryError, match=r"other.gz: cannot be downloaded .*expected md5:0 but got"
+    ) as caught:
+        fetch(Remote("other.gz", "md5:0", (f"{server}/mnist/{name}",)))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "cache/other.gz").exists()
+
+
+def test_a_mirror_that_is_nothing_is_refused():
+    with pytest.raises(RivalryError, match="neither a folder nor an http"):
+        Fetch("no/such/folder")(ONE)
+
+
+def test_a_web_mirror_that_does_not_answer_is_one_line():
+    with pytest.raises(RivalryError, match="does not answer") as caught:
+        Fetch("http://127.0.0.1:9")(ONE)
+    assert "\n" not in str(caught.value)
+
+
+# --- your own images ------------------------------------------------------------------------------
+
+
+def encode(array: np.ndarray, format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def colour(shade: int, height: int = 5, width: int = 6) -> bytes:
+    return encode(np.full((height, width, 3), (shade, 0, 255 - shade), np.uint8))
+
+
+def gray(shade: int) -> bytes:
+    return encode(np.full((5, 6), shade, np.uint8))
+
+
+FILES = {
+    f"{split}/{name}/{i}.png": colour(shade + i)
+    for split in ("train", "test")
+    for name, shade in (("cat", 10), ("dog", 200))
+    for i in range(3 if split == "train" else 2)
+}
+
+
+def write(path: Path, files: dict[str, bytes]) -> Path:
+    """A folder, zip or tar archive (by the suffix) of these files."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+    elif ".tar" in path.suffixes or path.suffix == ".tgz":
+        with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as archive:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    else:
+        for name, content in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(content)
+    return path
+
+
+KINDS = ["mine", "mine.zip", "mine.tar", "mine.tar.gz", "mine.tgz"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("prefix", ["", "./", "some/where/"])
+def test_image_folder_reads_folders_and_archives_alike(tmp_path, kind, prefix):
+    extra = {
+        "README.md": b"hello",
+        "train/cat/.hidden": b"",
+        "__MACOSX/train/cat/._0.png": b"",
+        ".x/a/b/c.png": b"",
+    }
+    files = {prefix + name: content for name, content in (FILES | extra).items()}
+    data = image_folder(OFFLINE, 1, path=str(write(tmp_path / kind, files)))
+    assert data.class_names == ["cat", "dog"]
+    assert data.train_images.shape == (6, 3, 5, 6)
+    assert data.train_images.dtype == np.uint8
+    assert sorted(zip(data.train_labels, data.train_images[:, 0, 0, 0], strict=True)) == [
+        (0, 10), (0, 11), (0, 12), (1, 200), (1, 201), (1, 202)
+    ]  # fmt: skip
+    assert sorted(zip(data.test_labels, data.test_images[:, 2, 4, 5], strict=True)) == [
+        (0, 244), (0, 245), (1, 54), (1, 55)
+    ]  # fmt: skip
+
+
+def test_image_folder_made_by_tar_itself(tmp_path):
+    write(tmp_path / "mine", FILES)
+    with tarfile.open(tmp_path / "mine.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "mine", ".")
+    assert len(image_folder(OFFLINE, 1, path=str(tmp_path / "mine.tar.gz")).train_labels) == 6
+
+
+def test_image_folder_order_does_not_depend_on_names_or_order(tmp_path):
+    plain = image_folder(OFFLINE, 1, path=str(write(tmp_path / "mine.zip", FILES)))
+    renamed = {
+        name.replace("/", "/", 2)[:-5] + f"{9 - int(name[-5])}.png": FILES[name] for name in reversed(FILES)
+    }
+    other = image_folder(OFFLINE, 1, path=str(write(tmp_path / "other.tar", renamed)))
+    np.testing.assert_array_equal(plain.train_images, other.train_images)
+    np.testing.assert_array_equal(plain.train_labels, other.train_labels)
+
+
+def test_by_content_mixes_classes():
+    images = np.random.default_rng(0).integers(0, 256, (1000, 1, 4, 4), dtype=np.uint8)
+    _, labels = _images.by_content(images, np.repeat([0, 1], 500))
+    assert 400 < (np.diff(labels) != 0).sum() < 600
+
+
+def test_image_folder_keeps_gray_gray_and_reads_jpeg(tmp_path):
+    shades = {"train/a/1.png": 10, "train/b/1.JPG": 200, "test/a/1.jpeg": 20, "test/b/1.png": 90}
+    files = {
+        name: encode(np.full((8, 8), shade, np.uint8), "PNG" if name.endswith("png") else "JPEG", quality=100)
+        for name, shade in shades.items()
+    }
+    data = image_folder(OFFLINE, 1, path=str(write(tmp_path / "mine", files)))
+    assert data.train_images.shape == (2, 1, 8, 8)
+    assert {int(image[0, 0, 0]) for image in data.train_images} == {10, 200}
+
+
+def test_image_folder_resizes_and_converts_when_told(tmp_path):
+    files = FILES | {"train/cat/9.png": colour(9, 40, 30), "train/dog/8.png": gray(8)}
+    path = str(write(tmp_path / "mine", files))
+    assert image_folder(OFFLINE, 1, path=path, size=8, channels=1).train_images.shape == (8, 1, 8, 8)
+    assert image_folder(OFFLINE, 1, path=path, size=8, channels=3).train_images.shape == (8, 3, 8, 8)
+
+
+PALETTE = io.BytesIO()
+Image.new("P", (6, 5)).save(PALETTE, "PNG")
+
+
+@pytest.mark.parametrize("kind", ["mine", "mine.zip", "mine.tar.gz"])
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({n: c for n, c in FILES.items() if n.startswith("train")}, r"has train/ but no test/; lay"),
+        ({}, "has no images"),
+        ({"train/cat/9.png": colour(9, 7, 6)}, r"train/cat/9.png is 3x7x6 but .* is 3x5x6; give size"),
+        ({"train/dog/9.png": gray(9)}, r"train/dog/9.png is 1x5x6 but .* is 3x5x6; give channels"),
+        ({"train/cat/9.png": PALETTE.getvalue()}, "train/cat/9.png is of mode P; give channels"),
+        ({"train/cat/9.png": encode(np.zeros((5, 6), np.uint16))}, "train/cat/9.png has more than 8 bits"),
+        ({"train/cat/9.png": b"not an image"}, "train/cat/9.png is a broken image"),
+        ({"train/cat/9.png": colour(9)[:50]}, "train/cat/9.png is a broken image"),
+        ({"train/cat/9.gif": colour(9)}, "train/cat/9.gif is not a PNG or JPEG"),
+        ({"train/cat/9.png": encode(np.zeros((5, 6), np.uint8), "GIF")}, "train/cat/9.png is a broken image"),
+        ({"train/owl/9.png": colour(9)}, "class 'owl' has images in train/ but none in test/"),
+        ({"test/owl/9.png": colour(9)}, "class 'owl' has images in test/ but none in train/"),
+        ({"val/cat/9.png": colour(9)}, "val/cat/9.png is not in train"),
+        ({"train/cat/deep/9.png": colour(9)}, "train/cat/deep/9.png is not in train"),
+        ({"train/9.png": colour(9)}, "train/9.png is not in train"),
+        ({"more/train/cat/9.png": colour(9)}, "another data set"),
+        ({"train/cat/9.png": encode(np.zeros((4100, 4100), np.uint8))}, "9.png has 4100x4100 pixels"),
+    ],
+)  # fmt: skip
+def test_image_folder_refuses_what_is_not_a_data_set(tmp_path, kind, files, complaint):
+    whole = all(name in FILES for name in files)
+    path = write(tmp_path / kind, files if whole else FILES | files)
+    path.mkdir(exist_ok=True) if kind == "mine" else None
+    with pytest.raises(RivalryError, match=complaint) as caught:
+        image_folder(OFFLINE, 1, path=str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["missing", "missing.zip", "mine.rar"])
+def test_image_folder_refuses_other_paths(tmp_path, name):
+    (tmp_path / "mine.rar").write_bytes(b"")
+    with pytest.raises(RivalryError, match=name):
+        image_folder(OFFLINE, 1, path=str(tmp_path / name))
+
+
+# --- hostile archives -----------------------------------------------------------------------------
+
+
+def zip_with(name: str, content: bytes = b"", *, mode: int = 0o100644, deflated: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if deflated else zipfile.ZIP_STORED) as archive:
+        info = zipfile.ZipInfo("placeholder")
+        info.filename, info.external_attr, info.compress_type = name, mode << 16, archive.compression
+        archive.writestr(info, content)
+    return buffer.getvalue()
+
+
+def zip_twice(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, colour(1))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr(name, colour(2))
+    return buffer.getvalue()
+
+
+def zip_encrypted(name: str) -> bytes:
+    content = bytearray(zip_with(name, b"secret"))
+    for signature, offset in (b"PK\x03\x04", 6), (b"PK\x01\x02", 8):
+        content[content.index(signature) + offset] |= 1
+    return bytes(content)
+
+
+def zip_that_lies(name: str) -> bytes:
+    """It says that it holds ten bytes, and would unpack to two million."""
+    content = zip_with(name, bytes(2_000_000), deflated=True)
+    return content.replace(struct.pack("<I", 2_000_000), struct.pack("<I", 10))
+
+
+def tar_with(
+    name: str, content: bytes = b"", *, kind: bytes = tarfile.REGTYPE, link: str = "", gz: bool = False
+) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz" if gz else "w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size, info.type, info.linkname = len(content), kind, link
+        archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def tar_header_bomb() -> bytes:
+    """A compressed tar archive whose extended header is 100 MB of zeros, which tarfile would read whole."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = tarfile.XHDTYPE, 100_000_000
+    return gzip.compress(info.tobuf() + bytes(info.size), compresslevel=1)
+
+
+IN = "train/cat/1.png"
+HOSTILE = {
+    "absolute.zip": (zip_with("/etc/passwd"), r"'/etc/passwd' is not a plain"),
+    "parent.zip": (zip_with("train/cat/../../../1.png"), r"'train/cat/../../../1.png' is not a plain"),
+    "backslash.zip": (zip_with("..\\1.png"), r"is not a plain"),
+    "drive.zip": (zip_with("C:/windows/1.png"), r"'C:/windows/1.png' is not a plain"),
+    "nul.zip": (zip_with("train/cat/1.png\0.exe"), "is not a plain"),
+    "symlink.zip": (zip_with(IN, b"/etc/passwd", mode=0o120777), f"{IN} is a link or device"),
+    "device.zip": (zip_with(IN, mode=0o020666), f"{IN} is a link or device"),
+    "encrypted.zip": (zip_encrypted(IN), f"{IN} is encrypted"),
+    "twice.zip": (lambda: zip_twice(IN), f"{IN} is in it twice"),
+    "bomb.zip": (zip_with(IN, bytes(5_000_000), deflated=True), f"{IN} unpacks to too much"),
+    "liar.zip": (zip_that_lies(IN), f"not a whole zip archive .*{IN}"),
+    "cut.zip": (zip_with(IN, bytes(1000))[:-30], "not a whole zip archive"),
+    "encoding.zip": (zip_with("a/b/é.png").replace("é".encode(), b"\xff\xff"), "not a whole zip archive"),
+    "garbage.zip": (b"PK garbage", "not a whole zip archive"),
+    "absolute.tar": (tar_with("/etc/passwd"), r"'/etc/passwd' is not a plain"),
+    "parent.tar": (tar_with("../1.png"), r"'../1.png' is not a plain"),
+    "symlink.tar": (tar_with(IN, kind=tarfile.SYMTYPE, link="/etc/passwd"), f"{IN} is a link or device"),
+    "hardlink.tar": (tar_with(IN, kind=tarfile.LNKTYPE, link="/etc/passwd"), f"{IN} is a link or device"),
+    "device.tar": (tar_with(IN, kind=tarfile.CHRTYPE), f"{IN} is a link or device"),
+    "fifo.tar": (tar_with(IN, kind=tarfile.FIFOTYPE), f"{IN} is a link or device"),
+    "bomb.tar.gz": (tar_with(IN, bytes(5_000_000), gz=True), f"{IN} unpacks to too much"),
+    "header.tar.gz": (tar_header_bomb, "unpacks to too much"),
+    "cut.tar.gz": (tar_with(IN, os.urandom(5000), gz=True)[:-1000], "not a whole tar archive"),
+    "cut.tar": (tar_with(IN, os.urandom(5000))[:3000], "not a whole tar archive"),
+    "garbage.tar": (os.urandom(2000), "not a whole tar archive"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_archives_are_refused_in_one_line(tmp_path, name):
+    content, complaint = HOSTILE[name]
+    (tmp_path / name).write_bytes(content() if callable(content) else content)
+    with pytest.raises(RivalryError, match=complaint) as caught:
+        image_folder(OFFLINE, 1, path=str(tmp_path / name))
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["mine.zip", "mine.tar"])
+def test_archives_of_too_many_members_are_refused(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(_images, "MAX_FILES", 5)
+    with pytest.raises(RivalryError, match="one too many"):
+        image_folder(OFFLINE, 1, path=str(write(tmp_path / kind, FILES)))
+
+
+@pytest.mark.parametrize("kind", ["mine.zip", "mine.tar.gz"])
+def test_damaged_archives_never_surprise(tmp_path, kind):
+    """Flipping bytes anywhere in an archive gives the same data set or one line, nothing else."""
+    whole = write(tmp_path / kind, FILES).read_bytes()
+    random = np.random.default_rng(0)
+    lines = []
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for position in random.integers(0, len(whole), 3):
+            damaged[position] = random.integers(256)
+        (tmp_path / kind).write_bytes(damaged)
+        try:
+            image_folder(OFFLINE, 1, path=str(tmp_path / kind))
+        except RivalryError as error:
+            lines.append(str(error))
+    assert len(lines) > 100
+    assert not [line for line in lines if "\n" in line]
+
+
+# --- CIFAR-10 -------------------------------------------------------------------------------------
+
+
+def test_cifar10_binary_records_are_a_label_and_three_planes(tmp_path):
+    record = bytes([7]) + b"".join(bytes([plane]) * 1024 for plane in (1, 2, 3))
+    names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+    files = {f"cifar-10-batches-bin/{name}": record * 2 for name in names}
+    splits = cifar10._read_binary(write(tmp_path / "cifar-10-binary.tar.gz", files))
+    assert splits["train"][0].shape == (10, 3, 32, 32)
+    assert splits["test"][1].tolist() == [7, 7]
+    assert splits["test"][0][0, :, 5, 9].tolist() == [1, 2, 3]
+    del files["cifar-10-batches-bin/data_batch_3.bin"]
+    with pytest.raises(RivalryError, match=r"has no data_batch_3\.bin"):
+        cifar10._read_binary(write(tmp_path / "cifar-10-binary.tar.gz", files))
+
+
+def test_cifar10_pngs_must_be_of_the_ten_classes(tmp_path):
+    with pytest.raises(RivalryError, match=r"classes are cat, dog, expected airplane"):
+        cifar10._read_pngs(write(tmp_path / "cifar10-png.zip", FILES))
+
+
+@pytest.mark.slow
+@needs_mirror
+def test_real_mnist():
+    data = mnist.mnist(Fetch(MIRROR), 1)
+    assert data.train_images.shape == (60_000, 1, 28, 28)
+    assert data.test_images.shape == (10_000, 1, 28, 28)
+    assert data.train_images.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
+    assert data.test_labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+
+
+@pytest.mark.slow
+@needs_mirror
+def test_real_cifar10_from_either_archive(tmp_path, monkeypatch):
+    data = cifar10.cifar10(Fetch(MIRROR), 1)
+    assert data.train_images.shape == (50_000, 3, 32, 32)
+    assert np.bincount(data.train_labels).tolist() == [5000] * 10
+    assert np.bincount(data.test_labels).tolist() == [1000] * 10
+    means = data.train_images.mean(axis=(0, 2, 3)) / 255
+    np.testing.assert_allclose(means, [0.4914, 0.4822, 0.4465], atol=5e-5)
+
+    def records(images: np.ndarray, labels: np.ndarray) -> bytes:
+        return np.column_stack([labels.astype(np.uint8), images.reshape(len(images), -1)]).tobytes()
+
+    order = np.random.default_rng(0).permutation(50_000).reshape(5, -1)
+    files = {
+        f"b/data_batch_{i}.bin": records(data.train_images[o], data.train_labels[o])
+        for i, o in enumerate(order, 1)
+    }
+    files["b/test_batch.bin"] = records(data.test_images, data.test_labels)
+    (tmp_path / "cifar10").mkdir()
+    archive = write(tmp_path / "plain.tar", files).rename(tmp_path / cifar10.BINARY_ARCHIVE.name)
+    remote = Remote(cifar10.BINARY_ARCHIVE.name, f"sha256:{artifacts.checksum(archive)}")
+    monkeypatch.setattr(cifar10, "BINARY_ARCHIVE", remote)
+    other = cifar10.cifar10(Fetch(str(tmp_path)), 1)
+    np.testing.assert_array_equal(data.train_images, other.train_images)
+    np.testing.assert_array_equal(data.train_labels, other.train_labels)
+
+
+# --- torchvision ----------------------------------------------------------------------------------
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_torchvision_and_lightning_import_after_ensure():
+    done = run(
+        "from rivalry._torchvision import ensure; ensure(); ensure();"
+        "import torchvision, torchmetrics, lightning;"
+        "from torchvision.models import mobilenet_v3_small; print(type(mobilenet_v3_small()).__name__)"
+    )
+    assert done.stdout.strip() == "MobileNetV3", done.stderr
+
+
+def test_ensure_defines_operators_only_where_the_extension_is_broken():
+    works_alone = run("import torchvision").returncode == 0
+    done = run("from rivalry._torchvision import ensure; print(ensure() is None)")
+    assert done.stdout.strip() == str(works_alone), done.stderr
+
+
+def test_sources_do_not_import_torch():
+    sources = "import sys, rivalry.data.shapes, rivalry.data.mnist, rivalry.data.digits;"
+    done = run(f"{sources} print('torch' in sys.modules)")
+    assert done.stdout.strip() == "False", done.stderr

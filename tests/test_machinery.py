@@ -1,0 +1,234 @@
+"""What the house rests on: code hashes, artifacts, seeds, the registry, architectures, the lock file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from packaging.requirements import Requirement
+
+from rivalry import artifacts, codehash, registry
+from rivalry.errors import RivalryError
+from rivalry.report.references import cite
+from rivalry.seeds import derive_seed
+
+ROOT = Path(__file__).parent.parent
+
+
+# ---- code hashes ----
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package's sources that may be edited."""
+    copy = tmp_path / "rivalry"
+    shutil.copytree(ROOT / "src/rivalry", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(codehash, "PACKAGE", copy)
+    codehash._digest.cache_clear()
+    yield copy
+    codehash._digest.cache_clear()
+
+
+def rehash(*modules: str) -> str:
+    codehash._digest.cache_clear()
+    return codehash.code_hash(*modules)
+
+
+FGSM, PGD = ("rivalry.stages.attack", "rivalry.attacks.fgsm"), ("rivalry.stages.attack", "rivalry.attacks.pgd")
+
+
+def test_comments_docstrings_and_layout_change_no_hash(package: Path) -> None:
+    file = package / "attacks/fgsm.py"
+    before = rehash(*FGSM)
+    text = file.read_text()
+    file.write_text("# a comment\n\n" + text.replace('"""Fast gradient', '"""The fast gradient') + "\n# another\n")
+    assert rehash(*FGSM) == before
+
+
+def test_changed_code_changes_the_hash_of_its_own_attack_only(package: Path) -> None:
+    file = package / "attacks/fgsm.py"
+    before = rehash(*FGSM), rehash(*PGD)
+    file.write_text(file.read_text().replace("images + eps", "images + 0.5 * eps"))
+    assert rehash(*FGSM) != before[0]
+    assert rehash(*PGD) == before[1]
+
+
+def test_a_shared_piece_changes_all_that_import_it_however_indirectly(package: Path) -> None:
+    file = package / "attacks/_norms.py"
+    before = rehash(*FGSM), rehash(*PGD), rehash("rivalry.stages.tabulate")
+    file.write_text(file.read_text().replace("gradient.sign()", "gradient.sign().neg()"))
+    assert rehash(*FGSM) != before[0]
+    assert rehash(*PGD) != before[1]
+    assert rehash("rivalry.stages.tabulate") == before[2]
+
+
+def test_the_command_line_is_in_no_hash(package: Path) -> None:
+    before = rehash(*FGSM)
+    (package / "cli.py").write_text("x = 1\n")
+    assert rehash(*FGSM) == before
+
+
+# ---- artifacts ----
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+    artifacts.write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), artifacts.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_json_lacks_becomes_null(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+    artifacts.write_json(path, {"nan": float("nan"), "inf": [float("inf")], "tensor": torch.tensor(2), "path": path})
+    assert artifacts.read_json(path) == {"nan": None, "inf": [None], "tensor": 2, "path": str(path)}
+
+
+def test_equal_tables_are_equal_bytes(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": [1, 2], "b": [0.1, float("nan")], "c": ["x", ""]})
+    for name in ("one.parquet", "two.parquet", "one.csv", "two.csv"):
+        artifacts.write_table(tmp_path / name, table)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.json", "x.parquet"])
+def test_a_truncated_file_is_named(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if path.suffix == ".safetensors":
+        artifacts.write_tensors(path, {"images": torch.zeros(3, 4)})
+    elif path.suffix == ".json":
+        artifacts.write_json(path, {"a": [1, 2, 3]})
+    else:
+        artifacts.write_table(path, pd.DataFrame({"a": [1]}))
+    path.write_bytes(path.read_bytes()[:-9])
+    read = {".safetensors": artifacts.read_tensors, ".json": artifacts.read_json, ".parquet": artifacts.read_table}
+    with pytest.raises(RivalryError, match=rf"{name}: cannot be read .*delete it and run again"):
+        read[path.suffix](path)
+
+
+def test_verify_finds_what_changed_and_what_is_gone(tmp_path: Path) -> None:
+    files = [tmp_path / "a/x.json", tmp_path / "a/y.json", tmp_path / "a/z.json"]
+    for file in files:
+        artifacts.write_json(file, {"name": file.name})
+    artifacts.write_manifest(tmp_path / "a", "stage", files)
+    assert artifacts.verify(tmp_path) == (3, [])
+    files[0].write_text("{}")
+    files[1].unlink()
+    assert artifacts.verify(tmp_path) == (
+        3,
+        [(files[0], "differs from what was written"), (files[1], "is missing")],
+    )
+
+
+# ---- seeds ----
+
+
+def test_seeds_depend_on_the_name_and_nothing_else() -> None:
+    assert derive_seed(0, "train", "plain") == derive_seed(0, "train", "plain")
+    others = {derive_seed(1, "train", "plain"), derive_seed(0, "trainplain"), derive_seed(0, "train", "plain", "")}
+    assert derive_seed(0, "train", "plain") not in others
+    assert len(others) == 3
+    assert all(0 <= seed < 2**63 for seed in others)
+
+
+# ---- registry ----
+
+
+@pytest.mark.parametrize("kind", registry.ROOMS)
+def test_every_method_says_what_it_is(kind: str) -> None:
+    assert registry.names(kind)
+    for name in registry.names(kind):
+        method = registry.method(kind, name)
+        assert method.summary.endswith("."), name
+        source = method.traits["citation" if kind == "sources" else "source"]
+        assert name in ("image_folder", "shapes") or cite(source), name  # nobody else's work
+        for parameter in method.parameters.values():
+            assert parameter.doc, f"{name}.{parameter.name} is not described"
+        assert callable(method.load())
+
+
+def test_attacks_declare_what_the_threat_model_needs() -> None:
+    for name in registry.names("attacks"):
+        traits = registry.method("attacks", name).traits
+        assert set(traits) == {"sees", "goals", "norms", "budget", "source"}, name
+        assert traits["budget"] in ("fixed", "minimal")
+
+
+def test_reading_a_configuration_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from rivalry.config import load_config, read_yaml; from rivalry.plan import Plan;"
+        f"plan = Plan(load_config(read_yaml({str(ROOT / 'config.yaml')!r})));"
+        "[plan.code('attack', *job) for job in plan.attacks];"
+        "print(sorted({'torch', 'pandas', 'lightning', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# ---- architectures ----
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "count"),
+    [
+        ("mlp512", (1, 28, 28), 407_050),
+        ("cnn_cifar", (3, 32, 32), 1_250_858),
+        ("cnn_mnist", (1, 28, 28), 1_199_882),
+        ("lenet5", (1, 28, 28), 61_706),
+    ],
+)
+def test_parameter_counts(name: str, shape: tuple[int, ...], count: int) -> None:
+    network = registry.method("architectures", name).load()(shape, 10)
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+@pytest.mark.parametrize("name", registry.names("architectures"))
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 40, 24)])
+def test_architectures_fit_any_reasonable_image(name: str, shape: tuple[int, ...]) -> None:
+    network = registry.method("architectures", name).load()(shape, 7)
+    assert network(torch.rand(2, *shape)).shape == (2, 7)
+
+
+# ---- what is installed ----
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked() -> dict[str, str]:
+    pins = (line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
+    return {canonical(name): version for name, version in pins}
+
+
+def test_the_lock_file_satisfies_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = locked()
+    for text in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(versions[canonical(requirement.name)]), text
+
+
+def test_conda_environments_are_in_step_with_the_lock_file() -> None:
+    versions, pinned = locked(), 0
+    for file in (ROOT / "envs").glob("*.yaml"):
+        for dependency in yaml.safe_load(file.read_text())["dependencies"]:
+            for pin in dependency["pip"] if isinstance(dependency, dict) else [dependency.replace(" =", "==")]:
+                name, _, version = pin.partition("==")
+                if canonical(name) in versions:
+                    assert version == versions[canonical(name)], f"{file.name}: {pin}"
+                    pinned += 1
+    assert pinned > 20

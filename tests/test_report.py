@@ -1,0 +1,440 @@
+"""The report prints what was measured, escapes what users wrote, and works offline, in the dark and on a phone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import synthetic_results
+from synthetic_results import CONFIG, DATASETS, PLAN
+
+from rivalry import artifacts, registry
+from rivalry.errors import RivalryError
+from rivalry.report import formatting, tables
+from rivalry.report.collecting import all_references
+from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable
+from rivalry.stages.draw import draw
+from rivalry.stages.report import NO_LATEX, collect, compile_pdf, render_html, render_latex
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """results/report of a synthetic run, with page and paper."""
+    results = synthetic_results.make(tmp_path_factory.mktemp("run") / "results")
+    for dataset in DATASETS:
+        draw(
+            results,
+            results / "figures" / dataset,
+            dataset=dataset,
+            plan=PLAN,
+            confidence=CONFIG["confidence"],
+        )
+    report = results / "report"
+    collect(results, report / "report.json", config=CONFIG, plan=PLAN)
+    render_html(report / "report.json", report / "report.html")
+    render_latex(report / "report.json", report / "report.tex")
+    return report
+
+
+@pytest.fixture(scope="module")
+def facts(folder: Path) -> dict[str, Any]:
+    return artifacts.read_json(folder / "report.json")
+
+
+@pytest.fixture(scope="module")
+def html(folder: Path) -> str:
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def paper(folder: Path) -> str:
+    return (folder / "report.tex").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, whether they are nested properly, and the cells of tables."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "hr", "input"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        # HTML lets a list item or a paragraph end with its parent.
+        while self.open and self.open[-1] != tag and self.open[-1] in ("li", "p", "dd", "dt"):
+            self.open.pop()
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(tag)
+
+
+def test_report_json_holds_the_whole_run(facts: dict[str, Any]) -> None:
+    assert {(v["dataset"], v["victim"]) for v in facts["victims"]} == {
+        tuple(entry) for entry in PLAN["victims"]
+    }
+    assert len(facts["attacks"]) == len(PLAN["attacks"])
+    assert len(facts["defenses"]) == len(PLAN["evaluations"])
+    assert facts["environment"]["packages"]["torch"]
+    assert facts["configuration"].startswith("title:")
+    assert {row["what"].split(":")[0] for row in facts["kept_apart"]} >= {"digits", "digits, plain"}
+    files = {row["file"] for row in facts["hashes"]}
+    assert "data/digits/test.safetensors" in files
+    assert all(re.fullmatch("[0-9a-f]{64}", row["sha256"]) for row in facts["hashes"])
+    assert {row["what"] for row in facts["seeds"]} >= {
+        "digits, plain",
+        "shapes, plain, pgd",
+        "digits, badnets",
+    }
+
+
+def test_every_score_of_the_tables_is_on_the_page_with_full_precision(folder: Path, html: str) -> None:
+    with open(folder.parent / "tables" / "scores.csv", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row["setting"] == "undefended":
+                assert f'data-sort="{float(row["adversarial_accuracy"])}"' in html
+                assert f">{100 * float(row['adversarial_accuracy']):.1f} <" in html
+
+
+def test_every_number_in_a_table_comes_from_report_json(facts: dict[str, Any], html: str) -> None:
+    known = set()
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            for item in value.values():
+                walk(item)
+        elif isinstance(value, list):
+            known.add(float(len(value)))
+            for item in value:
+                walk(item)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            known.add(float(value))
+
+    walk(facts)
+    shares = {fact["n_poisoned"] / fact["n_train"] for fact in facts["poisonings"]}
+    cells = re.findall(r'<td class="[^"]*\bnum\b[^"]*" data-sort="([^"]+)"', html)
+    assert len(cells) > 500
+    assert {float(cell) for cell in cells} <= known | shares
+
+
+def test_templates_hold_no_numbers() -> None:
+    """Words only: what is left of a template without its code, markup and identifiers has no digit."""
+    page = (TEMPLATES / "html" / "report.html.j2").read_text(encoding="utf-8")
+    page = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<[^>]*>", " ", page, flags=re.DOTALL).replace("SHA-256", "")
+    assert not re.findall(r".*\d.*", page)
+    text = (
+        (TEMPLATES / "latex" / "report.tex.j2").read_text(encoding="utf-8").partition("\\begin{document}")[2]
+    )
+    text = re.sub(r"<%.*?%>|<<.*?>>|\\cite[tp]\{[^}]*\}", " ", text, flags=re.DOTALL).replace("SHA-256", "")
+    assert not re.findall(r".*\d.*", text)
+
+
+def test_a_missing_number_is_an_error(facts: dict[str, Any]) -> None:
+    lacking = {key: value for key, value in facts.items() if key != "seed"}
+    with pytest.raises(jinja2.UndefinedError, match="seed"):
+        environment("html").get_template("report.html.j2").render(report=lacking, drawings={})
+    with pytest.raises(jinja2.UndefinedError, match="seed"):
+        environment("latex").get_template("report.tex.j2").render(report=lacking, folder="")
+
+
+def test_page_is_well_formed_and_its_anchors_exist(html: str) -> None:
+    page = Page(html)
+    assert page.faults == []
+    identifiers = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    for tag, attributes in page.tags:
+        target = attributes.get("href") or ""
+        if tag == "a" and target.startswith("#"):
+            assert target[1:] in identifiers, target
+
+
+def test_page_loads_nothing_from_elsewhere(html: str) -> None:
+    for tag, attributes in Page(html).tags:
+        for name in ("src", "href", "xlink:href", "action", "poster", "data", "srcset"):
+            value = attributes.get(name) or ""
+            if tag != "a":
+                assert value == "" or value.startswith(("#", "data:")), (tag, name, value)
+    style = (TEMPLATES / "html" / "style.css").read_text(encoding="utf-8")
+    assert "url(" not in style
+    assert "@import" not in style
+    assert "default-src 'none'" in html
+
+
+def test_every_figure_has_an_alternative_text(facts: dict[str, Any], html: str) -> None:
+    labels = [a["aria-label"] for _, a in Page(html).tags if a.get("role") == "img" and "aria-label" in a]
+    drawn = [figure["alt"] for listed in facts["figures"].values() for figure in listed["figures"]]
+    assert sorted(labels) == sorted(drawn)  # type: ignore[type-var]
+
+
+def test_page_sorts_and_knows_the_dark(html: str) -> None:
+    assert "aria-sort" in html
+    assert "color-scheme: light dark" in html
+    assert "light-dark(" in html
+    assert "@media print" in html
+
+
+def test_hostile_words_reach_neither_the_page_nor_the_paper(html: str, paper: str) -> None:
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in html
+    assert "<img src=x" not in html
+    assert html.count("<script") == 1
+    assert "\\input{/etc" not in paper
+    assert "\\textbackslash{}input\\{/etc/passwd\\} \\#1 \\$x\\_y\\textasciicircum{}2\\$" in paper
+    assert paper.count("\\end{document}") == 1
+    assert "[U+6570]" in paper  # the fonts have no Chinese
+
+
+@pytest.mark.parametrize(
+    ("given", "printed"),
+    [
+        ("50 % & more", "50 \\% \\& more"),
+        ("a_b^c~d", "a\\_b\\textasciicircum{}c\\textasciitilde{}d"),
+        ("\\write18{ls}", "\\textbackslash{}write18\\{ls\\}"),
+        ("Tramèr", "Tramèr"),
+        ("ﬁne", "fine"),
+        ("--", "-{}-{}"),
+        ("tab\there\nline", "tab here line"),
+        ("\u202e", ""),
+    ],
+)
+def test_tex_prints_any_text(given: str, printed: str) -> None:
+    assert tex(given) == printed
+
+
+def test_breaking_adds_no_letters() -> None:
+    name = "results/attacks/some_very_long_name+half_mean3"
+    assert tex_breakable(name).replace("\\allowbreak{}", "") == tex(name)
+
+
+def test_only_the_adaptive_number_judges_a_defense(facts: dict[str, Any]) -> None:
+    for item in facts["findings"]:
+        if item["verdict"] == "raises robustness":
+            name, _, victim = item["topic"].partition(" on ")
+            own = [
+                c for c in facts["worst_cases"] if (c["dataset"], c["victim"]) == (item["dataset"], victim)
+            ]
+            top = max(c["eps"] for c in own if c["eps"] is not None)
+            cases = {c["defense"]: c for c in own if c["eps"] == top}
+            assert cases[name]["low"] > cases["none"]["high"]
+    verdicts = {item["topic"]: item["verdict"] for item in facts["findings"] if item["dataset"] == "digits"}
+    assert verdicts["mean3 on plain"] == "does not hold"
+    assert verdicts["Robustness"] == "adversarial"
+    assert verdicts["Backdoor in poisoned"] == "backdoored"
+    assert verdicts["cleanse on poisoned"] == "repaired"
+
+
+def test_findings_name_attacks_that_cannot_be_told_apart(facts: dict[str, Any]) -> None:
+    text = next(
+        f["text"] for f in facts["findings"] if (f["dataset"], f["topic"]) == ("digits", "Attacks on plain")
+    )
+    tied = [
+        c
+        for c in facts["comparisons"]
+        if (c["dataset"], c["kind"], c["victim"]) == ("digits", "attack", "plain")
+        and c["like_for_like"]
+        and not c["significant"]
+    ]
+    assert tied
+    assert "Not distinguishable from it" in text
+
+
+def test_defense_tables_pair_oblivious_with_adaptive(facts: dict[str, Any]) -> None:
+    table = next(
+        t for t in tables.defense_tables(facts, "digits") if t.name == "digits-defense-plain-median3"
+    )
+    row = next(row for row in table.rows if row["attack"] == "pgd" and row["eps"] == 0.2)
+    scores = {
+        s["setting"]: s["adversarial_accuracy"]
+        for s in facts["scores"]
+        if (s["dataset"], s["victim"], s["attack"], s["eps"]) == ("digits", "plain", "pgd", 0.2)
+        and s["defense"] in ("none", "median3")
+    }
+    assert (row["undefended"], row["oblivious_accuracy"], row["adaptive_accuracy"]) == (
+        scores["undefended"],
+        scores["oblivious"],
+        scores["adaptive"],
+    )
+
+
+def test_every_method_s_source_is_on_file() -> None:
+    for kind in registry.ROOMS:
+        for name in registry.names(kind):
+            source = registry.method(kind, name).traits.get("source")
+            assert source is None or source in all_references(), f"{kind} {name}: {source}"
+
+
+def test_what_is_cited_is_listed(facts: dict[str, Any], html: str, paper: str) -> None:
+    cited = {key for keys in re.findall(r"\\cite[tp]\{([^}]*)\}", paper) for key in keys.split(",")}
+    assert cited <= set(facts["references"])
+    assert cited == cited & set(re.findall(r"\\bibitem\[.*?\]\{([a-z0-9]+)\}", paper))
+    assert set(re.findall(r'href="#ref-([a-z0-9]+)"', html)) <= set(facts["references"])
+
+
+def test_paper_takes_figures_from_where_they_lie(folder: Path, paper: str) -> None:
+    included = re.findall(r"\\includegraphics\[.*?\]\{\\detokenize\{(.*?)\}\}", paper)
+    assert len(included) > 10
+    assert all((folder / name).is_file() for name in included)
+
+
+def test_a_second_run_writes_the_same_page_and_paper(
+    folder: Path, html: str, paper: str, tmp_path: Path
+) -> None:
+    again = folder.parent / "again"
+    render_html(folder / "report.json", again / "report.html")
+    render_latex(folder / "report.json", again / "report.tex")
+    assert (again / "report.html").read_text(encoding="utf-8") == html
+    assert (again / "report.tex").read_text(encoding="utf-8") == paper
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "printed"),
+    [
+        (formatting.percent, 0.299, "29.9"),
+        (formatting.percent, None, "–"),
+        (formatting.points, -0.0109, "−1.1"),
+        (formatting.points, 0.0001, "0.0"),
+        (formatting.number, 1.6543, "1.65"),
+        (formatting.number, 0.0314, "0.0314"),
+        (formatting.number, 1234.5, "1,234"),
+        (formatting.epsilon, 8 / 255, "0.03137"),
+        (formatting.probability, 1e-9, "< 0.001"),
+        (formatting.duration, 125, "2 min 05 s"),
+        (formatting.duration, 7800, "2 h 10 min"),
+    ],
+)
+def test_numbers_are_printed_one_way(function: Any, value: float | None, printed: str) -> None:
+    assert function(value) == printed
+
+
+def test_without_latex_one_line_says_what_to_install(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compile_pdf(folder / "report.tex", tmp_path / "report.pdf") is False
+    assert capsys.readouterr().out == NO_LATEX + "\n"
+    assert "\n" not in NO_LATEX
+    assert not (tmp_path / "report.pdf").exists()
+
+
+@pytest.mark.skipif(not shutil.which("latexmk"), reason="needs latexmk")
+def test_paper_compiles_alone_to_the_same_bytes_and_fits_its_pages(folder: Path, tmp_path: Path) -> None:
+    assert compile_pdf(folder / "report.tex", tmp_path / "one.pdf") is True
+    compile_pdf(folder / "report.tex", tmp_path / "two.pdf")
+    assert (tmp_path / "one.pdf").read_bytes() == (tmp_path / "two.pdf").read_bytes()
+    assert sorted(path.name for path in folder.iterdir()) == ["report.html", "report.json", "report.tex"]
+
+    from pypdf import PdfReader
+
+    pages = [page.extract_text() for page in PdfReader(tmp_path / "one.pdf").pages]
+    assert "alert(" in pages[0]
+    assert "??" not in "".join(pages)
+    assert "Goodfellow" in "".join(pages)
+
+
+@pytest.mark.skipif(not shutil.which("latexmk"), reason="needs latexmk")
+def test_a_latex_error_is_one_line(tmp_path: Path) -> None:
+    source = tmp_path / "broken.tex"
+    source.write_text("\\documentclass{article}\\begin{document}\\nosuchmacro\\end{document}\n")
+    with pytest.raises(RivalryError, match=r"broken\.tex: LaTeX failed: Undefined control sequence") as error:
+        compile_pdf(source, tmp_path / "broken.pdf")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "broken.pdf").exists()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium")
+    arguments = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=chromium, args=arguments)
+        yield started
+        started.close()
+
+
+def open_page(browser: Any, folder: Path, **options: Any) -> tuple[Any, list[str]]:
+    page = browser.new_page(**options)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url) if request.url.startswith("http") else None)
+    page.goto((folder / "report.html").as_uri())
+    return page, said
+
+
+def test_page_fits_a_phone_without_complaint(browser: Any, folder: Path) -> None:
+    page, said = open_page(browser, folder, viewport={"width": 360, "height": 740})
+    page.evaluate("document.querySelectorAll('main details').forEach((part) => { part.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert said == []
+    page.close()
+
+
+def test_sorting_works_by_keyboard_and_says_so(browser: Any, folder: Path) -> None:
+    page, said = open_page(browser, folder, viewport={"width": 1200, "height": 800})
+    table = page.locator("table[data-name='digits-victims']")
+    head = table.locator("th[data-key='clean_accuracy']")
+    shown = "(table) => [...table.tBodies[0].rows].map((row) => Number(row.querySelector('.k-clean-accuracy').dataset.sort))"
+    for order, reverse in (("descending", True), ("ascending", False)):
+        head.locator("button").focus()
+        page.keyboard.press("Enter")
+        assert head.get_attribute("aria-sort") == order
+        values = table.evaluate(shown)
+        assert values == sorted(values, reverse=reverse)
+    assert len(values) == 4
+    assert said == []
+    page.close()
+
+
+def test_tables_are_saved_as_csv(browser: Any, folder: Path, facts: dict[str, Any]) -> None:
+    page, _ = open_page(browser, folder, viewport={"width": 1200, "height": 800})
+    with page.expect_download() as download:
+        page.locator("#digits-victims .save").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    expected = [v["clean_accuracy"] for v in facts["victims"] if v["dataset"] == "digits"]
+    assert [float(row["clean_accuracy"]) for row in rows] == expected
+    assert download.value.suggested_filename == "digits-victims.csv"
+    page.close()
+
+
+def test_page_is_dark_when_the_system_is_and_on_request(browser: Any, folder: Path) -> None:
+    color = "getComputedStyle(document.body).backgroundColor"
+    ink = "getComputedStyle(document.querySelector('.drawing svg text')).fill"
+    found = {}
+    for scheme in ("light", "dark"):
+        page, _ = open_page(browser, folder, color_scheme=scheme)
+        found[scheme] = (page.evaluate(color), page.evaluate(ink))
+        if scheme == "light":
+            page.locator("#theme").click()  # light
+            page.locator("#theme").click()  # dark
+            chosen = (page.evaluate(color), page.evaluate(ink))
+        page.close()
+    assert found["light"][0] != found["dark"][0]
+    assert found["light"][1] != found["dark"][1]
+    assert chosen == found["dark"]
+
+
+def test_report_json_is_plain_json(folder: Path) -> None:
+    text = (folder / "report.json").read_text(encoding="utf-8")
+    assert "NaN" not in text
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

@@ -1,0 +1,641 @@
+"""Facts about the tables of a run and its self-checks, on a toy run whose every number is known.
+
+A toy image is three pixels and its class the brightest one. Images 0 to 3 are easy to turn (120 against
+50), 4 to 6 hard (200 against 50); the victim takes image 7 for a 2, so it is never attacked. Attacks darken
+the true pixel and brighten the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_table, write_tensors
+from rivalry.errors import RivalryError
+from rivalry.stages import check as checks
+from rivalry.stages.check import check
+from rivalry.stages.tabulate import tabulate
+from rivalry.statistics import holm
+from rivalry.statistics.reported import COUNTED, reported_numbers
+from rivalry.statistics.scores import COLUMNS
+
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
+ALL = torch.arange(8)
+
+
+def toy_images() -> torch.Tensor:
+    images = torch.full((8, 1, 1, 3), 50, dtype=torch.uint8)
+    images[ALL, 0, 0, LABELS] = torch.tensor([120] * 4 + [200] * 3 + [50], dtype=torch.uint8)
+    images[7, 0, 0, 2] = 200
+    return images
+
+
+class Toy(nn.Module):
+    """Logits are ten times the pixels; `answer` may spoil them."""
+
+    def __init__(self, answer=lambda logits: logits) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.answer(10 * images.flatten(1))
+
+
+class Run:
+    """The files of a toy run, and the plan that names them."""
+
+    def __init__(self, results: Path, source: str = "digits") -> None:
+        self.results = results
+        self.plan: dict[str, Any] = {"victims": [], "attacks": [], "evaluations": []}
+        write_tensors(results / "data/toy/test.safetensors", {"images": toy_images(), "labels": LABELS})
+        write_json(results / "data/toy/dataset.json", {"dataset": "toy", "source": source, "classes": 3})
+
+    def victim(self, name: str = "plain", wrong: tuple[int, ...] = (7,), **facts: Any) -> None:
+        self.plan["victims"].append(["toy", name])
+        folder = self.results / "victims/toy" / name
+        prediction = [int(label + 1) % 3 if row in wrong else int(label) for row, label in enumerate(LABELS)]
+        table = {"index": ALL, "label": LABELS, "prediction": prediction, "confidence": 0.8}
+        write_table(folder / "predictions.parquet", pd.DataFrame(table))
+        own = {
+            "method": "plain",
+            "architecture": "cnn_mnist",
+            "poisoning": None,
+            "parameters": {},
+            "classes": 3,
+        }
+        write_json(folder / "victim.json", own | facts)
+
+    def attack(
+        self,
+        name: str = "fgsm",
+        eps: tuple[float, ...] | None = (0.2, 0.4),
+        *,
+        victim: str = "plain",
+        stops: bool = False,
+        strength: float = 1.0,
+        aim: int | None = None,
+        rows: torch.Tensor = ALL,
+        **facts: Any,
+    ) -> None:
+        """Full steps of eps, or (`stops`) just over the boundary; towards `aim`, or the next class."""
+        if "+" not in victim:
+            self.plan["attacks"].append(["toy", victim, name])
+        clean, labels = toy_images()[rows].float() / 255, LABELS[rows]
+        predictions = clean.flatten(1).argmax(dim=1)
+        target = (labels + 1) % 3 if aim is None else torch.full_like(labels, aim)
+        attacked = (predictions == labels) & (labels != target)
+        each = torch.arange(len(rows))
+        needed = (clean[each, 0, 0, labels] - clean[each, 0, 0, target]) / 2 + 0.01
+        tensors, tables = {"index": rows}, []
+        for value in eps or [math.nan]:
+            full = torch.full_like(needed, strength * (1 if eps is None else value))
+            amount = torch.where(attacked, torch.minimum(full, needed) if stops else full, 0)
+            images = clean.clone()
+            images[each, 0, 0, labels] -= amount
+            images[each, 0, 0, target] += amount
+            images = images.clamp(0, 1)
+            tensors["images" if eps is None or len(eps) == 1 else f"images_eps_{value:g}"] = images
+            length = (images - clean).flatten(1).norm(dim=1)
+            prediction = images.flatten(1).argmax(dim=1)
+            success = attacked & (prediction != labels if aim is None else prediction == target)
+            columns = {
+                "index": rows,
+                "label": labels,
+                "target": torch.full_like(labels, -1) if aim is None else target,
+                "eps": value,
+                "clean_prediction": predictions,
+                "clean_correct": predictions == labels,
+                "attacked": attacked,
+                "prediction": prediction,
+                "confidence": 0.75,
+                "success": success,
+                "l0": 2.0 * attacked,
+                "l2": length,
+                "linf": (images - clean).flatten(1).abs().amax(dim=1),
+                "l2_channels": length,
+                "linf_channels": (images - clean).flatten(1).abs().amax(dim=1),
+                "relative_l2": length / clean.flatten(1).norm(dim=1),
+                "iterations": 4 if stops else 1,
+                "queries": 5,
+                "gradients": each,
+                "finite": each != 1,
+                "zero_gradient": each == 0,
+                "seconds": 0.5,
+            }
+            tables.append(
+                pd.DataFrame({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in columns.items()})
+            )
+        folder = self.results / "attacks/toy" / victim / name
+        write_tensors(folder / "adversarial.safetensors", tensors)
+        write_table(folder / "scores.parquet", pd.concat(tables))
+        plain, _, defense = victim.partition("+")
+        own = {
+            "dataset": "toy",
+            "victim": plain,
+            "defense": defense or "none",
+            "attack": name,
+            "method": name,
+            "parameters": {},
+            "goal": "untargeted" if aim is None else "targeted",
+            "target": aim,
+            "sees": "gradients",
+            "norm": "2" if eps is None else "inf",
+            "budget": "minimal" if eps is None else "fixed",
+            "images_sha256": hashlib.sha256(clean.numpy().tobytes()).hexdigest(),
+        }
+        write_json(folder / "attack.json", own | facts)
+
+    def detector(self) -> None:
+        """Refuses image 0 when clean; of fgsm's at eps .2 those of images 0 to 2, and when adaptive none."""
+        self.plan["evaluations"].append(["toy", "plain", "bid"])
+        write_json(
+            self.results / "defenses/toy/plain/bid/defense.json", {"kind": "detector", "method": "bid"}
+        )
+        self.attack("fgsm", (0.2,), victim="plain+bid")
+        table = read_table(self.results / "attacks/toy/plain+bid/fgsm/scores.parquet")
+        parts = [("", "clean", [0]), ("fgsm", "oblivious", [0, 1, 2]), ("fgsm", "adaptive", [])]
+        rows = []
+        for attack, setting, refused in parts:
+            part = table.assign(attack=attack, setting=setting, flagged=table["index"].isin(refused))
+            if setting == "clean":
+                part = part.assign(
+                    eps=math.nan, prediction=part["clean_prediction"], attacked=False, success=False
+                )
+            part["score"] = np.where(
+                part["flagged"], 0.6 if setting == "clean" else 0.9, 0.1 if setting == "clean" else 0.2
+            )
+            part["prediction"] = part["prediction"].mask(part["flagged"], -1)
+            part["success"] &= ~part["flagged"]
+            rows.append(
+                part.drop(columns=["iterations", "finite", "zero_gradient", "clean_prediction", "confidence"])
+            )
+        write_table(self.results / "evaluations/toy/plain/bid/scores.parquet", pd.concat(rows))
+
+    def tables(self, times: bool = True, folder: str = "tables", **plan: Any) -> dict[str, pd.DataFrame]:
+        output = self.results / folder
+        tabulate(self.results, output, plan=self.plan | plan, confidence=0.95, seed=3, record_times=times)
+        names = ("scores", "comparisons", "reported")
+        return {name: pd.read_csv(output / f"{name}.csv", dtype={"norm": str}) for name in names}
+
+    def checks(self) -> pd.DataFrame:
+        check(self.results, self.results / "tables", plan=self.plan, accelerator="cpu")
+        return pd.read_csv(self.results / "tables/checks.csv", dtype=str, keep_default_na=False)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    run = Run(tmp_path)
+    run.victim()
+    return run
+
+
+@pytest.fixture
+def toy_victim(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Use a module as every victim of the run."""
+
+    def use(module: nn.Module) -> None:
+        monkeypatch.setattr(checks, "load_victim", lambda folder: module)
+
+    use(Toy())
+    return use
+
+
+def row(table: pd.DataFrame, **wanted: Any) -> pd.Series:
+    for name, value in wanted.items():
+        table = table[table[name] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_every_column_of_an_undefended_row(run):
+    run.attack("fgsm", (0.2, 0.4))
+    scores = run.tables()["scores"]
+    assert list(scores.columns) == COLUMNS
+    found = row(scores, eps=0.2)
+    words = {
+        "dataset": "toy",
+        "victim": "plain",
+        "attack": "fgsm",
+        "defense": "none",
+        "setting": "undefended",
+    }
+    words |= {"goal": "untargeted", "sees": "gradients", "norm": "inf", "budget": "fixed"}
+    assert found[list(words)].to_dict() == words
+    easy, length = 4 / 7, 0.2 * math.sqrt(2)
+    clean = math.sqrt(120**2 + 2 * 50**2) / 255
+    numbers = {
+        "n": 8,
+        "n_attacked": 7,
+        "clean_accuracy": 7 / 8,
+        "clean_low": 0.52911,
+        "clean_high": 0.97759,
+        "adversarial_accuracy": 3 / 8,
+        "adversarial_low": 0.13684,
+        "adversarial_high": 0.69426,
+        "success_rate": easy,
+        "success_low": 0.25046,
+        "success_high": 0.84178,
+        "confidence": 0.75,
+        "mean_l0": 2,
+        "median_l0": 2,
+        "mean_l2": length,
+        "median_l2": length,
+        "mean_linf": 0.2,
+        "median_linf": 0.2,
+        "mean_l2_channels": length,
+        "mean_linf_channels": 0.2,
+        "rho_adv": length / clean,
+        "iterations": 1,
+        "queries": 5,
+        "gradients": 3,
+        "zero_gradient_share": 1 / 7,
+        "non_finite": 1,
+        "macro_precision": 7 / 18,
+        "macro_recall": 7 / 18,
+        "seconds": 0.5,
+    }
+    assert found[list(numbers)].to_dict() == pytest.approx(numbers, abs=1e-5)
+    assert found[["target", "flagged_clean", "flagged_adversarial", "auc"]].isna().all()
+    assert set(COLUMNS) == {*words, *numbers, "target", "eps", "flagged_clean", "flagged_adversarial", "auc"}
+
+
+def test_sizes_are_of_successes_only(run):
+    run.attack("fgsm", (0.01,))
+    run.attack("deepfool", None, stops=True)
+    scores = run.tables()["scores"]
+    assert row(scores, attack="fgsm")[["mean_l2", "median_linf", "rho_adv"]].isna().all()
+    minimal = row(scores, attack="deepfool")
+    assert minimal["success_rate"] == 1
+    assert math.isnan(minimal["eps"])
+    # Four easy images at 35/255 + .01 and three hard ones at 75/255 + .01.
+    assert minimal["mean_linf"] == pytest.approx((4 * 35 + 3 * 75) / 7 / 255 + 0.01)
+    assert minimal["median_linf"] == pytest.approx(35 / 255 + 0.01)
+
+
+def test_targeted_rows_count_the_target_and_the_true_class_apart(run):
+    run.attack("aimed", (0.2,), aim=2)
+    found = row(run.tables()["scores"], attack="aimed")
+    # Images 2 and 5 are of class 2; of 0, 1, 3 (easy), 4, 6 (hard) the easy ones reach it.
+    assert found["n_attacked"] == 5
+    assert found["success_rate"] == 3 / 5
+    assert found["adversarial_accuracy"] == 4 / 8
+    assert found["target"] == 2
+
+
+def test_detector_rows_count_refusals_as_handled(run):
+    run.attack("fgsm", (0.2, 0.4))
+    run.detector()
+    scores = run.tables()["scores"]
+    assert scores["setting"].tolist() == ["undefended", "undefended", "oblivious", "adaptive"]
+    blind = row(scores, setting="oblivious")
+    assert (blind["victim"], blind["defense"]) == ("plain", "bid")
+    assert blind["clean_accuracy"] == 6 / 8
+    assert blind["adversarial_accuracy"] == 6 / 8
+    assert blind["success_rate"] == pytest.approx(1 / 7)
+    assert blind["flagged_clean"] == 1 / 8
+    assert blind["flagged_adversarial"] == pytest.approx(3 / 7)
+    # Three scores of .9 beat all eight clean ones, four of .2 all but the .6.
+    assert blind["auc"] == pytest.approx(52 / 56)
+    assert blind["iterations"] == 1
+    assert row(scores, setting="adaptive")["success_rate"] == pytest.approx(4 / 7)
+
+
+def test_attacked_images_without_a_clean_row_are_refused(run):
+    run.attack("fgsm", (0.2,))
+    run.detector()
+    file = run.results / "evaluations/toy/plain/bid/scores.parquet"
+    table = read_table(file)
+    write_table(file, table[(table["setting"] != "clean") | (table["index"] < 5)])
+    with pytest.raises(RivalryError, match="not evaluated clean"):
+        run.tables()
+
+
+def test_left_over_files_are_ignored_and_rows_follow_the_plan(run):
+    run.attack("b")
+    run.attack("a")
+    run.attack("stale")
+    run.plan["attacks"].pop()
+    assert run.tables()["scores"]["attack"].tolist() == ["b", "b", "a", "a"]
+
+
+def test_numbers_do_not_depend_on_the_order_of_the_plan(run):
+    run.victim("hard", wrong=(1, 2))
+    for name in ("fgsm", "pgd", "deepfool"):
+        run.attack(name, None if name == "deepfool" else (0.2, 0.4), stops=name != "fgsm")
+        run.attack(name, None if name == "deepfool" else (0.2, 0.4), victim="hard", strength=0.4)
+    one = run.tables()
+    other = run.tables(folder="other", attacks=run.plan["attacks"][::-1])
+
+    def ordered(table: pd.DataFrame) -> pd.DataFrame:
+        return table.sort_values(["victim", "attack", "eps"]).reset_index(drop=True)
+
+    pd.testing.assert_frame_equal(ordered(one["scores"]), ordered(other["scores"]))
+    for _, first in one["comparisons"].iterrows():
+        same = other["comparisons"]
+        same = same[(same["kind"] == first["kind"]) & (same["victim"].fillna("") == (first["victim"] or ""))]
+        if first["kind"] in ("attack", "budget"):
+            mirror = same[(same["a"] == first["b"]) & (same["b"] == first["a"])].iloc[0]
+            assert (mirror["low"], mirror["high"]) == pytest.approx((-first["high"], -first["low"]))
+            assert mirror["holm_p"] == pytest.approx(first["holm_p"])
+            assert mirror["verdict"] == first["verdict"]
+
+
+def test_without_times_two_runs_give_the_same_bytes(run):
+    run.attack()
+    run.tables(times=False, folder="one")
+    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    write_table(file, read_table(file).assign(seconds=7.0))
+    run.tables(times=False, folder="two")
+    for name in ("scores.csv", "comparisons.csv", "reported.csv", "kept_apart.json"):
+        assert (run.results / "one" / name).read_bytes() == (run.results / "two" / name).read_bytes()
+    assert read_table(run.results / "one/scores.csv")["seconds"].isna().all()
+
+
+def test_a_run_without_attacks_has_empty_tables(run):
+    tables = run.tables()
+    assert list(tables["scores"].columns) == COLUMNS
+    assert tables["comparisons"].empty
+
+
+def test_attacks_are_compared_at_their_largest_eps_image_by_image(run):
+    run.attack("fgsm", (0.2, 0.4))
+    run.attack("weak", (0.1, 0.2))
+    found = row(run.tables()["comparisons"], kind="attack")
+    assert (found["a"], found["b"]) == ("fgsm (eps 0.4)", "weak (eps 0.2)")
+    assert (found["eps_a"], found["eps_b"], found["n_a"], found["n_b"]) == (0.4, 0.2, 8, 8)
+    # fgsm turns all seven and image 7 is wrong anyway; weak turns the four easy ones.
+    assert (found["error_a"], found["error_b"], found["difference"]) == (1, 5 / 8, 3 / 8)
+    half = 1.96 * math.sqrt(5 / 8 * 3 / 8 / 8)
+    assert (found["low"], found["high"]) == pytest.approx((3 / 8 - half, 3 / 8 + half))
+    half = 1.96 * math.sqrt((5 / 10 - 0.09) / 10)
+    assert (found["paired_low"], found["paired_high"]) == pytest.approx((0.3 - half, 0.3 + half))
+    assert (found["discordant_a"], found["discordant_b"]) == (3, 0)
+    assert found["mcnemar_p"] == 0.25
+    assert not found["like_for_like"]
+    assert found["note"] == "budgets differ: eps 0.4 (Linf) against eps 0.2 (Linf)"
+
+
+def test_budgets_are_compared_where_both_attacks_succeed(run):
+    run.attack("fgsm", (0.4,))
+    run.attack("deepfool", None, stops=True)
+    found = row(run.tables()["comparisons"], kind="budget")
+    assert found["n_a"] == 7
+    difference = math.sqrt(2) * (0.4 - 35 / 255 - 0.01)
+    assert found["median_difference"] == pytest.approx(difference, rel=1e-5)
+    assert found["low"] <= found["median_difference"] <= found["high"]
+    assert found["wilcoxon_p"] == pytest.approx(2 / 2**7, abs=0.01)
+    assert found["note"].startswith("budgets differ: eps 0.4 (Linf) against minimal L2")
+
+
+def test_victims_and_defenses_are_compared_with_their_baseline(run):
+    run.victim("hard", wrong=(0, 1, 7))
+    run.attack("fgsm", (0.2,))
+    run.attack("fgsm", (0.2,), victim="hard", strength=0.5)
+    run.detector()
+    table = run.tables()["comparisons"]
+    hard = row(table, kind="victim")
+    assert (hard["a"], hard["b"], hard["attack"]) == ("hard", "plain", "fgsm")
+    assert (hard["error_a"], hard["error_b"], hard["discordant_b"]) == (1 / 8, 5 / 8, 4)
+    blind = row(table, kind="defense", setting="oblivious")
+    assert (blind["error_a"], blind["error_b"]) == (2 / 8, 5 / 8)
+    assert "without knowing" in blind["note"]
+    adaptive = row(table, kind="defense", setting="adaptive")
+    assert (adaptive["error_a"], adaptive["mcnemar_p"]) == (5 / 8, 1)
+    clean = row(table, kind="clean", victim="hard")
+    assert (clean["error_a"], clean["error_b"], clean["n_a"]) == (3 / 8, 1 / 8, 8)
+    assert row(table, kind="clean", defense="bid")["error_a"] == 2 / 8
+
+
+def test_one_holm_family_over_all_kinds(run):
+    run.victim("hard", wrong=(0, 1, 7))
+    run.attack("fgsm", (0.4,))
+    run.attack("deepfool", None, stops=True)
+    run.attack("fgsm", (0.4,), victim="hard", strength=0.1)
+    table = run.tables()["comparisons"]
+    p = table["mcnemar_p"].fillna(table["wilcoxon_p"])
+    assert {"attack", "budget", "victim", "clean"} == set(table["kind"])
+    assert table["holm_p"].tolist() == pytest.approx(holm(p.tolist()))
+    assert (table["significant"] == (table["holm_p"] < 0.05)).all()
+    assert table.loc[~table["significant"], "verdict"].str.startswith("not distinguishable").all()
+
+
+def test_fewer_images_are_compared_on_the_shared_ones(run):
+    run.attack("fgsm", (0.2,))
+    run.attack("few", (0.2,), rows=torch.tensor([0, 4, 7]))
+    found = row(run.tables()["comparisons"], kind="attack")
+    assert (found["n_a"], found["error_a"], found["error_b"]) == (3, 2 / 3, 2 / 3)
+    assert "on the 3 images both saw" in found["note"]
+
+
+def test_what_makes_no_sense_is_kept_apart_with_a_reason(run):
+    run.attack("fgsm", (0.2,), rows=torch.arange(4))
+    run.attack("late", (0.2,), rows=torch.arange(4, 8))
+    run.attack("aimed", (0.2,), aim=2)
+    run.attack("stamp", None, aim=2, parameters={"poisoning": "badnets"}, sees="nothing")
+    assert run.tables()["comparisons"].empty
+    apart = {entry["what"]: entry["reason"] for entry in read_json(run.results / "tables/kept_apart.json")}
+    assert "scored on its target" in apart["toy, plain: aimed apart from fgsm, late"]
+    assert "trigger" in apart["toy, plain: stamp apart from fgsm, late, aimed"]
+    assert "share no test image" in apart["toy, plain: fgsm apart from late"]
+
+
+def test_targeted_comparisons_count_the_target(run):
+    run.victim("hard", wrong=(7,))
+    run.attack("aimed", (0.2,), aim=2)
+    run.attack("aimed", (0.2,), aim=2, victim="hard", strength=0.5)
+    found = row(run.tables()["comparisons"], kind="victim")
+    # Six images are not of class 2; on plain the easy 0, 1, 3 become it.
+    assert (found["n_a"], found["error_a"], found["error_b"]) == (6, 0, 3 / 6)
+
+
+def test_reported_numbers_meet_matches_by_method_and_eps_not_by_name(tmp_path):
+    run = Run(tmp_path, source="mnist")
+    run.victim("anything")
+    run.attack("some_name", (0.2, 0.3), victim="anything", method="fgsm", strength=0.8)
+    table = run.tables()["reported"]
+    found = row(table[table["where"] == "3.2.1, figure 15"], reported=0.299)
+    assert found["what"] == "anything under some_name (eps 0.3)"
+    assert (found["measured"], found["metric"]) == (3 / 8, "adversarial_accuracy")
+    assert found["low"] < 3 / 8 < found["high"]
+    assert bool(found["within"]) is True
+    absent = row(table, reported=0.2881)
+    assert math.isnan(absent["measured"])
+    assert absent["note"] == "not in this configuration"
+    assert set(table["source"]) == {"S0", "S3", "S4"}
+    clean = row(table[table["where"] == "2.5, figure 3"], metric="clean_accuracy")
+    assert (clean["measured"], clean["what"]) == (7 / 8, "anything")
+
+
+def test_other_data_sets_have_an_empty_reported_table(run):
+    run.attack()
+    table = run.tables()["reported"]
+    assert table.empty
+    assert list(table.columns)[:3] == ["source", "where", "dataset"]
+
+
+def test_reported_entries_are_rates_or_sizes_of_known_columns():
+    clean_only = {"clean_accuracy", "confidence", "macro_precision", "macro_recall"}
+    for entry in reported_numbers():
+        assert 0 <= entry["value"] <= 1, entry
+        assert entry["dataset"] in {"mnist", "cifar10"}
+        assert entry["metric"] in (COLUMNS if "attack" in entry or "defense" in entry else clean_only), entry
+    assert set(COUNTED) <= set(COLUMNS)
+
+
+def status(table: pd.DataFrame, name: str) -> list[str]:
+    return table.loc[table["check"] == name, "status"].tolist()
+
+
+def test_a_sound_run_passes_every_check(run, toy_victim):
+    run.attack("noise", (0.2, 0.4), strength=0.1, sees="nothing")
+    run.attack("fgsm", (0.2, 0.4))
+    run.attack("pgd", (0.2, 0.4), stops=True)
+    run.attack("aimed", (0.2, 0.4), aim=2)
+    table = run.checks()
+    assert table[table["status"] != "pass"].empty
+    assert len(status(table, "iterative at least single-step")) == 2 * 1
+    assert len(status(table, "white-box at least noise")) == 2 * 2
+    assert len(status(table, "success grows with eps")) == 4
+
+
+def tamper(run: Run, eps: float, pixel: tuple[int, int], change: float) -> None:
+    file = run.results / "attacks/toy/plain/fgsm/adversarial.safetensors"
+    tensors = read_tensors(file)
+    tensors[f"images_eps_{eps:g}"][pixel[0], 0, 0, pixel[1]] += change
+    write_tensors(file, tensors)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "change", "check", "image"),
+    [
+        ((0, 2), 0.9, "images in [0,1]", "0"),
+        ((4, 0), 0.25, "budget kept", "4"),
+        ((7, 0), 0.01, "only attackable images touched", "7"),
+        ((5, 2), -0.2, "predictions repeat", "5"),
+    ],
+)
+def test_tampered_images_are_found(run, toy_victim, pixel, change, check, image):
+    run.attack("fgsm", (0.2, 0.4))
+    tamper(run, 0.2, pixel, change)
+    table = run.checks()
+    found = table[(table["check"] == check) & table["subject"].str.contains("eps 0.2")]
+    assert found["status"].tolist() == ["fail"]
+    assert found["images"].tolist() == [image]
+
+
+def test_a_wrong_prediction_on_disk_is_found(run, toy_victim):
+    run.attack("fgsm", (0.4,))
+    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    scores = read_table(file)
+    scores.loc[2, "prediction"] = 2
+    write_table(file, scores)
+    table = run.checks()
+    assert row(table, check="predictions repeat")["images"] == "2"
+    assert row(table, check="scored on its goal")[["status", "images"]].tolist() == ["fail", "2"]
+
+
+def test_targeted_attacks_scored_by_mere_error_are_found(run, toy_victim):
+    run.attack("aimed", (0.4,), aim=2)
+    file = run.results / "attacks/toy/plain/aimed/scores.parquet"
+    scores = read_table(file)
+    scores["success"] = scores["prediction"] != scores["label"]
+    write_table(file, scores)
+    assert row(run.checks(), check="scored on its goal")[["status", "images"]].tolist() == ["fail", "7"]
+
+
+def test_attacks_on_other_images_are_found(run, toy_victim):
+    run.attack("fgsm", (0.4,), images_sha256="0" * 64)
+    assert status(run.checks(), "same images") == ["fail"]
+
+
+def test_different_denominators_are_found(run, toy_victim):
+    run.attack("fgsm", (0.4,))
+    run.attack("few", (0.4,), rows=torch.tensor([0, 4, 7]))
+    found = row(run.checks(), check="same images")
+    assert found["status"] == "warn"
+    assert "few on plain (3)" in found["found"]
+
+
+def test_a_softmax_victim_is_found(run, toy_victim):
+    toy_victim(Toy(lambda logits: logits.softmax(dim=1)))
+    table = run.checks()
+    assert status(table, "logits") == ["fail"]
+    assert status(table, "passes agree") == ["pass"]
+
+
+def test_a_random_victim_is_found(run, toy_victim):
+    toy_victim(Toy(lambda logits: logits + torch.rand_like(logits)))
+    found = row(run.checks(), check="passes agree")
+    assert found["status"] == "warn"
+    assert "EOT" in found["found"]
+
+
+def test_masked_broken_and_missing_gradients_are_found(run, toy_victim):
+    toy_victim(Toy(lambda logits: 1000 * logits))
+    assert status(run.checks(), "gradients") == ["warn"]
+    toy_victim(Toy(lambda logits: logits + (logits - logits.detach()).sqrt()))
+    assert status(run.checks(), "gradients") == ["fail"]
+    toy_victim(Toy(lambda logits: logits.detach()))
+    found = row(run.checks(), check="gradients")
+    assert found["status"] == "warn"
+    assert "BPDA" in found["found"]
+
+
+def test_a_weak_iterative_attack_is_found(run, toy_victim):
+    run.attack("fgsm", (0.2,))
+    run.attack("pgd", (0.2,), stops=True, strength=0.5)
+    found = row(run.checks(), check="iterative at least single-step")
+    assert found[["status", "images"]].tolist() == ["fail", "0, 1, 2, 3"]
+
+
+def test_an_attack_weaker_than_noise_is_found(run, toy_victim):
+    run.attack("noise", (0.2,), sees="nothing")
+    run.attack("fgsm", (0.2,), strength=0.5)
+    assert status(run.checks(), "white-box at least noise") == ["fail"]
+
+
+@pytest.mark.parametrize(("stops", "verdict"), [(True, "fail"), (False, "warn")])
+def test_success_that_falls_with_eps_is_found(run, toy_victim, stops, verdict):
+    run.attack("fgsm", (0.2, 0.4), stops=stops)
+    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    scores = read_table(file)
+    scores.loc[(scores["eps"] == 0.4) & (scores["index"] != 5), "success"] = False
+    write_table(file, scores)
+    found = row(run.checks(), check="success grows with eps")
+    assert found[["status", "images"]].tolist() == [verdict, "0, 1, 2, 3"]
+
+
+def test_distillation_that_nothing_breaks_is_doubted(run, toy_victim):
+    run.victim("distilled", method="defensive_distillation")
+    run.attack("fgsm", (0.2,), victim="distilled")
+    assert row(run.checks(), check="broken defenses break")["status"] == "warn"
+    run.attack("deepfool", None, victim="distilled", stops=True)
+    found = row(run.checks(), check="broken defenses break")
+    assert found["status"] == "pass"
+    assert "deepfool, fools 100.0 %" in found["found"]
+
+
+def test_adaptive_attacks_are_checked_on_the_defended_victim(run, toy_victim):
+    run.attack("fgsm", (0.2, 0.4))
+    run.detector()
+    table = run.checks()
+    assert "fgsm on plain+bid, eps 0.2" in set(table["subject"])
+    assert row(table, check="logits", subject="plain+bid")["status"] == "pass"
+
+
+def test_tables_are_recorded_in_manifests(run, toy_victim):
+    run.attack()
+    run.tables()
+    run.checks()
+    for stage, files in (("tabulate", 4), ("check", 1)):
+        manifest = json.loads((run.results / f"tables/.{stage}.manifest.json").read_text())
+        assert len(manifest["files"]) == files

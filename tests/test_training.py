@@ -1,0 +1,239 @@
+"""Training: what is learned, what resuming gives, what divergence says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rivalry.attacks
+from rivalry import load_victim
+from rivalry.artifacts import read_json, write_json, write_tensors
+from rivalry.errors import RivalryError
+from rivalry.poisoning.backdoor import backdoor
+from rivalry.stages.train import train
+from rivalry.training import Recipe
+from rivalry.training._fit import Fit, fit
+from rivalry.training.adversarial_training import adversarial_training
+from rivalry.training.plain import plain
+
+FITTING = {
+    "epochs": 4,
+    "batch_size": 32,
+    "learning_rate": 0.01,
+    "optimizer": "adam",
+    "patience": 4,
+    "validation_fraction": 0.2,
+}
+
+
+def stripes(n: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """A problem of three classes that a linear model solves: which third of the image is bright."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 3, (n,), generator=generator)
+    images = torch.randint(0, 120, (n, 1, 6, 6), generator=generator)
+    for row, label in enumerate(labels.tolist()):
+        images[row, :, 2 * label : 2 * label + 2] += 100
+    return images.to(torch.uint8), labels
+
+
+def model(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3))
+
+
+def learn(folder: Path, victim: nn.Module, recipe: Recipe | None = None, **changes: object) -> Fit:
+    images, labels = stripes()
+    recipe = recipe or plain(images, labels)
+    return fit(victim, images, recipe, folder, seed=7, accelerator="cpu", **(FITTING | changes))
+
+
+def weights(victim: nn.Module) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in victim.parameters()])
+
+
+def test_a_victim_learns_and_keeps_its_best_epoch(tmp_path: Path) -> None:
+    victim = model()
+    outcome = learn(tmp_path, victim)
+    losses = [row["validation_loss"] for row in outcome.history]
+    assert outcome.best_epoch == 1 + losses.index(min(losses))
+    assert outcome.history[outcome.best_epoch - 1]["validation_accuracy"] > 0.9
+    images, labels = stripes(200, seed=1)
+    assert (victim.eval()(images.float() / 255).argmax(1) == labels).float().mean() > 0.9
+
+
+def test_one_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    one, two = model(), model()
+    learn(tmp_path / "one", one)
+    learn(tmp_path / "two", two)
+    assert torch.equal(weights(one), weights(two))
+
+
+def test_an_interrupted_training_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+    images, labels = stripes()
+    whole, resumed = model(), model()
+    expected = learn(tmp_path / "whole", whole)
+
+    steps = 0
+
+    def power_cut(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        nonlocal steps
+        steps += 1
+        if steps == 25:  # in the middle of the third epoch: each has 8 batches and 2 to validate on
+            raise KeyError("power cut")
+        return plain(images, targets).loss(victim, images, targets)
+
+    with pytest.raises(KeyError):
+        learn(tmp_path / "cut", resumed, Recipe(labels, power_cut))
+    fresh = model(seed=5)  # what a new process starts from does not matter
+    outcome = learn(tmp_path / "cut", fresh)
+    assert torch.equal(weights(whole), weights(fresh))
+    assert outcome == expected
+
+
+def test_early_stopping(tmp_path: Path) -> None:
+    """With a learning rate that moves nothing, no epoch is better than the first."""
+    outcome = learn(tmp_path, model(), epochs=9, learning_rate=1e-12, patience=2)
+    assert len(outcome.history) == 3
+
+
+def test_divergence_is_told_and_stops(tmp_path: Path) -> None:
+    with pytest.raises(RivalryError, match=r"diverged: the loss is (nan|inf) in epoch \d, batch \d.*learning_rate"):
+        learn(tmp_path, model(), optimizer="sgd", learning_rate=1e30)
+
+
+def test_adversarial_training_mixes_the_two_losses() -> None:
+    images, labels = stripes(40)
+    victim, pixels = model().eval(), images.float() / 255
+    clean = plain(images, labels).loss(victim, pixels, labels)
+    by_alpha = {
+        alpha: adversarial_training(images, labels, attack="fgsm", eps=0.1, alpha=alpha).loss(victim, pixels, labels)
+        for alpha in (0.0, 0.25, 1.0)
+    }
+    torch.testing.assert_close(by_alpha[1.0], clean)
+    assert by_alpha[0.0] > clean
+    torch.testing.assert_close(by_alpha[0.25], 0.25 * by_alpha[1.0] + 0.75 * by_alpha[0.0])
+
+
+def test_adversarially_trained_victims_withstand_more(tmp_path: Path) -> None:
+    """Weak cues that an attacker can turn, beside a strong one that it cannot: only the attack teaches which."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (600,), generator=generator)
+    signs = (2 * labels - 1)[:, None]
+    pixels = 0.5 + 0.03 * torch.randn(600, 36, generator=generator)
+    pixels[:, :35] += 0.03 * signs  # 35 weak cues that agree always
+    right = torch.where(torch.rand(600, generator=generator) < 0.85, 1, -1)
+    pixels[:, 35] += 0.3 * signs.squeeze(1) * right  # a strong one that agrees mostly
+    images = pixels.clamp(0, 1).mul(255).round().to(torch.uint8).view(-1, 1, 6, 6)
+    train_images, train_labels, test_images, test_labels = images[:400], labels[:400], images[400:], labels[400:]
+
+    accuracy = {}
+    robust = adversarial_training(train_images, train_labels, attack="pgd", eps=0.1, step_size=0.04, steps=5)
+    for name, recipe in (("plain", plain(train_images, train_labels)), ("robust", robust)):
+        torch.manual_seed(0)
+        victim = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
+        fit(
+            victim,
+            train_images,
+            recipe,
+            tmp_path / name,
+            seed=7,
+            accelerator="cpu",
+            **(FITTING | {"epochs": 40, "patience": 40, "learning_rate": 0.05}),
+        )
+        pixels = test_images.float() / 255
+        attacked = rivalry.attacks.pgd(victim, pixels, test_labels, eps=0.1, step_size=0.02, steps=20)
+        for kind, shown in (("clean", pixels), ("attacked", attacked)):
+            accuracy[name, kind] = float((victim(shown).argmax(1) == test_labels).float().mean())
+    assert accuracy["robust", "attacked"] > accuracy["plain", "attacked"] + 0.3
+    assert accuracy["robust", "clean"] > 0.8
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data/stripes"
+    for split, seed in (("train", 0), ("test", 1)):
+        images, labels = stripes(300, seed)
+        write_tensors(folder / f"{split}.safetensors", {"images": images, "labels": labels})
+    write_json(
+        folder / "dataset.json",
+        {
+            "dataset": "stripes",
+            "shape": [1, 6, 6],
+            "classes": 3,
+            "class_names": ["top", "middle", "bottom"],
+            "sha256": {"train": "a", "test": "b"},
+        },
+    )
+    return folder
+
+
+def train_victim(data: Path, output: Path, method: str = "plain", **parameters: object) -> Path:
+    parameters = {"temperature": 1.0} | parameters
+    train(output.name, "mlp512", {}, method, parameters, FITTING, data, output, seed=3, accelerator="cpu")
+    return output
+
+
+def test_a_trained_victim_is_loaded_as_it_was_measured(data: Path, tmp_path: Path) -> None:
+    folder = train_victim(data, tmp_path / "victims/plain")
+    facts = read_json(folder / "victim.json")
+    victim = load_victim(folder)
+    images, labels = stripes(300, seed=1)
+    answers = victim(images.float() / 255)
+    assert answers.shape == (300, 3)
+    assert not victim.training
+    assert float((answers.argmax(1) == labels).float().mean()) == pytest.approx(facts["clean_accuracy"])
+    assert facts["clean_accuracy"] > 0.9
+    assert not (folder / ".checkpoints").exists()
+
+
+def test_a_student_learns_its_teachers_softened_answers(data: Path, tmp_path: Path) -> None:
+    teacher = train_victim(data, tmp_path / "victims/teacher", temperature=20.0)
+    student = train_victim(
+        data, tmp_path / "victims/student", "defensive_distillation", temperature=20.0, teacher=str(teacher)
+    )
+    images, _ = stripes(300, seed=1)
+    pixels = images.float() / 255
+    with torch.no_grad():
+        logits = load_victim(student)(pixels)
+        guide = (load_victim(teacher)(pixels) / 20).softmax(1)
+    assert ((logits / 20).softmax(1) - guide).abs().mean() < 0.1
+    # Its logits grow by the temperature: deployed at temperature 1, its softmax saturates.
+    with torch.no_grad():
+        plain_logits = load_victim(train_victim(data, tmp_path / "victims/plain"))(pixels)
+    assert logits.abs().median() > 5 * plain_logits.abs().median()
+
+
+def test_weights_that_do_not_fit_are_told(data: Path, tmp_path: Path) -> None:
+    folder = train_victim(data, tmp_path / "victims/plain")
+    write_json(folder / "victim.json", read_json(folder / "victim.json") | {"classes": 4})
+    with pytest.raises(RivalryError, match=r"victim.safetensors: does not fit its description"):
+        load_victim(folder)
+
+
+def test_a_backdoor_adds_stamped_copies_of_other_classes_without_repeating_any() -> None:
+    images, labels = stripes(500)
+    images[:, :, 0, 0] = torch.arange(500).remainder(250).to(torch.uint8)[:, None]  # tell images apart
+    result = backdoor(images, labels, seed=1, trigger="pattern", target=1, fraction=0.2)
+    assert len(result.images) == 600
+    assert result.poisoned.sum() == 100
+    assert (result.labels[result.poisoned] == 1).all()
+    stamped = result.images[result.poisoned].float() / 255
+    mask = result.trigger.mask.bool()
+    assert mask.sum() == 4
+    assert (stamped[:, mask] == 1).all()
+    # Every clean image is still there, and every copy is one of another class, each drawn once at most.
+    clean = result.images[~result.poisoned].flatten(1)
+    assert sorted(map(tuple, clean.tolist())) == sorted(map(tuple, images.flatten(1).tolist()))
+    originals = [tuple(row) for row in images[labels != 1][:, ~mask].tolist()]
+    copies = [tuple(row) for row in result.images[result.poisoned][:, ~mask].tolist()]
+    assert len(set(copies)) == len(copies)
+    assert set(copies) <= set(originals)
+
+
+def test_a_fraction_that_cannot_be_met_is_told() -> None:
+    images, labels = stripes(30)
+    with pytest.raises(RivalryError, match=r"fraction: 0.99 of 30 training images is 30 copies; there are 1 to \d+"):
+        backdoor(images, labels, seed=0, fraction=0.99)

@@ -1,0 +1,59 @@
+"""Checks the configuration before anything else and says which jobs it asks for."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+# The package beside this workflow, for the Snakefile and, through the environment, for every job.
+SOURCE = str(Path(workflow.basedir) / "src")
+sys.path.insert(0, SOURCE)
+os.environ["PYTHONPATH"] = os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+from rivalry.config import Mistakes, load_config, read_yaml
+from rivalry.plan import Plan
+
+CONFIG_FILES = [str(file) for file in workflow.config_settings.configfiles] or ["config.yaml"]
+try:
+    for file in CONFIG_FILES:
+        read_yaml(file)
+    PLAN = Plan(load_config(config, CONFIG_FILES[-1]))
+except Mistakes as mistakes:
+    # Not an exception: Snakemake would wrap a traceback around it.
+    print(mistakes, file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(1)
+
+if PLAN.config.data_mirror:
+    os.environ["RIVALRY_DATA_MIRROR"] = PLAN.config.data_mirror
+
+# A PDF is made where something can make it: a LaTeX that is installed, or conda's tectonic.
+MAKES_PDF = bool(shutil.which("latexmk") or shutil.which("tectonic")) or any(
+    method.name == "CONDA" for method in workflow.deployment_settings.deployment_method
+)
+REPORTS = [
+    "results/report/report.html",
+    "results/report/report.tex",
+    *(["results/report/report.pdf"] if MAKES_PDF else []),
+]
+NO_PDF = (
+    "no PDF: no LaTeX here; install Debian's latexmk texlive-latex-recommended texlive-latex-extra texlive-science "
+    "lmodern, or add --software-deployment-method conda (envs/latex.yaml), and run again"
+)
+
+
+wildcard_constraints:
+    dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    poisoning=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    victim=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    defended=r"[A-Za-z0-9][A-Za-z0-9_-]*(\+[A-Za-z0-9][A-Za-z0-9_-]*)?",
+    attack=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    defense=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+
+
+onsuccess:
+    print("\n".join(f"report: {path}" for path in REPORTS))
+    if not MAKES_PDF:
+        print(NO_PDF)

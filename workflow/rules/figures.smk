@@ -1,0 +1,26 @@
+rule draw_figures:
+    input:
+        RESULTS,
+        "results/tables/scores.csv",
+        "results/tables/comparisons.csv",
+        plan="results/plan.json",
+    output:
+        report(
+            directory("results/figures/{dataset}"),
+            patterns=["{figure}.svg"],
+            caption="../../report/captions/figure.rst",
+            category="Figures",
+            subcategory="{dataset}",
+        ),
+    log:
+        "results/logs/draw_figures/{dataset}.log",
+    benchmark:
+        "results/benchmarks/draw_figures/{dataset}.tsv"
+    message:
+        "draw the figures of {wildcards.dataset}"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=PLAN.code("draw"),
+    shell:
+        "python -m rivalry draw --dataset {wildcards.dataset} --results results --output {output} > {log} 2>&1"

@@ -1,0 +1,83 @@
+rule collect_report:
+    input:
+        RESULTS,
+        expand("results/figures/{dataset}", dataset=PLAN.datasets),
+        expand("results/tables/{table}.csv", table=["scores", "comparisons", "reported", "checks"]),
+        configuration="results/configuration.json",
+        plan="results/plan.json",
+    output:
+        "results/report/report.json",
+    log:
+        "results/logs/collect_report.log",
+    benchmark:
+        "results/benchmarks/collect_report.tsv"
+    message:
+        "collect every number of the report"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=PLAN.code("report"),
+    shell:
+        "python -m rivalry collect --results results --output {output} > {log} 2>&1"
+
+
+rule render_html:
+    input:
+        expand("results/figures/{dataset}", dataset=PLAN.datasets),
+        templates=sorted(str(file) for file in Path(workflow.basedir).glob("report/html/*")),
+        facts="results/report/report.json",
+    output:
+        report(
+            "results/report/report.html",
+            caption="../../report/captions/report.rst",
+            category="Report",
+        ),
+    log:
+        "results/logs/render_html.log",
+    message:
+        "render the page"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=PLAN.code("report"),
+    shell:
+        "python -m rivalry report html --input {input.facts} --output {output} > {log} 2>&1"
+
+
+rule render_latex:
+    input:
+        expand("results/figures/{dataset}", dataset=PLAN.datasets),
+        templates=sorted(str(file) for file in Path(workflow.basedir).glob("report/latex/*")),
+        facts="results/report/report.json",
+    output:
+        "results/report/report.tex",
+    log:
+        "results/logs/render_latex.log",
+    message:
+        "render the paper"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=PLAN.code("report"),
+    shell:
+        "python -m rivalry report latex --input {input.facts} --output {output} > {log} 2>&1"
+
+
+rule compile_pdf:
+    input:
+        expand("results/figures/{dataset}", dataset=PLAN.datasets),
+        tex="results/report/report.tex",
+    output:
+        report(
+            "results/report/report.pdf",
+            caption="../../report/captions/report.rst",
+            category="Report",
+        ),
+    log:
+        "results/logs/compile_pdf.log",
+    message:
+        "compile the paper"
+    conda:
+        "../../envs/latex.yaml"
+    shell:
+        "python -m rivalry report pdf --input {input.tex} --output {output} > {log} 2>&1"

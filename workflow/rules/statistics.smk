@@ -1,0 +1,91 @@
+RESULTS = [
+    *(f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets),
+    *(f"results/victims/{dataset}/{victim}/victim.json" for dataset, victim in PLAN.victims),
+    *(f"results/attacks/{dataset}/{victim}/{attack}/attack.json" for dataset, victim, attack in PLAN.attacks),
+    *(
+        f"results/evaluations/{dataset}/{victim}/{defense}/scores.parquet"
+        for dataset, victim, defense in PLAN.evaluations
+    ),
+]
+
+
+localrules:
+    record_configuration,
+
+
+rule record_configuration:
+    output:
+        "results/configuration.json",
+        "results/plan.json",
+    log:
+        "results/logs/record_configuration.log",
+    message:
+        "record the configuration"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        content=json.dumps(config),
+        code=PLAN.code("record"),
+    shell:
+        "python -m rivalry record --content {params.content:q} --output results > {log} 2>&1"
+
+
+rule tabulate_results:
+    input:
+        RESULTS,
+        plan="results/plan.json",
+    output:
+        report(
+            "results/tables/scores.csv",
+            caption="../../report/captions/scores.rst",
+            category="Tables",
+        ),
+        report(
+            "results/tables/comparisons.csv",
+            caption="../../report/captions/comparisons.rst",
+            category="Tables",
+        ),
+        report(
+            "results/tables/reported.csv",
+            caption="../../report/captions/reported.rst",
+            category="Tables",
+        ),
+    log:
+        "results/logs/tabulate_results.log",
+    benchmark:
+        "results/benchmarks/tabulate_results.tsv"
+    message:
+        "tabulate"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        settings=[PLAN.config.confidence, PLAN.config.seed, PLAN.config.record_times],
+        code=PLAN.code("tabulate"),
+    shell:
+        "python -m rivalry tabulate --results results --output results/tables > {log} 2>&1"
+
+
+rule check_results:
+    input:
+        RESULTS,
+        plan="results/plan.json",
+    output:
+        report(
+            "results/tables/checks.csv",
+            caption="../../report/captions/checks.rst",
+            category="Tables",
+        ),
+    log:
+        "results/logs/check_results.log",
+    benchmark:
+        "results/benchmarks/check_results.tsv"
+    message:
+        "check the results against themselves"
+    conda:
+        "../../envs/compute.yaml"
+    params:
+        options=f"--threads {PLAN.config.threads.attack} --accelerator {PLAN.config.accelerator}",
+        code=PLAN.code("check"),
+    threads: PLAN.config.threads.attack
+    shell:
+        "python -m rivalry check {params.options} --results results --output results/tables > {log} 2>&1"
