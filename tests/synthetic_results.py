@@ -38,10 +38,18 @@ DEFENSES = {
     "mean3": ("spatial_smoothing", "preprocessor", {"power": "mean", "window": 3}, "xu2018"),
     "half_mean3": ("spatial_smoothing", "preprocessor", {"power": 0.5, "window": 3}, "xu2018"),
     "detector": ("binary_input_detector", "detector", {"epochs": 3, "attack": "fgsm"}, "metzen2017"),
-    "cleanse": ("neural_cleanse", "transformer", {"steps": 100}, "wang2019"),
+    "cleanse": ("neural_cleanse", "transformer", {"steps": 100, "anomaly": 2.0}, "wang2019"),
 }
-GUARDED = {"plain": ["median3", "mean3", "half_mean3", "detector"], "poisoned": ["cleanse"]}
+GUARDED = {
+    "digits": {"plain": ["median3", "mean3", "half_mean3", "detector"], "poisoned": ["cleanse"]},
+    "shapes": {"plain": ["median3"]},
+}
 DATASETS = {"digits": (1, 28), "shapes": (3, 32)}
+MEET = {
+    "digits": (["plain", "adversarial", "poisoned"], list(ATTACKS)),
+    "shapes": (["plain", "distilled"], ["fgsm", "pgd", "deepfool"]),
+}
+"""Which victims and attacks each data set has: everything on one, little on the other."""
 
 CONFIG: dict[str, Any] = {
     "title": "Digits & shapes: 100% <script>alert('x')</script> \\input{/etc/passwd} #1 $x_y^2$ ~ {ε ≤ 0.3} 数",
@@ -55,16 +63,16 @@ CONFIG: dict[str, Any] = {
 
 PLAN: dict[str, list] = {
     "datasets": list(DATASETS),
-    "poisonings": [[d, "badnets"] for d in DATASETS],
-    "victims": [[d, v] for d in DATASETS for v in VICTIMS],
+    "poisonings": [["digits", "badnets"]],
+    "victims": [[d, v] for d, (victims, _) in MEET.items() for v in victims],
     "attacks": [
         [d, v, a]
-        for d in DATASETS
-        for v in VICTIMS
-        for a in ATTACKS
+        for d, (victims, attacks) in MEET.items()
+        for v in victims
+        for a in attacks
         if a != "trigger" or v in ("plain", "poisoned")
     ],
-    "evaluations": [[d, v, f] for d in DATASETS for v, guards in GUARDED.items() for f in guards],
+    "evaluations": [[d, v, f] for d, guards in GUARDED.items() for v, names in guards.items() for f in names],
     "kept_apart": [
         {
             "what": "digits: adaptive noise on plain+median3",
@@ -100,9 +108,7 @@ def make(results: Path) -> Path:
 
 
 class _Dataset:
-    def __init__(
-        self, results: Path, dataset: str, channels: int, size: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, results: Path, dataset: str, channels: int, size: int, rng: np.random.Generator) -> None:
         self.results, self.dataset, self.rng = results, dataset, rng
         images, self.labels = _images(channels, size, rng)
         self.images = (images * 255).astype(np.uint8).astype(np.float32) / 255
@@ -112,8 +118,8 @@ class _Dataset:
 
     def write(self) -> None:
         self._data()
-        for victim, scale in VICTIMS.items():
-            self._victim(victim, scale)
+        for victim in MEET[self.dataset][0]:
+            self._victim(victim, VICTIMS[victim])
         self._comparisons()
         artifacts.write_table(self.results / f"{self.dataset}.scores.csv", pd.DataFrame(self.rows))
 
@@ -139,9 +145,7 @@ class _Dataset:
             "train_counts": counts,
             "test_counts": counts,
             "provenance": {
-                "description": "scikit-learn's handwritten digits"
-                if self.dataset == "digits"
-                else "procedural",
+                "description": "scikit-learn's handwritten digits" if self.dataset == "digits" else "procedural",
                 "urls": ["https://archive.ics.uci.edu/dataset/80"] if self.dataset == "digits" else [],
                 "citation": "alpaydin1998" if self.dataset == "digits" else "",
                 "files": {},
@@ -210,7 +214,7 @@ class _Dataset:
             self._poisoning()
         for attack in [a for d, v, a in PLAN["attacks"] if (d, v) == (self.dataset, victim)]:
             self._attack(victim, victim, attack, correct, margin)
-        for defense in GUARDED.get(victim, []):
+        for defense in GUARDED[self.dataset].get(victim, []):
             self._defense(victim, defense, correct, margin)
 
     def _poisoning(self) -> None:
@@ -235,16 +239,10 @@ class _Dataset:
             },
         )
 
-    def _simulate(
-        self, victim: str, attack: str, correct: np.ndarray, margin: np.ndarray
-    ) -> tuple[dict, pd.DataFrame]:
+    def _simulate(self, victim: str, attack: str, correct: np.ndarray, margin: np.ndarray) -> tuple[dict, pd.DataFrame]:
         _, goal, sees, _, eps_list, _, strength, _ = ATTACKS[attack]
         rng, shape = self.rng, self.images.shape
-        target = (
-            np.where(goal == "targeted", (self.labels + 1) % 10, -1)
-            if attack != "trigger"
-            else np.zeros(N, int)
-        )
+        target = np.where(goal == "targeted", (self.labels + 1) % 10, -1) if attack != "trigger" else np.zeros(N, int)
         attacked = correct & (self.labels != target)
         frames, tensors = [], {}
         for eps in eps_list or [float("nan")]:
@@ -304,9 +302,7 @@ class _Dataset:
         folder = self.results / "attacks" / self.dataset / folder_name / attack
         artifacts.write_tensors(folder / "adversarial.safetensors", {**tensors, "index": torch.arange(N)})
         artifacts.write_table(folder / "scores.parquet", table)
-        parameters = (
-            {"poisoning": "badnets"} if attack == "trigger" else {"steps": 10} if strength > 1.5 else {}
-        )
+        parameters = {"poisoning": "badnets"} if attack == "trigger" else {"steps": 10} if strength > 1.5 else {}
         facts = {
             "dataset": self.dataset,
             "victim": victim,
@@ -342,7 +338,6 @@ class _Dataset:
         rng = self.rng
         folder = self.results / "defenses" / self.dataset / victim / defense
         facts: dict[str, Any] = {}
-        tensors = {"weights": torch.zeros(3)}
         if kind == "transformer":
             facts = {
                 "anomaly_index": [3.4, *rng.uniform(0, 1.6, 9).round(2).tolist()],
@@ -353,8 +348,9 @@ class _Dataset:
             mask = torch.rand(10, 1, height, width) * 0.4
             mask[0] = 0
             mask[0, :, -4:, -4:] = 0.9
-            tensors = {"mask": mask, "pattern": torch.rand(10, channels, height, width)}
-        artifacts.write_tensors(folder / "defense.safetensors", tensors)
+            triggers = {"mask": mask, "pattern": torch.rand(10, channels, height, width)}
+            artifacts.write_tensors(folder / "triggers.safetensors", triggers)
+        artifacts.write_tensors(folder / "defense.safetensors", {"weights": torch.zeros(3)})
         artifacts.write_json(
             folder / "defense.json",
             {
@@ -381,9 +377,7 @@ class _Dataset:
                     "label": self.labels,
                     "target": -1,
                     "attacked": False,
-                    "prediction": np.where(
-                        flags_clean, -1, np.where(defended, self.labels, (self.labels + 1) % 10)
-                    ),
+                    "prediction": np.where(flags_clean, -1, np.where(defended, self.labels, (self.labels + 1) % 10)),
                     "flagged": flags_clean,
                     "score": rng.uniform(0, 0.6, N) if kind == "detector" else np.nan,
                     "success": False,
@@ -399,18 +393,12 @@ class _Dataset:
                         continue
                     table = self._attack(victim, f"{victim}+{defense}", attack, defended, easier)
                 else:
-                    _, table = self._simulate(
-                        "plain" if kind == "transformer" else victim, attack, defended, easier
-                    )
+                    _, table = self._simulate("plain" if kind == "transformer" else victim, attack, defended, easier)
                     if attack == "deepfool":
                         table["success"] &= rng.random(N) < 0.3
                 count = len(table) // N
-                flagged = (rng.random(len(table)) < (0.9 if setting == "oblivious" else 0.2)) & (
-                    kind == "detector"
-                )
-                frame = table[
-                    ["eps", "index", "label", "target", "attacked", "l0", "l2", "linf", "l2_channels"]
-                ].copy()
+                flagged = (rng.random(len(table)) < (0.9 if setting == "oblivious" else 0.2)) & (kind == "detector")
+                frame = table[["eps", "index", "label", "target", "attacked", "l0", "l2", "linf", "l2_channels"]].copy()
                 frame["linf_channels"], frame["relative_l2"] = table["linf_channels"], table["relative_l2"]
                 frame["queries"], frame["gradients"], frame["seconds"] = 10, 10, 0.01
                 frame["attack"], frame["setting"], frame["flagged"] = attack, setting, flagged
@@ -422,9 +410,7 @@ class _Dataset:
                 frame["score"] = np.where(flagged, 0.9, 0.3) if kind == "detector" else np.nan
                 frames.append(frame)
                 for value, part in frame.groupby("eps", dropna=False):
-                    self._score(
-                        victim, attack, defense, setting, value, part, defended & ~flags_clean, flags_clean
-                    )
+                    self._score(victim, attack, defense, setting, value, part, defended & ~flags_clean, flags_clean)
         evaluation = self.results / "evaluations" / self.dataset / victim / defense
         artifacts.write_table(evaluation / "scores.parquet", pd.concat(frames, ignore_index=True))
         artifacts.write_manifest(evaluation, "evaluate", [evaluation / "scores.parquet"])
@@ -501,7 +487,7 @@ class _Dataset:
         last = {key[:4]: key for key in self.outcomes}
         rows = []
         for key_a, key_b in itertools.combinations(self.outcomes, 2):
-            victim, attack, defense, setting, eps = key_a
+            victim, attack, defense, _, eps = key_a
             victim_b, attack_b, defense_b, setting_b, eps_b = key_b
             goals = ATTACKS[attack][1], ATTACKS[attack_b][1]
             same_eps = eps == eps_b or (np.isnan(eps) and np.isnan(eps_b))

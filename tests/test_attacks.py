@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import distances, linear_problem, small_cnn
 from torch import nn
 
 import rivalry.attacks
+from helpers import distances, linear_problem, small_cnn
 from rivalry import registry
 from rivalry.attacks import Attack, Decisions, Goal, Gradients, Scores
 from rivalry.attacks._norms import length
@@ -163,9 +163,9 @@ def test_targeted_success_of_small_steps_grows_with_eps() -> None:
     victim, images, labels = linear_problem(classes=5, n=80)
     targets = (labels + 1) % 5
     rates = [
-        rivalry.attacks.i_fgsm.run(
-            victim, images, labels, targets=targets, eps=eps, eps_step=eps / 10, steps=10
-        ).success.float().mean()
+        rivalry.attacks.i_fgsm.run(victim, images, labels, targets=targets, eps=eps, eps_step=eps / 10, steps=10)
+        .success.float()
+        .mean()
         for eps in (0.005, 0.01, 0.02, 0.04)
     ]
     assert rates == sorted(rates)

@@ -86,13 +86,10 @@ def test_digits_keep_the_originals_when_reduced_again():
 
     data = digits(OFFLINE, 1)
     images, labels = (
-        np.concatenate(p)
-        for p in ((data.train_images, data.test_images), (data.train_labels, data.test_labels))
+        np.concatenate(p) for p in ((data.train_images, data.test_images), (data.train_labels, data.test_labels))
     )
     original, classes = load_digits(return_X_y=True)
-    reduced = np.stack(
-        [np.asarray(Image.fromarray(i[0]).resize((8, 8), Image.Resampling.BOX)) for i in images]
-    )
+    reduced = np.stack([np.asarray(Image.fromarray(i[0]).resize((8, 8), Image.Resampling.BOX)) for i in images])
     reduced = reduced.reshape(-1, 64) * (16 / 255)
     nearest = [np.abs(original - image).sum(1).argmin() for image in reduced[:100]]
     assert (classes[nearest] == labels[:100]).all()
@@ -320,9 +317,7 @@ def test_downloads_try_each_address_and_are_checked(server, tmp_path, monkeypatc
     fetch = Fetch(cache_dir=tmp_path / "cache")
     path = fetch(Remote(name, checksum, (f"{server}/none", f"{server}/mnist/{name}")))
     assert f"md5:{hashlib.md5(path.read_bytes()).hexdigest()}" == checksum
-    with pytest.raises(
-        RivalryError, match=r"other.gz: cannot be downloaded .*expected md5:0 but got"
-    ) as caught:
+    with pytest.raises(RivalryError, match=r"other.gz: cannot be downloaded .*expected md5:0 but got") as caught:
         fetch(Remote("other.gz", "md5:0", (f"{server}/mnist/{name}",)))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "cache/other.gz").exists()
@@ -417,9 +412,7 @@ def test_image_folder_made_by_tar_itself(tmp_path):
 
 def test_image_folder_order_does_not_depend_on_names_or_order(tmp_path):
     plain = image_folder(OFFLINE, 1, path=str(write(tmp_path / "mine.zip", FILES)))
-    renamed = {
-        name.replace("/", "/", 2)[:-5] + f"{9 - int(name[-5])}.png": FILES[name] for name in reversed(FILES)
-    }
+    renamed = {name.replace("/", "/", 2)[:-5] + f"{9 - int(name[-5])}.png": FILES[name] for name in reversed(FILES)}
     other = image_folder(OFFLINE, 1, path=str(write(tmp_path / "other.tar", renamed)))
     np.testing.assert_array_equal(plain.train_images, other.train_images)
     np.testing.assert_array_equal(plain.train_labels, other.train_labels)
@@ -656,8 +649,7 @@ def test_real_cifar10_from_either_archive(tmp_path, monkeypatch):
 
     order = np.random.default_rng(0).permutation(50_000).reshape(5, -1)
     files = {
-        f"b/data_batch_{i}.bin": records(data.train_images[o], data.train_labels[o])
-        for i, o in enumerate(order, 1)
+        f"b/data_batch_{i}.bin": records(data.train_images[o], data.train_labels[o]) for i, o in enumerate(order, 1)
     }
     files["b/test_batch.bin"] = records(data.test_images, data.test_labels)
     (tmp_path / "cifar10").mkdir()

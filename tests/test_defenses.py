@@ -408,9 +408,7 @@ def attacked(folders: Path, defended: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["median3", "detector"])
-def test_evaluation_says_what_the_defense_made_of_each_image(
-    name: str, folders: Path, defended: Path, attacked: Path
-):
+def test_evaluation_says_what_the_defense_made_of_each_image(name: str, folders: Path, defended: Path, attacked: Path):
     output = folders / "evaluations" / "plain" / name
     evaluate(
         folders / "data",
@@ -463,9 +461,7 @@ def test_evaluation_says_what_the_defense_made_of_each_image(
         assert scores["score"].isna().all()
 
 
-def test_examples_made_on_another_model_do_not_pass_for_adaptive(
-    folders: Path, defended: Path, attacked: Path
-):
+def test_examples_made_on_another_model_do_not_pass_for_adaptive(folders: Path, defended: Path, attacked: Path):
     with pytest.raises(RivalryError, match="made on plain with defense none; for the adaptive setting"):
         evaluate(
             folders / "data",

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -83,9 +84,8 @@ def test_the_command_line_is_in_no_hash(package: Path) -> None:
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "facts.json"
     artifacts.write_json(path, {"a": 1})
-    with pytest.raises(RuntimeError), artifacts.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(NotADirectoryError), artifacts.replacing(path) as temporary:
+        (temporary / "nothing can be below a file").write_text("half")
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -217,7 +217,7 @@ def locked() -> dict[str, str]:
 def test_the_lock_file_satisfies_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     versions = locked()
-    for text in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]:
+    for text in [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(versions[canonical(requirement.name)]), text
 

@@ -13,30 +13,27 @@ from typing import Any
 
 import jinja2
 import pytest
-import synthetic_results
-from synthetic_results import CONFIG, DATASETS, PLAN
 
+import synthetic_results
 from rivalry import artifacts, registry
 from rivalry.errors import RivalryError
 from rivalry.report import formatting, tables
-from rivalry.report.collecting import all_references
+from rivalry.report.references import all_references
 from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable
-from rivalry.stages.draw import draw
+from rivalry.stages.draw import FIGURES, draw
 from rivalry.stages.report import NO_LATEX, collect, compile_pdf, render_html, render_latex
+from synthetic_results import CONFIG, DATASETS, PLAN
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """results/report of a synthetic run, with page and paper."""
+    """results/report of a synthetic run, with page and paper and some of the figures."""
     results = synthetic_results.make(tmp_path_factory.mktemp("run") / "results")
-    for dataset in DATASETS:
-        draw(
-            results,
-            results / "figures" / dataset,
-            dataset=dataset,
-            plan=PLAN,
-            confidence=CONFIG["confidence"],
-        )
+    kinds = ["worst_case", "accuracy", "preprocessors", "significance"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rivalry.stages.draw.FIGURES", {kind: FIGURES[kind] for kind in kinds})
+        for dataset in DATASETS:
+            draw(results, results / "figures" / dataset, dataset=dataset, plan=PLAN, confidence=CONFIG["confidence"])
     report = results / "report"
     collect(results, report / "report.json", config=CONFIG, plan=PLAN)
     render_html(report / "report.json", report / "report.html")
@@ -88,9 +85,7 @@ class Page(HTMLParser):
 
 
 def test_report_json_holds_the_whole_run(facts: dict[str, Any]) -> None:
-    assert {(v["dataset"], v["victim"]) for v in facts["victims"]} == {
-        tuple(entry) for entry in PLAN["victims"]
-    }
+    assert {(v["dataset"], v["victim"]) for v in facts["victims"]} == {tuple(entry) for entry in PLAN["victims"]}
     assert len(facts["attacks"]) == len(PLAN["attacks"])
     assert len(facts["defenses"]) == len(PLAN["evaluations"])
     assert facts["environment"]["packages"]["torch"]
@@ -140,9 +135,7 @@ def test_templates_hold_no_numbers() -> None:
     page = (TEMPLATES / "html" / "report.html.j2").read_text(encoding="utf-8")
     page = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<[^>]*>", " ", page, flags=re.DOTALL).replace("SHA-256", "")
     assert not re.findall(r".*\d.*", page)
-    text = (
-        (TEMPLATES / "latex" / "report.tex.j2").read_text(encoding="utf-8").partition("\\begin{document}")[2]
-    )
+    text = (TEMPLATES / "latex" / "report.tex.j2").read_text(encoding="utf-8").partition("\\begin{document}")[2]
     text = re.sub(r"<%.*?%>|<<.*?>>|\\cite[tp]\{[^}]*\}", " ", text, flags=re.DOTALL).replace("SHA-256", "")
     assert not re.findall(r".*\d.*", text)
 
@@ -228,9 +221,7 @@ def test_only_the_adaptive_number_judges_a_defense(facts: dict[str, Any]) -> Non
     for item in facts["findings"]:
         if item["verdict"] == "raises robustness":
             name, _, victim = item["topic"].partition(" on ")
-            own = [
-                c for c in facts["worst_cases"] if (c["dataset"], c["victim"]) == (item["dataset"], victim)
-            ]
+            own = [c for c in facts["worst_cases"] if (c["dataset"], c["victim"]) == (item["dataset"], victim)]
             top = max(c["eps"] for c in own if c["eps"] is not None)
             cases = {c["defense"]: c for c in own if c["eps"] == top}
             assert cases[name]["low"] > cases["none"]["high"]
@@ -242,9 +233,7 @@ def test_only_the_adaptive_number_judges_a_defense(facts: dict[str, Any]) -> Non
 
 
 def test_findings_name_attacks_that_cannot_be_told_apart(facts: dict[str, Any]) -> None:
-    text = next(
-        f["text"] for f in facts["findings"] if (f["dataset"], f["topic"]) == ("digits", "Attacks on plain")
-    )
+    text = next(f["text"] for f in facts["findings"] if (f["dataset"], f["topic"]) == ("digits", "Attacks on plain"))
     tied = [
         c
         for c in facts["comparisons"]
@@ -257,9 +246,7 @@ def test_findings_name_attacks_that_cannot_be_told_apart(facts: dict[str, Any]) 
 
 
 def test_defense_tables_pair_oblivious_with_adaptive(facts: dict[str, Any]) -> None:
-    table = next(
-        t for t in tables.defense_tables(facts, "digits") if t.name == "digits-defense-plain-median3"
-    )
+    table = next(t for t in tables.defense_tables(facts, "digits") if t.name == "digits-defense-plain-median3")
     row = next(row for row in table.rows if row["attack"] == "pgd" and row["eps"] == 0.2)
     scores = {
         s["setting"]: s["adversarial_accuracy"]
@@ -290,13 +277,11 @@ def test_what_is_cited_is_listed(facts: dict[str, Any], html: str, paper: str) -
 
 def test_paper_takes_figures_from_where_they_lie(folder: Path, paper: str) -> None:
     included = re.findall(r"\\includegraphics\[.*?\]\{\\detokenize\{(.*?)\}\}", paper)
-    assert len(included) > 10
+    assert len(included) > 6
     assert all((folder / name).is_file() for name in included)
 
 
-def test_a_second_run_writes_the_same_page_and_paper(
-    folder: Path, html: str, paper: str, tmp_path: Path
-) -> None:
+def test_a_second_run_writes_the_same_page_and_paper(folder: Path, html: str, paper: str, tmp_path: Path) -> None:
     again = folder.parent / "again"
     render_html(folder / "report.json", again / "report.html")
     render_latex(folder / "report.json", again / "report.tex")
@@ -392,16 +377,18 @@ def test_page_fits_a_phone_without_complaint(browser: Any, folder: Path) -> None
 
 def test_sorting_works_by_keyboard_and_says_so(browser: Any, folder: Path) -> None:
     page, said = open_page(browser, folder, viewport={"width": 1200, "height": 800})
-    table = page.locator("table[data-name='digits-victims']")
-    head = table.locator("th[data-key='clean_accuracy']")
-    shown = "(table) => [...table.tBodies[0].rows].map((row) => Number(row.querySelector('.k-clean-accuracy').dataset.sort))"
+    table = page.locator("table[data-name='digits-attacks-plain']")
+    head = table.locator("th[data-key='adversarial_accuracy']")
+    shown = """(table) => [...table.tBodies[0].rows].map(
+        (row) => Number(row.querySelector('.k-adversarial-accuracy').dataset.sort)
+    )"""
     for order, reverse in (("descending", True), ("ascending", False)):
         head.locator("button").focus()
         page.keyboard.press("Enter")
         assert head.get_attribute("aria-sort") == order
         values = table.evaluate(shown)
         assert values == sorted(values, reverse=reverse)
-    assert len(values) == 4
+    assert len(set(values)) > 4
     assert said == []
     page.close()
 

@@ -47,17 +47,11 @@ def test_the_courses_interval_to_all_printed_digits():
         # The rates are not printed: they are the ones, in whole images of the printed number of test images,
         # whose interval is the printed one. (1 - b, 1 - a) has the same interval as (a, b); of the two, the
         # accuracy under attack, or the share flagged, is the one that agrees with the text around it.
-        pytest.param(
-            0.123, 0.0829, 10_000, (0.031694853818380074, 0.04850514618161992), id="cifar fgsm, i_fgsm"
-        ),
+        pytest.param(0.123, 0.0829, 10_000, (0.031694853818380074, 0.04850514618161992), id="cifar fgsm, i_fgsm"),
         pytest.param(0.1, 0.098, 10_000, (-0.006278442326911505, 0.010278442326911509), id="cifar deepfool"),
-        pytest.param(
-            0.0829, 0.0041, 10_000, (0.07325244583218875, 0.08434755416781124), id="cifar i_fgsm, hsj"
-        ),
+        pytest.param(0.0829, 0.0041, 10_000, (0.07325244583218875, 0.08434755416781124), id="cifar i_fgsm, hsj"),
         pytest.param(0.912, 0.904, 500, (-0.027824596689983806, 0.04382459668998382), id="flagged hsj, fgsm"),
-        pytest.param(
-            0.012, 0.004, 500, (-0.0030318578671047047, 0.019031857867104707), id="benign fgsm, i_fgsm"
-        ),
+        pytest.param(0.012, 0.004, 500, (-0.0030318578671047047, 0.019031857867104707), id="benign fgsm, i_fgsm"),
         pytest.param(0.28, 0.012, 500, (0.22750277615440784, 0.3084972238455922), id="benign hsj, fgsm"),
     ],
 )

@@ -157,9 +157,7 @@ class Run:
     def detector(self) -> None:
         """Refuses image 0 when clean; of fgsm's at eps .2 those of images 0 to 2, and when adaptive none."""
         self.plan["evaluations"].append(["toy", "plain", "bid"])
-        write_json(
-            self.results / "defenses/toy/plain/bid/defense.json", {"kind": "detector", "method": "bid"}
-        )
+        write_json(self.results / "defenses/toy/plain/bid/defense.json", {"kind": "detector", "method": "bid"})
         self.attack("fgsm", (0.2,), victim="plain+bid")
         table = read_table(self.results / "attacks/toy/plain+bid/fgsm/scores.parquet")
         parts = [("", "clean", [0]), ("fgsm", "oblivious", [0, 1, 2]), ("fgsm", "adaptive", [])]
@@ -167,17 +165,13 @@ class Run:
         for attack, setting, refused in parts:
             part = table.assign(attack=attack, setting=setting, flagged=table["index"].isin(refused))
             if setting == "clean":
-                part = part.assign(
-                    eps=math.nan, prediction=part["clean_prediction"], attacked=False, success=False
-                )
+                part = part.assign(eps=math.nan, prediction=part["clean_prediction"], attacked=False, success=False)
             part["score"] = np.where(
                 part["flagged"], 0.6 if setting == "clean" else 0.9, 0.1 if setting == "clean" else 0.2
             )
             part["prediction"] = part["prediction"].mask(part["flagged"], -1)
             part["success"] &= ~part["flagged"]
-            rows.append(
-                part.drop(columns=["iterations", "finite", "zero_gradient", "clean_prediction", "confidence"])
-            )
+            rows.append(part.drop(columns=["iterations", "finite", "zero_gradient", "clean_prediction", "confidence"]))
         write_table(self.results / "evaluations/toy/plain/bid/scores.parquet", pd.concat(rows))
 
     def tables(self, times: bool = True, folder: str = "tables", **plan: Any) -> dict[str, pd.DataFrame]:

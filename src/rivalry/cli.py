@@ -319,7 +319,8 @@ def _check(o: Any) -> None:
 def _draw(o: Any) -> None:
     from rivalry.stages.draw import draw
 
-    draw(o.results, o.output, dataset=o.dataset, plan=_recorded(o.results)[1])
+    config, plan = _recorded(o.results)
+    draw(o.results, o.output, dataset=o.dataset, plan=plan, confidence=config["confidence"])
 
 
 def _collect(o: Any) -> None:

@@ -151,7 +151,7 @@ class _Config(Strict):
     threads: Threads = Threads()
 
 
-DISCRIMINATORS = {
+DISCRIMINATORS: dict[str, tuple[str, str, type[Strict]]] = {
     "datasets": ("source", "sources", DatasetEntry),
     "poisonings": ("method", "poisonings", PoisoningEntry),
     "victims": ("method", "training", VictimEntry),
@@ -165,7 +165,7 @@ DISCRIMINATORS = {
 def entry_models(section: str) -> dict[str, type[Strict]]:
     """The model of an entry of `section`, by the method it names."""
     key, kind, base = DISCRIMINATORS[section]
-    models = {}
+    models: dict[str, type[Strict]] = {}
     for name in registry.names(kind):
         method = registry.method(kind, name)
         fields: dict[str, Any] = {key: (Literal[name], Field(description=method.summary))}
@@ -486,7 +486,7 @@ class Config:
                 most = self.datasets[dataset].images
                 if (entry["images"] or 0) > most:
                     path = self._path(section, name, dataset, "images")
-                    yield f"{path}: {entry['images']} is more than the data set's own, datasets.{dataset}.images: {most}"
+                    yield f"{path}: {entry['images']} is more than datasets.{dataset}.images, {most}"
             if section == "defenses" and "attack" in entry and entry["attack"] in self.attacks:
                 method = self.attacks[entry["attack"]].method
                 if "untargeted" not in registry.method("attacks", method).traits["goals"]:
@@ -520,7 +520,7 @@ class Config:
                 continue
             chain = [name]
             while (teacher := self.entry("victims", chain[-1], dataset).get("teacher")) in self.victims:
-                chain.append(teacher)
+                chain.append(str(teacher))
                 if teacher in chain[:-1]:
                     break
             path = self._path(section, name, dataset, "teacher")

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
+import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,7 +76,7 @@ class Plan:
         _add(self.attacks, (dataset, victim, attack))
 
     def _add_evaluation(
-        self, dataset: str, victim: str, defense: str, attacks: list[str], settings: list[str]
+        self, dataset: str, victim: str, defense: str, attacks: Sequence[str], settings: Sequence[str]
     ) -> None:
         planned = self.evaluations.setdefault((dataset, victim, defense), {"oblivious": [], "adaptive": []})
         for attack in attacks:
@@ -97,17 +100,21 @@ class Plan:
 
     def unused(self) -> list[str]:
         """Entries that no match leads to, as section.name."""
-        taught = {
-            self.config.entry("defenses", defense, dataset).get("attack") for dataset, _, defense in self.defenses
-        }
-        used = {
+        fitted = [self.config.entry("defenses", defense, dataset) for dataset, _, defense in self.defenses]
+        taught = {str(entry["attack"]) for entry in fitted if "attack" in entry}
+        used: dict[str, set[str]] = {
             "datasets": set(self.datasets),
             "poisonings": {name for _, name in self.poisonings},
             "victims": {name for _, name in self.victims},
             "attacks": {name for _, _, name in self.attacks} | taught,
             "defenses": {name for _, _, name in self.defenses},
         }
-        return [f"{section}.{name}" for section in used for name in getattr(self.config, section) if name not in used[section]]
+        return [
+            f"{section}.{name}"
+            for section, names in used.items()
+            for name in getattr(self.config, section)
+            if name not in names
+        ]
 
     def tables(self) -> dict[str, Any]:
         """What tables, checks and figures are made of; anything else below results/ is left over and ignored."""
@@ -262,6 +269,8 @@ class Plan:
         if defense:
             method, parameters = config.parameters("defenses", defense, dataset)
             modules.append(f"defenses.{method}")
+            if "architecture" in parameters:
+                modules.append(f"architectures.{parameters['architecture']}")
             if "attack" in parameters:
                 modules.append(f"attacks.{config.attacks[parameters['attack']].method}")
         if attack:
@@ -273,6 +282,14 @@ def victim_folder(dataset: str, victim: str) -> str:
     """Where a victim lies, or a defended one, called victim+defense."""
     plain, _, defense = victim.partition("+")
     return f"results/defenses/{dataset}/{plain}/{defense}" if defense else f"results/victims/{dataset}/{plain}"
+
+
+def export_environment(source: str, mirror: str | None) -> None:
+    """Give the jobs of this process this very package and Python, and the mirror that the configuration names."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    if mirror:
+        os.environ["RIVALRY_DATA_MIRROR"] = mirror
 
 
 @cache

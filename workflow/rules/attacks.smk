@@ -1,7 +1,9 @@
 rule attack_victim:
     """The victim may be a defended one, called victim+defense: an adaptive attack."""
     input:
-        lambda wildcards: PLAN.attack_inputs(wildcards.dataset, wildcards.defended, wildcards.attack),
+        lambda wildcards: PLAN.attack_inputs(
+            wildcards.dataset, wildcards.defended, wildcards.attack
+        ),
         facts="results/data/{dataset}/dataset.json",
         test="results/data/{dataset}/test.safetensors",
     output:
@@ -12,14 +14,18 @@ rule attack_victim:
         "results/logs/attack_victim/{dataset}/{defended}/{attack}.log",
     benchmark:
         "results/benchmarks/attack_victim/{dataset}/{defended}/{attack}.tsv"
-    message:
-        "attack {wildcards.defended} on {wildcards.dataset} with {wildcards.attack}"
     conda:
         "../../envs/compute.yaml"
-    params:
-        options=lambda wildcards: PLAN.attack_options(wildcards.dataset, wildcards.defended, wildcards.attack),
-        code=lambda wildcards: PLAN.code("attack", wildcards.dataset, wildcards.defended, wildcards.attack),
     threads: PLAN.config.threads.attack
+    params:
+        options=lambda wildcards: PLAN.attack_options(
+            wildcards.dataset, wildcards.defended, wildcards.attack
+        ),
+        code=lambda wildcards: PLAN.code(
+            "attack", wildcards.dataset, wildcards.defended, wildcards.attack
+        ),
+    message:
+        "attack {wildcards.defended} on {wildcards.dataset} with {wildcards.attack}"
     shell:
         "python -m rivalry attack {params.options} --data $(dirname {input.facts})"
         " --output $(dirname {output.facts}) > {log} 2>&1"

@@ -9,13 +9,13 @@ from pathlib import Path
 # The package beside this workflow, for the Snakefile and, through the environment, for every job.
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
-os.environ["PYTHONPATH"] = os.pathsep.join([SOURCE, *filter(None, [os.environ.get("PYTHONPATH")])])
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 from rivalry.config import Mistakes, load_config, read_yaml
-from rivalry.plan import Plan
+from rivalry.plan import Plan, export_environment
 
-CONFIG_FILES = [str(file) for file in workflow.config_settings.configfiles] or ["config.yaml"]
+CONFIG_FILES = [str(file) for file in workflow.config_settings.configfiles] or [
+    "config.yaml"
+]
 try:
     for file in CONFIG_FILES:
         read_yaml(file)
@@ -26,8 +26,7 @@ except Mistakes as mistakes:
     sys.stderr.flush()
     os._exit(1)
 
-if PLAN.config.data_mirror:
-    os.environ["RIVALRY_DATA_MIRROR"] = PLAN.config.data_mirror
+export_environment(SOURCE, PLAN.config.data_mirror)
 
 # A PDF is made where something can make it: a LaTeX that is installed, or conda's tectonic.
 MAKES_PDF = bool(shutil.which("latexmk") or shutil.which("tectonic")) or any(

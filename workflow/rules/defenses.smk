@@ -11,14 +11,18 @@ rule defend_victim:
         "results/logs/defend_victim/{dataset}/{victim}/{defense}.log",
     benchmark:
         "results/benchmarks/defend_victim/{dataset}/{victim}/{defense}.tsv"
-    message:
-        "defend {wildcards.victim} on {wildcards.dataset} with {wildcards.defense}"
     conda:
         "../../envs/compute.yaml"
-    params:
-        options=lambda wildcards: PLAN.defend_options(wildcards.dataset, wildcards.victim, wildcards.defense),
-        code=lambda wildcards: PLAN.code("defend", wildcards.dataset, f"{wildcards.victim}+{wildcards.defense}"),
     threads: PLAN.config.threads.train
+    params:
+        options=lambda wildcards: PLAN.defend_options(
+            wildcards.dataset, wildcards.victim, wildcards.defense
+        ),
+        code=lambda wildcards: PLAN.code(
+            "defend", wildcards.dataset, f"{wildcards.victim}+{wildcards.defense}"
+        ),
+    message:
+        "defend {wildcards.victim} on {wildcards.dataset} with {wildcards.defense}"
     shell:
         "python -m rivalry defend {params.options} --data $(dirname {input.facts})"
         " --victim $(dirname {input.victim}) --output $(dirname {output.facts}) > {log} 2>&1"
@@ -43,16 +47,22 @@ rule evaluate_defense:
         "results/logs/evaluate_defense/{dataset}/{victim}/{defense}.log",
     benchmark:
         "results/benchmarks/evaluate_defense/{dataset}/{victim}/{defense}.tsv"
-    message:
-        "evaluate {wildcards.defense} of {wildcards.victim} on {wildcards.dataset}"
     conda:
         "../../envs/compute.yaml"
+    threads: PLAN.config.threads.attack
     params:
         options=lambda wildcards: PLAN.evaluate_options(wildcards.dataset),
-        code=lambda wildcards: PLAN.code("evaluate", wildcards.dataset, f"{wildcards.victim}+{wildcards.defense}"),
-        oblivious=lambda wildcards, input: [str(Path(file).parent) for file in input.oblivious],
-        adaptive=lambda wildcards, input: [str(Path(file).parent) for file in input.adaptive],
-    threads: PLAN.config.threads.attack
+        code=lambda wildcards: PLAN.code(
+            "evaluate", wildcards.dataset, f"{wildcards.victim}+{wildcards.defense}"
+        ),
+        oblivious=lambda wildcards, input: [
+            str(Path(file).parent) for file in input.oblivious
+        ],
+        adaptive=lambda wildcards, input: [
+            str(Path(file).parent) for file in input.adaptive
+        ],
+    message:
+        "evaluate {wildcards.defense} of {wildcards.victim} on {wildcards.dataset}"
     shell:
         "python -m rivalry evaluate {params.options} --data $(dirname {input.facts})"
         " --defended $(dirname {input.defense}) --output $(dirname {output})"

@@ -16,11 +16,11 @@ rule draw_figures:
         "results/logs/draw_figures/{dataset}.log",
     benchmark:
         "results/benchmarks/draw_figures/{dataset}.tsv"
-    message:
-        "draw the figures of {wildcards.dataset}"
     conda:
         "../../envs/report.yaml"
     params:
         code=PLAN.code("draw"),
+    message:
+        "draw the figures of {wildcards.dataset}"
     shell:
         "python -m rivalry draw --dataset {wildcards.dataset} --results results --output {output} > {log} 2>&1"

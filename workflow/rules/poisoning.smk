@@ -10,13 +10,17 @@ rule poison_dataset:
         "results/logs/poison_dataset/{dataset}/{poisoning}.log",
     benchmark:
         "results/benchmarks/poison_dataset/{dataset}/{poisoning}.tsv"
-    message:
-        "poison {wildcards.dataset} with {wildcards.poisoning}"
     conda:
         "../../envs/compute.yaml"
     params:
-        options=lambda wildcards: PLAN.poison_options(wildcards.dataset, wildcards.poisoning),
-        code=lambda wildcards: PLAN.code("poison", wildcards.dataset, wildcards.poisoning),
+        options=lambda wildcards: PLAN.poison_options(
+            wildcards.dataset, wildcards.poisoning
+        ),
+        code=lambda wildcards: PLAN.code(
+            "poison", wildcards.dataset, wildcards.poisoning
+        ),
+    message:
+        "poison {wildcards.dataset} with {wildcards.poisoning}"
     shell:
         "python -m rivalry poison {params.options} --data $(dirname {input.facts})"
         " --output $(dirname {output.facts}) > {log} 2>&1"

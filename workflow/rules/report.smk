@@ -2,7 +2,10 @@ rule collect_report:
     input:
         RESULTS,
         expand("results/figures/{dataset}", dataset=PLAN.datasets),
-        expand("results/tables/{table}.csv", table=["scores", "comparisons", "reported", "checks"]),
+        expand(
+            "results/tables/{table}.csv",
+            table=["scores", "comparisons", "reported", "checks"],
+        ),
         configuration="results/configuration.json",
         plan="results/plan.json",
     output:
@@ -11,12 +14,12 @@ rule collect_report:
         "results/logs/collect_report.log",
     benchmark:
         "results/benchmarks/collect_report.tsv"
-    message:
-        "collect every number of the report"
     conda:
         "../../envs/report.yaml"
     params:
         code=PLAN.code("report"),
+    message:
+        "collect every number of the report"
     shell:
         "python -m rivalry collect --results results --output {output} > {log} 2>&1"
 
@@ -24,7 +27,9 @@ rule collect_report:
 rule render_html:
     input:
         expand("results/figures/{dataset}", dataset=PLAN.datasets),
-        templates=sorted(str(file) for file in Path(workflow.basedir).glob("report/html/*")),
+        templates=sorted(
+            str(file) for file in Path(workflow.basedir).glob("report/html/*")
+        ),
         facts="results/report/report.json",
     output:
         report(
@@ -34,12 +39,12 @@ rule render_html:
         ),
     log:
         "results/logs/render_html.log",
-    message:
-        "render the page"
     conda:
         "../../envs/report.yaml"
     params:
         code=PLAN.code("report"),
+    message:
+        "render the page"
     shell:
         "python -m rivalry report html --input {input.facts} --output {output} > {log} 2>&1"
 
@@ -47,18 +52,20 @@ rule render_html:
 rule render_latex:
     input:
         expand("results/figures/{dataset}", dataset=PLAN.datasets),
-        templates=sorted(str(file) for file in Path(workflow.basedir).glob("report/latex/*")),
+        templates=sorted(
+            str(file) for file in Path(workflow.basedir).glob("report/latex/*")
+        ),
         facts="results/report/report.json",
     output:
         "results/report/report.tex",
     log:
         "results/logs/render_latex.log",
-    message:
-        "render the paper"
     conda:
         "../../envs/report.yaml"
     params:
         code=PLAN.code("report"),
+    message:
+        "render the paper"
     shell:
         "python -m rivalry report latex --input {input.facts} --output {output} > {log} 2>&1"
 
@@ -75,9 +82,9 @@ rule compile_pdf:
         ),
     log:
         "results/logs/compile_pdf.log",
-    message:
-        "compile the paper"
     conda:
         "../../envs/latex.yaml"
+    message:
+        "compile the paper"
     shell:
         "python -m rivalry report pdf --input {input.tex} --output {output} > {log} 2>&1"

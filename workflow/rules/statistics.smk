@@ -1,7 +1,13 @@
 RESULTS = [
     *(f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets),
-    *(f"results/victims/{dataset}/{victim}/victim.json" for dataset, victim in PLAN.victims),
-    *(f"results/attacks/{dataset}/{victim}/{attack}/attack.json" for dataset, victim, attack in PLAN.attacks),
+    *(
+        f"results/victims/{dataset}/{victim}/victim.json"
+        for dataset, victim in PLAN.victims
+    ),
+    *(
+        f"results/attacks/{dataset}/{victim}/{attack}/attack.json"
+        for dataset, victim, attack in PLAN.attacks
+    ),
     *(
         f"results/evaluations/{dataset}/{victim}/{defense}/scores.parquet"
         for dataset, victim, defense in PLAN.evaluations
@@ -19,13 +25,13 @@ rule record_configuration:
         "results/plan.json",
     log:
         "results/logs/record_configuration.log",
-    message:
-        "record the configuration"
     conda:
         "../../envs/report.yaml"
     params:
-        content=json.dumps(config),
+        content=json.dumps(config, sort_keys=True),
         code=PLAN.code("record"),
+    message:
+        "record the configuration"
     shell:
         "python -m rivalry record --content {params.content:q} --output results > {log} 2>&1"
 
@@ -54,13 +60,13 @@ rule tabulate_results:
         "results/logs/tabulate_results.log",
     benchmark:
         "results/benchmarks/tabulate_results.tsv"
-    message:
-        "tabulate"
     conda:
         "../../envs/report.yaml"
     params:
         settings=[PLAN.config.confidence, PLAN.config.seed, PLAN.config.record_times],
         code=PLAN.code("tabulate"),
+    message:
+        "tabulate"
     shell:
         "python -m rivalry tabulate --results results --output results/tables > {log} 2>&1"
 
@@ -79,13 +85,13 @@ rule check_results:
         "results/logs/check_results.log",
     benchmark:
         "results/benchmarks/check_results.tsv"
-    message:
-        "check the results against themselves"
     conda:
         "../../envs/compute.yaml"
+    threads: PLAN.config.threads.attack
     params:
         options=f"--threads {PLAN.config.threads.attack} --accelerator {PLAN.config.accelerator}",
         code=PLAN.code("check"),
-    threads: PLAN.config.threads.attack
+    message:
+        "check the results against themselves"
     shell:
         "python -m rivalry check {params.options} --results results --output results/tables > {log} 2>&1"

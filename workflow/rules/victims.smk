@@ -13,14 +13,16 @@ rule train_victim:
         "results/logs/train_victim/{dataset}/{victim}.log",
     benchmark:
         "results/benchmarks/train_victim/{dataset}/{victim}.tsv"
-    message:
-        "train {wildcards.victim} on {wildcards.dataset}"
     conda:
         "../../envs/compute.yaml"
-    params:
-        options=lambda wildcards: PLAN.train_options(wildcards.dataset, wildcards.victim),
-        code=lambda wildcards: PLAN.code("train", wildcards.dataset, wildcards.victim),
     threads: PLAN.config.threads.train
+    params:
+        options=lambda wildcards: PLAN.train_options(
+            wildcards.dataset, wildcards.victim
+        ),
+        code=lambda wildcards: PLAN.code("train", wildcards.dataset, wildcards.victim),
+    message:
+        "train {wildcards.victim} on {wildcards.dataset}"
     shell:
         "python -m rivalry train {params.options} --data $(dirname {input.facts})"
         " --output $(dirname {output.facts}) > {log} 2>&1"

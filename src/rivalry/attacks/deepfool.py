@@ -5,7 +5,7 @@ from torch import Tensor
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import column
+from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
 from rivalry.types import Count, NonNegative, Norm
@@ -80,7 +80,10 @@ def deepfool(
         active, rows, nearest = active[alive], rows[alive], nearest[alive]
         normal = normals[rows, nearest].view(-1, *images.shape[1:])
         direction = normal / column(dual[rows, nearest], normal) if norm == 2 else normal.sign()
-        change[active] += column(distance[rows, nearest], normal) * direction
+        # Newton's steps shrink towards a boundary that curves away and end on it: a thousandth of the change so
+        # far is the least that a step after the first is worth.
+        least = (1e-3 * length(change[active], norm)).clamp_min(1e-7)
+        change[active] += column(torch.maximum(distance[rows, nearest], least), normal) * direction
         result[active] = (images[active] + (1 + overshoot) * change[active]).clamp(0, 1)
         if len(active) == 0:
             break

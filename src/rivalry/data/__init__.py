@@ -87,7 +87,5 @@ def select_images(n_test: int, count: int, seed: int) -> torch.Tensor:
     import torch
 
     if not 0 < count <= n_test:
-        raise RivalryError(
-            f"images: {count} test images asked for, but the split has {n_test}; ask for 1 to {n_test}"
-        )
+        raise RivalryError(f"images: {count} test images asked for, but the split has {n_test}; ask for 1 to {n_test}")
     return torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(n_test)[:count]))

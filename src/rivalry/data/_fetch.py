@@ -71,9 +71,7 @@ class Fetch:
                         raise RivalryError(message)
                     return path
         wanted = " or ".join(remote.name for remote in alternatives)
-        raise RivalryError(
-            f"data_mirror: {self.mirror} lacks {wanted}; add it, or unset the mirror to download"
-        )
+        raise RivalryError(f"data_mirror: {self.mirror} lacks {wanted}; add it, or unset the mirror to download")
 
     def _download(self, remote: Remote, urls: tuple[str, ...]) -> Path:
         """The cached copy, downloaded from the first address that serves it."""
@@ -91,9 +89,7 @@ class Fetch:
             except (ValueError, requests.RequestException) as error:
                 failure = error
         reason = str(failure).splitlines()[0]
-        raise RivalryError(
-            f"{remote.name}: cannot be downloaded from {' or '.join(urls)} ({reason})"
-        ) from failure
+        raise RivalryError(f"{remote.name}: cannot be downloaded from {' or '.join(urls)} ({reason})") from failure
 
     def _is_available(self, url: str) -> bool:
         try:

@@ -31,9 +31,7 @@ def read_idx(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
         raise RivalryError(f"{path}: is not a whole gzip file ({error})") from error
     expected = struct.pack(f">HBB{len(shape)}I", 0, UNSIGNED_BYTE, len(shape), *shape)
     if content[:4] != expected[:4]:
-        raise RivalryError(
-            f"{path}: IDX magic number is 0x{content[:4].hex()}, expected 0x{expected[:4].hex()}"
-        )
+        raise RivalryError(f"{path}: IDX magic number is 0x{content[:4].hex()}, expected 0x{expected[:4].hex()}")
     if content[:header_size] != expected:
         count = len(content[4:header_size]) // 4
         found = struct.unpack(f">{count}I", content[4 : 4 + 4 * count])

@@ -74,9 +74,7 @@ def read_splits(
         if prefix is None:
             prefix = tuple(before)
         elif prefix != tuple(before):
-            raise RivalryError(
-                f"{where} belongs to another data set than {'/'.join(prefix) or 'train/ and test/'}"
-            )
+            raise RivalryError(f"{where} belongs to another data set than {'/'.join(prefix) or 'train/ and test/'}")
         image = _decode(where, content, size, channels)
         if first is None:
             first = name, image.shape
@@ -87,16 +85,12 @@ def read_splits(
             )
         total += image.nbytes
         if total > MAX_BYTES:
-            raise RivalryError(
-                f"{path}: images take over {MAX_BYTES >> 30} GiB as {_words(image.shape)}; give a size"
-            )
+            raise RivalryError(f"{path}: images take over {MAX_BYTES >> 30} GiB as {_words(image.shape)}; give a size")
         found[split].setdefault(label, []).append(image)
     for split, other in (SPLITS, SPLITS[::-1]):
         if not found[split]:
             has = f"has {other}/ but no {split}/" if found[other] else "has no images"
-            raise RivalryError(
-                f"{path}: {has}; lay images out as train/<class>/<image> and test/<class>/<image>"
-            )
+            raise RivalryError(f"{path}: {has}; lay images out as train/<class>/<image> and test/<class>/<image>")
     for split, other in (SPLITS, SPLITS[::-1]):
         if only := sorted(found[split].keys() - found[other].keys()):
             raise RivalryError(f"{path}: class '{only[0]}' has images in {split}/ but none in {other}/")
@@ -111,9 +105,7 @@ def read_splits(
 
 def by_content(images: np.ndarray, labels: np.ndarray) -> ArrayPair:
     """Order images by their pixels' SHA-256: classes mixed, whatever the files' names and order."""
-    keys = [
-        (hashlib.sha256(image.tobytes()).digest(), label) for image, label in zip(images, labels, strict=True)
-    ]
+    keys = [(hashlib.sha256(image.tobytes()).digest(), label) for image, label in zip(images, labels, strict=True)]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     return images[order], labels[order]
 
@@ -160,16 +152,12 @@ def _iterate_zip(path: Path) -> Iterator[tuple[str, bytes]]:
                 # orig_filename keeps what filename loses: anything behind a NUL, backslashes on Windows
                 limits.admit(info.orig_filename, info.file_size, is_file=not info.is_dir())
                 if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                    raise RivalryError(
-                        f"{path}: {info.filename} is neither stored nor deflated; use plain zip"
-                    )
+                    raise RivalryError(f"{path}: {info.filename} is neither stored nor deflated; use plain zip")
                 kind = stat.S_IFMT(info.external_attr >> 16)
                 if info.flag_bits & 0x1:
                     raise RivalryError(f"{path}: {info.filename} is encrypted; store it without a password")
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise RivalryError(
-                        f"{path}: {info.filename} is a link or device; only files may be in it"
-                    )
+                    raise RivalryError(f"{path}: {info.filename} is a link or device; only files may be in it")
                 if not info.is_dir():
                     with archive.open(info) as file:
                         # no more than announced, however much it would unpack to
@@ -254,9 +242,7 @@ def _decode(where: str, content: bytes, size: int | None, channels: int | None) 
     try:
         with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise RivalryError(
-                    f"{where} has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are read"
-                )
+                raise RivalryError(f"{where} has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are read")
             if image.mode.startswith(("I", "F")):
                 raise RivalryError(f"{where} has more than 8 bits per channel; save it with 8")
             if channels is not None:
@@ -264,9 +250,7 @@ def _decode(where: str, content: bytes, size: int | None, channels: int | None) 
             elif image.mode in ("L", "RGB"):
                 picture = image
             else:
-                raise RivalryError(
-                    f"{where} is of mode {image.mode}; give channels (1 gray, 3 RGB) to convert it"
-                )
+                raise RivalryError(f"{where} is of mode {image.mode}; give channels (1 gray, 3 RGB) to convert it")
             if size is not None:
                 picture = picture.resize((size, size), Image.Resampling.BICUBIC)
             pixels = np.asarray(picture)

@@ -43,9 +43,7 @@ def cifar10(fetch: Fetch, seed: int) -> Dataset:
     splits = _read_pngs(path) if archive is PNG_ARCHIVE else _read_binary(path)
     for split, count in ("train", 50_000), ("test", 10_000):
         if splits[split][0].shape != (count, *SHAPE):
-            raise RivalryError(
-                f"{path}: {split} has shape {splits[split][0].shape}, expected {(count, *SHAPE)}"
-            )
+            raise RivalryError(f"{path}: {split} has shape {splits[split][0].shape}, expected {(count, *SHAPE)}")
     train_images, train_labels = by_content(*splits["train"])
     test_images, test_labels = by_content(*splits["test"])
     return Dataset(

@@ -87,9 +87,7 @@ def shapes(
 
     def draw(split: int, n: int) -> np.ndarray:
         generators = [np.random.default_rng([seed, split, i]) for i in range(n)]
-        return np.stack(
-            [_draw(g, i % len(OUTLINES), noise, texture, rotation) for i, g in enumerate(generators)]
-        )
+        return np.stack([_draw(g, i % len(OUTLINES), noise, texture, rotation) for i, g in enumerate(generators)])
 
     return Dataset(
         train_images=draw(0, n_train),
@@ -101,9 +99,7 @@ def shapes(
     )
 
 
-def _draw(
-    generator: np.random.Generator, label: int, noise: float, texture: float, rotation: float
-) -> np.ndarray:
+def _draw(generator: np.random.Generator, label: int, noise: float, texture: float, rotation: float) -> np.ndarray:
     """One image, uint8 (3,32,32)."""
     mask = _mask(generator, list(OUTLINES.values())[label], rotation)
     background = _texture(generator, generator.uniform(0.0, 0.5, 3), texture)
@@ -130,8 +126,6 @@ def _texture(generator: np.random.Generator, colour: np.ndarray, strength: float
     """A colour with three plane waves of random direction, wavelength and tint on it, (3,32,32)."""
     y, x = np.mgrid[:SIDE, :SIDE]
     frequency = generator.uniform(-0.8, 0.8, (3, 2))
-    waves = np.sin(
-        frequency[:, :1, None] * x + frequency[:, 1:, None] * y + generator.uniform(0, 2 * np.pi, (3, 1, 1))
-    )
+    waves = np.sin(frequency[:, :1, None] * x + frequency[:, 1:, None] * y + generator.uniform(0, 2 * np.pi, (3, 1, 1)))
     tints = generator.uniform(-1, 1, (3, 3))
     return colour[:, None, None] + strength * np.einsum("cw,wyx->cyx", tints, waves)

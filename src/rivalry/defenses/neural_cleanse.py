@@ -82,9 +82,7 @@ def neural_cleanse(
     clean, truth = images[chosen].float() / 255, labels[chosen]
     measured = images[others].float() / 255, labels[others]
 
-    masks, patterns = _reverse_engineer(
-        victim, clean, truth, steps, minibatch, step_size, success, seed, batch_size
-    )
+    masks, patterns = _reverse_engineer(victim, clean, truth, steps, minibatch, step_size, success, seed, batch_size)
     norms = masks.flatten(1).sum(dim=1)
     index = anomaly_index(norms)
     flagged = ((index > anomaly) & (norms < norms.quantile(0.5))).nonzero().squeeze(1)
@@ -184,9 +182,7 @@ def _descend(
         masks, patterns = raw_masks.sigmoid(), raw_patterns.sigmoid()
         norms = masks.flatten(1).sum(dim=1)
         tried = images[row.flatten()].to(targets.device)
-        logits = victim(
-            stamp(tried, masks.repeat_interleave(minibatch, 0), patterns.repeat_interleave(minibatch, 0))
-        )
+        logits = victim(stamp(tried, masks.repeat_interleave(minibatch, 0), patterns.repeat_interleave(minibatch, 0)))
         foreign = labels[row.flatten()].to(targets.device) != wanted
         hits += ((logits.argmax(dim=1) == wanted) & foreign).view(k, -1).sum(dim=1)
         tries += foreign.view(k, -1).sum(dim=1)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from rivalry import artifacts
-from rivalry.figures.results import Results
+from rivalry.figures.results import Results, each
 from rivalry.figures.style import (
     ALARM,
     CALM,
@@ -31,7 +31,7 @@ from rivalry.figures.style import (
     rows_axis,
     stack,
 )
-from rivalry.report.formatting import NORMS, between, epsilon, listing, number, percent, points
+from rivalry.report.formatting import NORMS, epsilon, listing, number, percent, points
 from rivalry.report.worst_case import worst_cases
 
 ROW = 0.225  # inches a row of bars needs at 9-point text
@@ -39,9 +39,7 @@ ROW = 0.225  # inches a row of bars needs at 9-point text
 
 def headline(data: Results) -> list[Drawn]:
     """Clean and worst-case accuracy of every victim and defended victim, per norm at the largest budget."""
-    cases = pd.DataFrame(
-        worst_cases(data.folder, dataset=data.dataset, plan=data.plan, confidence=data.confidence)
-    )
+    cases = pd.DataFrame(worst_cases(data.folder, dataset=data.dataset, plan=data.plan, confidence=data.confidence))
     if cases.empty:
         raise Absent("no victim met an attack")
     limited = cases[cases["eps"].notna()]
@@ -49,17 +47,13 @@ def headline(data: Results) -> list[Drawn]:
         raise Absent("no attack has a budget; without one every victim can be fooled")
     cases = limited[limited["eps"] == limited.groupby("norm")["eps"].transform("max")]
     groups = list(cases.groupby("norm"))
-    figure, axes = stack([0.75 + 0.3 * len(part) for _, part in groups], sharex=True)
+    figure, axes = stack([0.4 + 0.27 * len(part) for _, part in groups], below=0.65, sharex=True)
     said = []
     for axis, (norm, part) in zip(axes[:, 0], groups, strict=True):
-        names = [_guarded(case.victim, case.defense) for case in part.itertuples()]
-        for row, case in enumerate(part.itertuples()):
-            axis.plot(
-                [case.accuracy, case.clean_accuracy], [row, row], color=GREY, linewidth=2, alpha=0.5, zorder=1
-            )
-            axis.plot(
-                case.clean_accuracy, row, "o", markerfacecolor="none", markeredgecolor=INK, clip_on=False
-            )
+        names = [_guarded(case.victim, case.defense) for case in each(part)]
+        for row, case in enumerate(each(part)):
+            axis.plot([case.accuracy, case.clean_accuracy], [row, row], color=GREY, linewidth=2, alpha=0.5, zorder=1)
+            axis.plot(case.clean_accuracy, row, "o", markerfacecolor="none", markeredgecolor=INK, clip_on=False)
             axis.plot([case.low, case.high], [row, row], color=ALARM, linewidth=1.2)
             axis.plot(case.accuracy, row, "D", color=ALARM, clip_on=False, zorder=3)
             beside(axis, row, percent(case.accuracy))
@@ -70,16 +64,14 @@ def headline(data: Results) -> list[Drawn]:
             f"{NORMS.get(str(norm), norm)} at ε {eps}: "
             + "; ".join(
                 f"{name} clean {percent(case.clean_accuracy)} %, worst case {percent(case.accuracy)} %"
-                for name, case in zip(names, part.itertuples(), strict=True)
+                for name, case in zip(names, each(part), strict=True)
             )
         ]
     rate_axis(axes[-1, 0], "accuracy")
     legend(
         figure,
         [
-            Line2D(
-                [], [], marker="o", linestyle="", markerfacecolor="none", markeredgecolor=INK, label="clean"
-            ),
+            Line2D([], [], marker="o", linestyle="", markerfacecolor="none", markeredgecolor=INK, label="clean"),
             Line2D([], [], marker="D", color=ALARM, label="worst case over all attacks"),
         ],
     )
@@ -87,10 +79,10 @@ def headline(data: Results) -> list[Drawn]:
         Drawn(
             "worst_case",
             "Worst case per image",
-            "Accuracy on clean images (circle) and on the worst case per image (diamond): an image counts only if the "
-            "classifier withstands every attack of that norm within the budget. A defended classifier is judged by "
-            "adaptive and oblivious examples together. Lines through the diamonds are Wilson intervals; the "
-            "numbers at the right are the worst-case accuracies in percent.",
+            "Accuracy on clean images (circle) and on the worst case per image (diamond): an image counts "
+            "only if the classifier withstands every attack of that norm within the budget. A defended "
+            "classifier is judged by adaptive and oblivious examples together. Lines through the diamonds "
+            "are Wilson intervals; the numbers at the right are the worst-case accuracies in percent.",
             f"Dot chart of accuracies. {'. '.join(said)}.",
             figure,
         )
@@ -104,7 +96,7 @@ def accuracy(data: Results) -> list[Drawn]:
         raise Absent("no attack was run on an undefended victim")
     victims = [victim for victim in data.victims if victim in set(scores["victim"])]
     parts = {victim: scores[scores["victim"] == victim] for victim in victims}
-    figure, axes = stack([0.5 + ROW * (len(part) + 1) for part in parts.values()], sharex=True)
+    figure, axes = stack([0.4 + ROW * (len(part) + 1) for part in parts.values()], below=0.35, sharex=True)
     said = []
     for axis, (victim, part) in zip(axes[:, 0], parts.items(), strict=True):
         first = part.iloc[0]
@@ -117,23 +109,21 @@ def accuracy(data: Results) -> list[Drawn]:
             axis.barh(row, value, 0.72, color=style.color, hatch=style.hatch, edgecolor="white", linewidth=0)
             _interval(axis, row, score["adversarial_low"], score["adversarial_high"])
             beside(axis, row, percent(value))
-        rows_axis(axis, ["clean", *(label(s.attack, s.eps) for s in part.itertuples())])
+        rows_axis(axis, ["clean", *(label(s.attack, s.eps) for s in each(part))])
         axis.set_title(f"{victim}  (n = {int(first['n'])})")
         said.append(
             f"{victim}: clean {percent(first['clean_accuracy'])} %, "
-            + ", ".join(
-                f"{label(s.attack, s.eps)} {percent(s.adversarial_accuracy)} %" for s in part.itertuples()
-            )
+            + ", ".join(f"{label(s.attack, s.eps)} {percent(s.adversarial_accuracy)} %" for s in each(part))
         )
     rate_axis(axes[-1, 0], "accuracy that is left")
     return [
         Drawn(
             "accuracy",
             "Accuracy under attack",
-            "Each bar is the accuracy that one attack leaves of a victim, at the attack's largest budget; the outlined "
-            "bar on top is the accuracy on clean images. The thin line is the Wilson interval, the number at the "
-            "right the accuracy in percent. Shorter is a stronger attack. Targeted attacks (hatched) want one class "
-            "and therefore often leave more.",
+            "Each bar is the accuracy that one attack leaves of a victim, at the attack's largest budget; "
+            "the outlined bar on top is the accuracy on clean images. The thin line is the Wilson "
+            "interval, the number at the right the accuracy in percent. Shorter is a stronger attack. "
+            "Targeted attacks (hatched) want one class and therefore often leave more.",
             f"Bar chart of accuracy under attack. {'. '.join(said)}.",
             figure,
         )
@@ -150,15 +140,9 @@ def accuracy_by_eps(data: Results) -> list[Drawn]:
         victims = [victim for victim in data.victims if victim in set(table["victim"])]
         columns = min(2, len(victims))
         rows = math.ceil(len(victims) / columns)
-        keys = {
-            attack: look(attack, data.methods[attack])
-            for attack in data.methods
-            if attack in set(table["attack"])
-        }
+        keys = {attack: look(attack, data.methods[attack]) for attack in data.methods if attack in set(table["attack"])}
         height = 1.85 * rows + 0.25 * math.ceil(len(keys) / 3) + 0.2
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False
-        )
+        figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False)
         said = []
         for axis, victim in zip(axes.flat, victims, strict=False):
             for attack, style in keys.items():
@@ -176,11 +160,10 @@ def accuracy_by_eps(data: Results) -> list[Drawn]:
                     alpha=0.13,
                     linewidth=0,
                 )
-                axis.plot(
-                    eps, left, color=style.color, marker=style.marker, linestyle=style.line, clip_on=False
-                )
+                axis.plot(eps, left, color=style.color, marker=style.marker, linestyle=style.line, clip_on=False)
                 said.append(
-                    f"{victim} under {attack} falls from {percent(left[0])} % to {percent(left[-1])} % at ε {epsilon(eps[-1])}"
+                    f"{victim} under {attack} falls from {percent(left[0])} % to {percent(left[-1])} % at ε "
+                    f"{epsilon(eps[-1])}"
                 )
             axis.set_title(victim)
             axis.set_xlim(left=0)
@@ -196,9 +179,9 @@ def accuracy_by_eps(data: Results) -> list[Drawn]:
             Drawn(
                 f"accuracy_by_eps_{norm}",
                 f"Accuracy against the {NORMS.get(str(norm), norm)} budget",
-                "Accuracy that each attack leaves as its budget ε grows; at ε = 0 it is the accuracy on clean images. "
-                "Bands are Wilson intervals. A curve that rises again belongs to an attack that overshoots, or "
-                "to a victim whose gradients mislead it.",
+                "Accuracy that each attack leaves as its budget ε grows; at ε = 0 it is the accuracy on "
+                "clean images. Bands are Wilson intervals. A curve that rises again belongs to an attack "
+                "that overshoots, or to a victim whose gradients mislead it.",
                 f"Line chart. {'; '.join(said)}.",
                 figure,
             )
@@ -214,7 +197,7 @@ def budgets(data: Results) -> list[Drawn]:
         raise Absent("no attack succeeded on an undefended victim")
     victims = [victim for victim in data.victims if victim in set(scores["victim"])]
     parts = [scores[scores["victim"] == victim] for victim in victims]
-    figure, axes = stack([0.5 + ROW * len(part) for part in parts], columns=2, sharex="col")
+    figure, axes = stack([0.4 + ROW * len(part) for part in parts], below=0.35, columns=2, sharex="col")
     said = []
     for (left, right), victim, part in zip(axes, victims, parts, strict=True):
         for axis, norm in ((left, "l2"), (right, "linf")):
@@ -231,14 +214,14 @@ def budgets(data: Results) -> list[Drawn]:
                 )
                 axis.plot(score[f"median_{norm}"], row, "|", color=INK, markersize=9, markeredgewidth=1.8)
                 beside(axis, row, number(score[f"mean_{norm}"]))
-        rows_axis(left, [label(s.attack, s.eps) for s in part.itertuples()])
+        rows_axis(left, [label(s.attack, s.eps) for s in each(part)])
         rows_axis(right, [""] * len(part))
         left.set_title(victim)
         said.append(
             f"{victim}: "
             + ", ".join(
                 f"{label(s.attack, s.eps)} mean L2 {number(s.mean_l2)}, mean L∞ {number(s.mean_linf)}"
-                for s in part.itertuples()
+                for s in each(part)
             )
         )
     for axis, text in zip(axes[-1], ("L2 of the change", "L∞ of the change"), strict=True):
@@ -249,9 +232,10 @@ def budgets(data: Results) -> list[Drawn]:
         Drawn(
             "budgets",
             "How much the successful attacks changed",
-            "Mean perturbation of the images on which an attack succeeded (bar and number) and its median (tick): L2 at "
-            "the left, L∞ at the right, pixel values in [0, 1]. Each attack at its largest ε. Attacks that look for "
-            "the smallest change are comparable here with each other, not with attacks that spend their whole ε.",
+            "Mean perturbation of the images on which an attack succeeded (bar and number) and its median "
+            "(tick): L2 at the left, L∞ at the right, pixel values in [0, 1]. Each attack at its largest "
+            "ε. Attacks that look for the smallest change are comparable here with each other, not with "
+            "attacks that spend their whole ε.",
             f"Bar chart of perturbation sizes. {'. '.join(said)}.",
             figure,
         )
@@ -269,25 +253,15 @@ def cost(data: Results) -> list[Drawn]:
     victims = [victim for victim in data.victims if victim in set(scores["victim"])]
     columns = min(2, len(victims))
     rows = math.ceil(len(victims) / columns)
-    keys = {
-        attack: look(attack, data.methods[attack])
-        for attack in data.methods
-        if attack in set(scores["attack"])
-    }
+    keys = {attack: look(attack, data.methods[attack]) for attack in data.methods if attack in set(scores["attack"])}
     height = 1.85 * rows + 0.25 * math.ceil(len(keys) / 3) + 0.2
     fewest, most = scores["passes"].min(), scores["passes"].max()
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False
-    )
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False)
     for axis, victim in zip(axes.flat, victims, strict=False):
         for score in scores[scores["victim"] == victim].to_dict("records"):
             style = keys[score["attack"]]
-            axis.vlines(
-                score["passes"], score["success_low"], score["success_high"], color=style.color, linewidth=1
-            )
-            axis.plot(
-                score["passes"], score["success_rate"], color=style.color, marker=style.marker, clip_on=False
-            )
+            axis.vlines(score["passes"], score["success_low"], score["success_high"], color=style.color, linewidth=1)
+            axis.plot(score["passes"], score["success_rate"], color=style.color, marker=style.marker, clip_on=False)
         axis.set_xscale("log")
         axis.set_xlim(10.0 ** math.floor(math.log10(fewest)) * 0.7, 10.0 ** math.ceil(math.log10(most)) * 1.4)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -304,22 +278,19 @@ def cost(data: Results) -> list[Drawn]:
         figure,
         [Line2D([], [], color=s.color, marker=s.marker, linestyle="", label=a) for a, s in keys.items()],
     )
-    best = (
-        scores.sort_values(["success_rate", "passes"], ascending=[False, True])
-        .groupby("victim", sort=False)
-        .head(1)
-    )
+    best = scores.sort_values(["success_rate", "passes"], ascending=[False, True]).groupby("victim", sort=False).head(1)
     return [
         Drawn(
             "cost",
             "What success costs",
-            "Success rate of each attack at its largest budget against the forward and backward passes through the "
-            "victim that it took per image (logarithmic). Up and to the left is stronger and cheaper. Vertical lines "
-            "are Wilson intervals.",
+            "Success rate of each attack at its largest budget against the forward and backward passes "
+            "through the victim that it took per image (logarithmic). Up and to the left is stronger and "
+            "cheaper. Vertical lines are Wilson intervals.",
             "Scatter chart. "
             + "; ".join(
-                f"on {s.victim} {s.attack} succeeds on {percent(s.success_rate)} % with {number(s.passes)} passes an image"
-                for s in best.itertuples()
+                f"on {s.victim} {s.attack} succeeds on {percent(s.success_rate)} % with {number(s.passes)} "
+                "passes an image"
+                for s in each(best)
             )
             + ".",
             figure,
@@ -334,9 +305,7 @@ def significance(data: Results) -> list[Drawn]:
     order = list(data.methods)
     for victim in data.victims:
         part = table[table["victim"] == victim]
-        names = sorted(
-            {*part["a"], *part["b"]}, key=lambda name: (order.index(name.split(" (eps ")[0]), name)
-        )
+        names = sorted({*part["a"], *part["b"]}, key=lambda name: (order.index(name.split(" (eps ")[0]), name))
         if len(names) < 2:
             continue
         size = len(names)
@@ -389,10 +358,11 @@ def significance(data: Results) -> list[Drawn]:
             Drawn(
                 f"significance_{victim}",
                 f"Which attacks on {victim} differ",
-                "Error rate caused by the attack in the row minus that of the attack in the column, in percentage "
-                "points, each attack at its largest budget. Bold: an exact McNemar test, Holm-corrected over the whole "
-                "family of comparisons, tells the two apart. Coloured: it does, and goal and budget are the same. Hatched: "
-                "budgets differ, or (empty) the two are not compared at all.",
+                "Error rate caused by the attack in the row minus that of the attack in the column, in "
+                "percentage points, each attack at its largest budget. Bold: an exact McNemar test, "
+                "Holm-corrected over the whole family of comparisons, tells the two apart. Coloured: it "
+                "does, and goal and budget are the same. Hatched: budgets differ, or (empty) the two are "
+                "not compared at all.",
                 f"Matrix of differences between attacks on {victim}. {'; '.join(said) or 'No pair is like for like'}.",
                 figure,
                 group="significance",
@@ -414,7 +384,7 @@ def training(data: Results) -> list[Drawn]:
     logs = {victim: log for victim, log in logs.items() if len(log) > 1}
     if not logs:
         raise Absent("no victim was trained in more than one epoch")
-    figure, axes = stack([1.45] * len(logs), columns=2)
+    figure, axes = stack([1.35] * len(logs), below=0.5, columns=2)
     said = []
     for (left, right), (victim, log) in zip(axes, logs.items(), strict=True):
         fact = data.victims[victim]
@@ -440,8 +410,7 @@ def training(data: Results) -> list[Drawn]:
             axis.locator_params(axis="x", integer=True, nbins=6)
             axis.locator_params(axis="y", nbins=4)
         said.append(
-            f"{victim} reaches {percent(log['validation_accuracy'].max())} % validation accuracy in "
-            f"{len(log)} epochs"
+            f"{victim} reaches {percent(log['validation_accuracy'].max())} % validation accuracy in {len(log)} epochs"
         )
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
@@ -465,9 +434,9 @@ def training(data: Results) -> list[Drawn]:
         Drawn(
             "training",
             "How the victims were trained",
-            "Loss (left) and validation accuracy (right) after each epoch. The circle marks the epoch whose weights were "
-            "kept, chosen on validation images, never on test images. A victim with a regularised or adversarial loss "
-            "has losses that compare with its own only.",
+            "Loss (left) and validation accuracy (right) after each epoch. The circle marks the epoch "
+            "whose weights were kept, chosen on validation images, never on test images. A victim with a "
+            "regularised or adversarial loss has losses that compare with its own only.",
             f"Line charts. {listing(said)}.",
             figure,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from rivalry import artifacts
-from rivalry.figures.results import Results
+from rivalry.figures.results import Results, each
 from rivalry.figures.style import (
     ALARM,
     CALM,
@@ -38,10 +40,10 @@ def detectors(data: Results) -> list[Drawn]:
     if scores.empty:
         raise Absent("no detector was evaluated")
     groups = [(key, _paired(part)) for key, part in scores.groupby(["victim", "defense"], sort=False)]
-    figure, axes = stack([0.62 + 2 * 0.24 * len(pairs) for _, pairs in groups], sharex=True)
+    figure, axes = stack([0.35 + 2 * 0.22 * len(pairs) for _, pairs in groups], below=0.85, sharex=True)
     said = []
     for axis, ((victim, defense), pairs) in zip(axes[:, 0], groups, strict=True):
-        words = []
+        words, clean = [], _either(pairs)["flagged_clean"]
         for row, (name, eps, oblivious, adaptive) in enumerate(pairs):
             style = look(name, data.methods[name])
             texts = []
@@ -66,9 +68,8 @@ def detectors(data: Results) -> list[Drawn]:
                 texts.append(percent(caught))
                 kind = "oblivious" if hatch == "" else "adaptive"
                 words.append(f"{label(name, eps)} {kind} {percent(caught)} %")
-            axis.barh(row, -(oblivious or adaptive)["flagged_clean"], 0.76, color=GREY)
+            axis.barh(row, -clean, 0.76, color=GREY)
             beside(axis, row, " / ".join(texts))
-        clean = (pairs[0][2] or pairs[0][3])["flagged_clean"]
         rows_axis(axis, [label(name, eps) for name, eps, _, _ in pairs])
         axis.axvline(0, color=INK, linewidth=0.8)
         axis.set_title(f"{defense} on {victim}  (false alarms {percent(clean)} %)")
@@ -97,10 +98,11 @@ def detectors(data: Results) -> list[Drawn]:
         Drawn(
             "detectors",
             "What the detectors catch",
-            "To the right the share of adversarial images that the detector flags, per attack at its largest budget: "
-            "above (solid) when the attacker does not know of it, below (hatched) when the attack was aimed at the "
-            "detector too. To the left, in grey, the share of clean images it flags by mistake. Numbers at the right "
-            "are oblivious / adaptive, in percent. Bars have the attacks' colours.",
+            "To the right the share of adversarial images that the detector flags, per attack at its "
+            "largest budget: above (solid) when the attacker does not know of it, below (hatched) when the "
+            "attack was aimed at the detector too. To the left, in grey, the share of clean images it "
+            "flags by mistake. Numbers at the right are oblivious / adaptive, in percent. Bars have the "
+            "attacks' colours.",
             f"Diverging bar chart. {'. '.join(said)}.",
             figure,
         )
@@ -114,7 +116,7 @@ def preprocessors(data: Results) -> list[Drawn]:
         raise Absent("no preprocessor was evaluated")
     plain = {(s["victim"], s["attack"]): s for s in data.strongest(data.undefended).to_dict("records")}
     groups = [(key, _paired(part)) for key, part in scores.groupby(["victim", "defense"], sort=False)]
-    figure, axes = stack([0.55 + ROW * len(pairs) for _, pairs in groups], sharex=True)
+    figure, axes = stack([0.35 + ROW * len(pairs) for _, pairs in groups], below=0.85, sharex=True)
     said = []
     for axis, ((victim, defense), pairs) in zip(axes[:, 0], groups, strict=True):
         words = []
@@ -163,7 +165,7 @@ def preprocessors(data: Results) -> list[Drawn]:
                 )
             )
         rows_axis(axis, [label(name, eps) for name, eps, _, _ in pairs])
-        clean = (pairs[0][2] or pairs[0][3])["clean_accuracy"]
+        clean = _either(pairs)["clean_accuracy"]
         axis.set_title(f"{defense} on {victim}  (clean {percent(clean)} %)")
         said.append(f"{defense} on {victim}: {'; '.join(words)}")
     rate_axis(axes[-1, 0], "accuracy under attack")
@@ -188,10 +190,11 @@ def preprocessors(data: Results) -> list[Drawn]:
         Drawn(
             "preprocessors",
             "What the preprocessors are worth",
-            "Accuracy under each attack at its largest budget: without the preprocessor (open circle), with it when "
-            "the attacker does not know of it (filled circle), and when the attack goes through it (diamond, and the "
-            "number at the right in percent). Pale bands are Wilson intervals. Only the diamond is robustness: "
-            "where it falls back to the open circle, the defense merely hid the victim.",
+            "Accuracy under each attack at its largest budget: without the preprocessor (open circle), "
+            "with it when the attacker does not know of it (filled circle), and when the attack goes "
+            "through it (diamond, and the number at the right in percent). Pale bands are Wilson "
+            "intervals. Only the diamond is robustness: where it falls back to the open circle, the "
+            "defense merely hid the victim.",
             f"Dot chart. {'. '.join(said)}.",
             figure,
         )
@@ -204,15 +207,13 @@ def defense_budgets(data: Results) -> list[Drawn]:
     guarded = scores[(scores["defense"] != "none") & scores["mean_l2"].notna()]
     if guarded.empty:
         raise Absent("no attack succeeded against a defended victim")
-    plain = {
-        (s["victim"], s["attack"]): s["mean_l2"] for s in data.strongest(data.undefended).to_dict("records")
-    }
+    plain = {(s["victim"], s["attack"]): s["mean_l2"] for s in data.strongest(data.undefended).to_dict("records")}
     groups = [
         (key, _paired(part))
         for key in data.defenses
         if len(part := guarded[(guarded["victim"] == key[0]) & (guarded["defense"] == key[1])])
     ]
-    figure, axes = stack([0.5 + ROW * len(pairs) for _, pairs in groups], sharex=True)
+    figure, axes = stack([0.35 + ROW * len(pairs) for _, pairs in groups], below=0.85, sharex=True)
     said = []
     for axis, ((victim, defense), pairs) in zip(axes[:, 0], groups, strict=True):
         for row, (name, _, oblivious, adaptive) in enumerate(pairs):
@@ -254,9 +255,10 @@ def defense_budgets(data: Results) -> list[Drawn]:
         Drawn(
             "defense_budgets",
             "How much attacks must change to pass a defense",
-            "Mean L2 of the changes that succeeded: without the defense (open circle), against a defense the attacker "
-            "does not know (filled circle) and against one it knows (diamond, and the number at the right). A "
-            "defense that only asks for a larger change shows as a diamond to the right of the open circle.",
+            "Mean L2 of the changes that succeeded: without the defense (open circle), against a defense "
+            "the attacker does not know (filled circle) and against one it knows (diamond, and the number "
+            "at the right). A defense that only asks for a larger change shows as a diamond to the right "
+            "of the open circle.",
             f"Dot chart of mean L2. {'; '.join(said)}.",
             figure,
         )
@@ -270,19 +272,15 @@ def heat_map(data: Results) -> list[Drawn]:
     for victim in data.victims:
         part = scores[scores["victim"] == victim]
         defenses = [defense for name, defense in data.defenses if name == victim]
-        defenses = [
-            name for name in defenses if name in set(part.loc[part["setting"] == "adaptive", "defense"])
-        ]
+        defenses = [name for name in defenses if name in set(part.loc[part["setting"] == "adaptive", "defense"])]
         if not defenses:
             continue
-        part = part[
-            part["setting"].isin(["undefended", "adaptive"]) & part["defense"].isin(["none", *defenses])
-        ]
+        part = part[part["setting"].isin(["undefended", "adaptive"]) & part["defense"].isin(["none", *defenses])]
         met = set(part.loc[part["setting"] == "adaptive", "attack"])
         attacks = [attack for attack in data.methods if attack in met]
         cells = part.pivot_table(index="attack", columns="defense", values="adversarial_accuracy")
         cells = cells.reindex(index=attacks, columns=["none", *defenses])
-        figure, axes = plt.subplots(figsize=(WIDTH, 0.95 + 0.36 * len(attacks)))
+        figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.36 * len(attacks)))
         shades = plt.get_cmap("cividis")
         for row, attack in enumerate(attacks):
             for column, value in enumerate(cells.loc[attack]):
@@ -320,13 +318,12 @@ def heat_map(data: Results) -> list[Drawn]:
             Drawn(
                 f"attack_defense_{victim}",
                 f"Attacks against defenses on {victim}",
-                "Accuracy in percent under each attack (row) at its largest budget, without a defense and with each "
-                "defense (column) that the attack knows of. Brighter is more accurate. For detectors an image counts "
-                "as held when it is flagged or classified correctly.",
+                "Accuracy in percent under each attack (row) at its largest budget, without a defense and "
+                "with each defense (column) that the attack knows of. Brighter is more accurate. For "
+                "detectors an image counts as held when it is flagged or classified correctly.",
                 f"Table of accuracies on {victim}. "
                 + "; ".join(
-                    f"{attack}: "
-                    + ", ".join(f"{name} {percent(value)} %" for name, value in cells.loc[attack].items())
+                    f"{attack}: " + ", ".join(f"{name} {percent(cells[name][attack])} %" for name in cells.columns)
                     for attack in attacks
                 )
                 + ".",
@@ -365,7 +362,7 @@ def backdoor(data: Results) -> list[Drawn]:
                 record["success_high"],
             )
         )
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.5 * len(bars)))
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.75 + 0.5 * len(bars)))
     for row, (_, _, clean, clean_low, clean_high, success, low, high) in enumerate(bars):
         for value, ends, offset, color, hatch in (
             (clean, (clean_low, clean_high), -0.19, CALM, ""),
@@ -388,10 +385,10 @@ def backdoor(data: Results) -> list[Drawn]:
         Drawn(
             "backdoor",
             "The backdoor before and after its repair",
-            "Accuracy on clean images (solid) and the share of images of other classes that the trigger turns into its "
-            "target class (hatched), per victim. The victim trained on clean data is the control: the trigger "
-            "should do nothing there. A repair is good when the hatched bar vanishes and the solid one stays. Thin "
-            "lines are Wilson intervals.",
+            "Accuracy on clean images (solid) and the share of images of other classes that the trigger "
+            "turns into its target class (hatched), per victim. The victim trained on clean data is the "
+            "control: the trigger should do nothing there. A repair is good when the hatched bar vanishes "
+            "and the solid one stays. Thin lines are Wilson intervals.",
             "Bar chart. "
             + "; ".join(
                 f"{name}: clean accuracy {percent(clean)} %, trigger success {percent(success)} %"
@@ -408,19 +405,17 @@ def backdoor(data: Results) -> list[Drawn]:
 
 def _reconstructed(data: Results, victim: str, defense: str) -> list[Drawn]:
     """The anomaly index of every class beside the trigger that was reconstructed for it."""
-    facts = data.defenses[victim, defense]["facts"]
-    if "anomaly_index" not in facts:
+    fact = data.defenses[victim, defense]
+    file = data.folder / "defenses" / data.dataset / victim / defense / "triggers.safetensors"
+    if "anomaly_index" not in fact["facts"] or not file.is_file():
         return []
+    facts = fact["facts"]
     index = np.array([np.nan if value is None else value for value in facts["anomaly_index"]], float)
-    tensors = artifacts.read_tensors(
-        data.folder / "defenses" / data.dataset / victim / defense / "defense.safetensors"
-    )
+    tensors = artifacts.read_tensors(file)
     flagged = set(facts["flagged"])
     names = data.victims[victim]["class_names"]
     shown = list(np.argsort(-np.nan_to_num(index), kind="stable"))[:20]
-    figure, axes = plt.subplots(
-        1, 2, figsize=(WIDTH, 0.6 + 0.42 * len(shown)), width_ratios=[0.1, 1], sharey=True
-    )
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.6 + 0.42 * len(shown)), width_ratios=[0.1, 1], sharey=True)
     left, right = axes
     for row, number_ in enumerate(shown):
         suspicious = number_ in flagged
@@ -450,17 +445,18 @@ def _reconstructed(data: Results, victim: str, defense: str) -> list[Drawn]:
     rows_axis(left, [str(names[k]) for k in shown])
     right.tick_params(axis="y", length=0, labelleft=False)
     right.grid(False, axis="y")
-    right.axvline(2, color=INK, linewidth=1, linestyle="--")
+    right.axvline(fact["parameters"]["anomaly"], color=INK, linewidth=1, linestyle="--")
     right.set_xlim(left=0)
-    right.set_xlabel("anomaly index (suspicious above the dashed line)")
+    right.set_xlabel("anomaly index")
     suspects = [f"{names[k]} ({index[k]:.2f})" for k in shown if k in flagged]
     return [
         Drawn(
             f"triggers_{victim}_{defense}",
             f"Triggers that {defense} reconstructed on {victim}",
-            "For every class the smallest trigger that turns all other images into it (left), and how far its size "
-            "lies below the median over the classes, in robust standard deviations (right). Classes are sorted by "
-            "that anomaly index; a class above two is suspected to be the target of a backdoor.",
+            "For every class the smallest trigger that turns other images into it (left), and how far its size "
+            "lies from the median over the classes, in robust standard deviations (right). A class whose trigger "
+            "is smaller than the median by more than the dashed line is suspected to be the target of a backdoor "
+            "(coloured and hatched).",
             f"Bar chart of anomaly indices. Suspected: {', '.join(suspects) or 'no class'}.",
             figure,
         )
@@ -471,19 +467,25 @@ def _of_kind(data: Results, kind: str) -> pd.DataFrame:
     """The scores of defenses of one kind, each match at its largest eps."""
     keys = [key for key, fact in data.defenses.items() if fact["kind"] == kind]
     scores = data.scores[data.scores["defense"] != "none"]
-    chosen = [(s.victim, s.defense) in keys for s in scores.itertuples()]
-    scores = data.strongest(scores[chosen])
+    chosen = [(s.victim, s.defense) in keys for s in each(scores)]
+    scores = data.strongest(scores.loc[chosen])
     order = {key: place for place, key in enumerate(keys)}
-    places = [order[s.victim, s.defense] for s in scores.itertuples()]
+    places = [order[s.victim, s.defense] for s in each(scores)]
     return scores.assign(place=places).sort_values("place", kind="stable").drop(columns="place")
 
 
-def _paired(scores: pd.DataFrame) -> list[tuple[str, float, dict | None, dict | None]]:
+Pair = tuple[str, float, dict[str, Any] | None, dict[str, Any] | None]
+
+
+def _either(pairs: list[Pair]) -> dict[str, Any]:
+    """A score of a defense, for what does not depend on attack and setting."""
+    return next(score for pair in pairs for score in pair[2:] if score is not None)
+
+
+def _paired(scores: pd.DataFrame) -> list[Pair]:
     """(attack, eps, its oblivious score, its adaptive score) for the scores of one defense."""
     pairs = []
     for attack, part in scores.groupby("attack", sort=False):
-        by_setting = {record["setting"]: record for record in part.to_dict("records")}
-        pairs.append(
-            (str(attack), part["eps"].iloc[0], by_setting.get("oblivious"), by_setting.get("adaptive"))
-        )
+        by_setting: dict[str, Any] = {record["setting"]: record for record in part.to_dict("records")}
+        pairs.append((str(attack), part["eps"].iloc[0], by_setting.get("oblivious"), by_setting.get("adaptive")))
     return pairs

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from safetensors import safe_open
 
 from rivalry import artifacts
 from rivalry.figures.results import Results
@@ -29,7 +30,7 @@ def gallery(data: Results) -> list[Drawn]:
         before = _prediction(data, victim, index)
         blocks = math.ceil(len(attacks) / 2)
         figure = plt.figure(figsize=(WIDTH, 1.44 * blocks), layout="constrained")
-        panels = np.atleast_1d(figure.subfigures(blocks, min(2, len(attacks)), wspace=0.06).flat)
+        panels = figure.subfigures(blocks, min(2, len(attacks)), wspace=0.06, squeeze=False).flat
         original = _original(data, index)
         said = []
         for panel, attack in zip(panels, attacks, strict=False):
@@ -45,18 +46,16 @@ def gallery(data: Results) -> list[Drawn]:
             _under(axes[1], _size(data.attacks[victim, attack], change))
             _under(axes[2], f"{after}\n{100 * row['confidence']:.0f} %", fooled=bool(row["success"]))
             panel.suptitle(label(attack, row["eps"]), x=0.02, ha="left", fontsize=9, fontweight="bold")
-            outcome = (
-                f"becomes {after} ({100 * row['confidence']:.0f} %)" if row["success"] else f"stays {after}"
-            )
+            outcome = f"becomes {after} ({100 * row['confidence']:.0f} %)" if row["success"] else f"stays {after}"
             said.append(f"under {label(attack, row['eps'])} it {outcome}")
         drawn.append(
             Drawn(
                 f"gallery_{victim}",
                 f"One image under every attack on {victim}",
-                f"Test image {index}. Per attack: the original, the change (grey is none, amplified to full contrast, "
-                "its size below) and the attacked image, with the victim's prediction and confidence. Bold and "
-                "coloured: the attack succeeded. Of several budgets the smallest that succeeded is shown, else the "
-                "largest; the image is the one that most attacks fooled.",
+                f"Test image {index}. Per attack: the original, the change (grey is none, amplified to full "
+                "contrast, its size below) and the attacked image, with the victim's prediction and "
+                "confidence. Bold and coloured: the attack succeeded. Of several budgets the smallest that "
+                "succeeded is shown, else the largest; the image is the one that most attacks fooled.",
                 f"Images. Test image {index} is classified as {before[0]} ({100 * before[1]:.0f} %); "
                 f"{'; '.join(said)}.",
                 figure,
@@ -73,9 +72,7 @@ def gallery_by_eps(data: Results) -> list[Drawn]:
     drawn = []
     for victim in data.victims:
         attacks = [
-            attack
-            for (name, attack), fact in data.attacks.items()
-            if name == victim and len(fact["eps"] or []) > 1
+            attack for (name, attack), fact in data.attacks.items() if name == victim and len(fact["eps"] or []) > 1
         ]
         if not attacks:
             continue
@@ -90,7 +87,7 @@ def gallery_by_eps(data: Results) -> list[Drawn]:
         figure, axes = plt.subplots(
             len(attacks), columns, figsize=(WIDTH, (cell + 0.36) * len(attacks) + 0.22), squeeze=False
         )
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)  # type: ignore[union-attr]
+        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
         said = []
         for line, attack in zip(axes, attacks, strict=True):
             _show(line[0], original)
@@ -108,20 +105,17 @@ def gallery_by_eps(data: Results) -> list[Drawn]:
                 after = _named(data, victim, row["prediction"])
                 _under(axis, f"{after}\n{100 * row['confidence']:.0f} %", fooled=bool(row["success"]))
                 flips = eps if flips is None and row["success"] else flips
-            said.append(
-                f"{attack} first succeeds at ε {epsilon(flips)}" if flips else f"{attack} never succeeds"
-            )
+            said.append(f"{attack} first succeeds at ε {epsilon(flips)}" if flips else f"{attack} never succeeds")
         for axis, eps in zip(axes[0], [0.0, *grid], strict=True):
-            axis.set_title(
-                f"ε {epsilon(eps)}" if eps else "original", loc="center", fontsize=8.5, fontweight="normal"
-            )
+            axis.set_title(f"ε {epsilon(eps)}" if eps else "original", loc="center", fontsize=8.5, fontweight="normal")
         drawn.append(
             Drawn(
                 f"gallery_by_eps_{victim}",
                 f"One image under growing budgets on {victim}",
-                f"Test image {index} as the budget ε grows from left to right, one attack a row, with the victim's "
-                "prediction and confidence. Bold and coloured: the attack succeeded. Where a person would no longer "
-                "name the original class, a budget is too large to speak of an adversarial example.",
+                f"Test image {index} as the budget ε grows from left to right, one attack a row, with the "
+                "victim's prediction and confidence. Bold and coloured: the attack succeeded. Where a "
+                "person would no longer name the original class, a budget is too large to speak of an "
+                "adversarial example.",
                 f"Images of test image {index}, classified as {before[0]} when clean: {'; '.join(said)}.",
                 figure,
                 group="gallery_by_eps",
@@ -137,30 +131,29 @@ def _rows(data: Results, victim: str, attack: str) -> pd.DataFrame:
 
 
 def _telling(rows: dict[str, pd.DataFrame]) -> int:
-    """The first test image that most attacks fooled."""
-    won = pd.concat([table.groupby("index")["success"].any() for table in rows.values()], axis=1).fillna(
-        False
-    )
-    return int(won.astype(int).sum(axis=1).sort_index().idxmax())
+    """The first test image that most attacks fooled, among those that all of them met."""
+    won = pd.concat([table.groupby("index")["success"].any() for table in rows.values()], axis=1).dropna()
+    fooled = won.astype(int).sum(axis=1).sort_index()
+    return int(fooled.index[int(fooled.argmax())])
 
 
 def _at(table: pd.DataFrame, index: int) -> dict[str, Any]:
     """The row of an image at the smallest eps that succeeded, else at the largest."""
     found = table[table["index"] == index].sort_values("eps")
     won = found[found["success"]]
-    return (won.iloc[0] if len(won) else found.iloc[-1]).to_dict()
+    return {str(name): value for name, value in (won.iloc[0] if len(won) else found.iloc[-1]).items()}
 
 
 def _original(data: Results, index: int) -> np.ndarray:
-    images = artifacts.read_tensors(data.folder / "data" / data.dataset / "test.safetensors")["images"]
-    return images[index].numpy().astype(np.float32) / 255
+    with safe_open(data.folder / "data" / data.dataset / "test.safetensors", "numpy") as file:
+        return file.get_slice("images")[index : index + 1][0].astype(np.float32) / 255
 
 
 def _image(data: Results, victim: str, attack: str, eps: float, index: int) -> np.ndarray:
-    folder = data.folder / "attacks" / data.dataset / victim / attack
-    tensors = artifacts.read_tensors(folder / "adversarial.safetensors")
-    key = "images" if "images" in tensors else f"images_eps_{eps:g}"
-    return tensors[key][tensors["index"].tolist().index(index)].numpy()
+    path = data.folder / "attacks" / data.dataset / victim / attack / "adversarial.safetensors"
+    with safe_open(path, "numpy") as file:
+        row = file.get_tensor("index").tolist().index(index)
+        return file.get_slice("images" if "images" in file.keys() else f"images_eps_{eps:g}")[row : row + 1][0]  # noqa: SIM118
 
 
 def _prediction(data: Results, victim: str, index: int) -> tuple[str, float]:

@@ -45,6 +45,11 @@ def _name(value: Any) -> str:
     return str(value)
 
 
+def each(table: pd.DataFrame) -> list[Any]:
+    """The table's rows, with its columns as attributes."""
+    return list(table.itertuples())
+
+
 @dataclass(frozen=True)
 class Results:
     """What the stages before wrote about one data set.
@@ -129,9 +134,7 @@ class Results:
         keys = ["victim", "attack", "defense", "setting"]
         rows = table.sort_values("eps", na_position="first").groupby(keys, sort=False).tail(1)
         order = {attack: place for place, attack in enumerate(self.methods)}
-        return rows.sort_values(
-            "attack", key=lambda names: names.map(order).fillna(len(order)), kind="stable"
-        )
+        return rows.sort_values("attack", key=lambda names: names.map(order).fillna(len(order)), kind="stable")
 
     def curved(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows of the matches that were run at several eps, eps growing."""

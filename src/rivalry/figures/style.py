@@ -134,32 +134,18 @@ def use_style() -> None:
             "svg.fonttype": "none",
             "svg.hashsalt": "rivalry",
             "pdf.fonttype": 42,
-            **{
-                key: INK
-                for key in (
-                    "text.color",
-                    "axes.edgecolor",
-                    "axes.labelcolor",
-                    "xtick.color",
-                    "ytick.color",
-                    "grid.color",
-                )
-            },
+            **dict.fromkeys(
+                ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), INK
+            ),
         }
     )
 
 
-def stack(heights: Iterable[float], *, columns: int = 1, **kwargs: Any) -> tuple[Figure, Any]:
-    """Axes stacked below each other, each as high as its rows need (inches)."""
+def stack(heights: Iterable[float], *, below: float, columns: int = 1, **kwargs: Any) -> tuple[Figure, Any]:
+    """Axes stacked below each other, each as high as its rows need, and room for axis label and legend (inches)."""
     heights = list(heights)
-    return plt.subplots(
-        len(heights),
-        columns,
-        figsize=(WIDTH, sum(heights)),
-        height_ratios=heights,
-        squeeze=False,
-        **kwargs,
-    )
+    size = (WIDTH, sum(heights) + below)
+    return plt.subplots(len(heights), columns, figsize=size, height_ratios=heights, squeeze=False, **kwargs)
 
 
 def label(attack: str, eps: float | None) -> str:
@@ -207,9 +193,7 @@ def attack_keys(looks: dict[str, Look]) -> list[Line2D]:
 
 def legend(figure: Figure, handles: list[Any], *, columns: int = 3) -> None:
     """A legend below the axes, never on top of what is drawn."""
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=2.6
-    )
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=2.6)
 
 
 def save(drawn: Drawn, folder: Path, prefix: str) -> dict[str, str]:
@@ -218,6 +202,8 @@ def save(drawn: Drawn, folder: Path, prefix: str) -> dict[str, str]:
     Returns the two file names by suffix.
     """
     names = {suffix: f"{drawn.name}.{suffix}" for suffix in ("svg", "pdf")}
+    drawn.figure.draw_without_rendering()
+    drawn.figure.set_layout_engine("none")  # it has done its work; both files have the same layout
     with artifacts.replacing(folder / names["svg"]) as temporary:
         drawn.figure.savefig(temporary, metadata={"Date": None, "Creator": None})
         temporary.write_text(_for_a_page(temporary.read_text(encoding="utf-8"), prefix), encoding="utf-8")

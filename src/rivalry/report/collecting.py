@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import yaml
 from rivalry import artifacts, registry
 from rivalry.figures.results import read_scored
 from rivalry.report.findings import find
+from rivalry.report.references import all_references
 from rivalry.report.worst_case import worst_cases
 from rivalry.statistics.rates import wilson_interval
 
@@ -60,9 +60,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
         "seed": config["seed"],
         "configuration": yaml.dump(config, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100),
         "environment": environment(),
-        "datasets": [
-            artifacts.read_json(results / "data" / name / "dataset.json") for name in plan["datasets"]
-        ],
+        "datasets": [artifacts.read_json(results / "data" / name / "dataset.json") for name in plan["datasets"]],
         "poisonings": _facts(results, "poisoning", plan["poisonings"], "poisoning.json"),
         "victims": _victims(results, plan, config["confidence"]),
         "attacks": _facts(results, "attacks", plan["attacks"], "attack.json"),
@@ -78,8 +76,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
             for case in worst_cases(results, dataset=dataset, plan=plan, confidence=config["confidence"])
         ],
         "figures": {
-            dataset: artifacts.read_json(results / "figures" / dataset / "figures.json")
-            for dataset in plan["datasets"]
+            dataset: artifacts.read_json(results / "figures" / dataset / "figures.json") for dataset in plan["datasets"]
         },
         "hashes": _hashes(results),
         "seeds": [],
@@ -87,11 +84,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
     }
     for stage, entries in (("train", "victims"), ("attack", "attacks"), ("poison", "poisonings")):
         for fact in report[entries]:
-            names = [
-                fact[key]
-                for key in ("dataset", "victim", "attack", "poisoning")
-                if _named(fact, key, entries)
-            ]
+            names = [fact[key] for key in ("dataset", "victim", "attack", "poisoning") if _named(fact, key, entries)]
             report["seeds"].append({"stage": stage, "what": ", ".join(names), "seed": fact["seed"]})
     report["findings"] = find(report)
     report["references"] = _references(report)
@@ -112,12 +105,6 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "packages": versions,
     }
-
-
-@cache
-def all_references() -> dict[str, dict[str, Any]]:
-    """The works on file, by key."""
-    return yaml.safe_load((Path(__file__).parent / "references.yaml").read_text(encoding="utf-8"))
 
 
 def _processor() -> str:
@@ -148,7 +135,8 @@ def _named(fact: dict[str, Any], key: str, entries: str) -> bool:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as dictionaries; what is missing is None."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+    plain: list[Any] = table.astype(object).where(table.notna(), None).to_dict("records")
+    return plain
 
 
 def _hashes(results: Path) -> list[dict[str, str]]:
@@ -189,6 +177,4 @@ def _references(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for fact in report["victims"]:
         cited |= {source_of("architectures", fact["architecture"]), source_of("training", fact["method"])}
     known = all_references()
-    return {
-        key: known[key] for key in sorted(cited & known.keys(), key=lambda key: (known[key]["authors"], key))
-    }
+    return {key: known[key] for key in sorted(cited & known.keys(), key=lambda key: (known[key]["authors"], key))}

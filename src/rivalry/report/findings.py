@@ -26,9 +26,7 @@ def find(report: Fact) -> list[Fact]:
         }
         for rule in (_clean, _robust, _strongest, _defended, _backdoors, _ties):
             for topic, verdict, tone, text in rule(part):
-                findings.append(
-                    {"dataset": dataset, "topic": topic, "verdict": verdict, "tone": tone, "text": text}
-                )
+                findings.append({"dataset": dataset, "topic": topic, "verdict": verdict, "tone": tone, "text": text})
     for topic, verdict, tone, text in _whole_run(report):
         findings.append({"dataset": "", "topic": topic, "verdict": verdict, "tone": tone, "text": text})
     return findings
@@ -37,9 +35,9 @@ def find(report: Fact) -> list[Fact]:
 def _clean(part: Fact) -> Iterator[tuple[str, str, str, str]]:
     victims = sorted(part["victims"], key=lambda v: v["clean_accuracy"])
     worst, best = victims[0], victims[-1]
-    said = f"{best['victim']} {percent(best['clean_accuracy'])} %"
+    said = f"{percent(best['clean_accuracy'])} % ({best['victim']})"
     if len(victims) > 1:
-        said = f"from {percent(worst['clean_accuracy'])} % ({worst['victim']}) to {percent(best['clean_accuracy'])} % ({best['victim']})"
+        said = f"from {percent(worst['clean_accuracy'])} % ({worst['victim']}) to {said}"
     yield (
         "Clean accuracy",
         "baseline",
@@ -53,11 +51,10 @@ def _robust(part: Fact) -> Iterator[tuple[str, str, str, str]]:
     cases = [case for case in part["worst_cases"] if case["defense"] == "none" and case["eps"] is not None]
     for norm in dict.fromkeys(case["norm"] for case in cases):
         top = max(case["eps"] for case in cases if case["norm"] == norm)
-        met = sorted(
-            (c for c in cases if c["norm"] == norm and c["eps"] == top), key=lambda c: -c["accuracy"]
-        )
+        met = sorted((c for c in cases if c["norm"] == norm and c["eps"] == top), key=lambda c: -c["accuracy"])
         best = met[0]
-        at = f"At {NORMS.get(norm, norm)} ε {epsilon(top)}, with the worst of {plural(len(best['attacks']), 'attack')} taken image by image"
+        tried = plural(len(best["attacks"]), "attack")
+        at = f"At {NORMS.get(norm, norm)} ε {epsilon(top)}, with the worst of {tried} taken image by image"
         if best["accuracy"] < 0.05:
             yield (
                 "Robustness",
@@ -66,14 +63,24 @@ def _robust(part: Fact) -> Iterator[tuple[str, str, str, str]]:
                 f"{at}, no victim withstands: at most {percent(best['accuracy'])} % of images survive.",
             )
             continue
+        others = sorted({attack for c in met for attack in c["attacks"]} - set(best["attacks"]))
+        if others:
+            yield (
+                "Robustness",
+                "not comparable",
+                "open",
+                f"{at}, {best['victim']} keeps {percent(best['accuracy'])} % [{between(best['low'], best['high'])}] of "
+                f"{best['n']} images, but it never met {listing(others)}, which other victims did.",
+            )
+            continue
         rest = [f"{c['victim']} {percent(c['accuracy'])} %" for c in met[1:]]
         clear = len(met) == 1 or best["low"] > met[1]["high"]
         yield (
             "Robustness",
             best["victim"] if clear else "no clear winner",
             "good" if clear else "open",
-            f"{at}, {best['victim']} keeps {percent(best['accuracy'])} % [{between(best['low'], best['high'])}] of "
-            f"{best['n']} images"
+            f"{at}, {best['victim']} keeps {percent(best['accuracy'])} % "
+            f"[{between(best['low'], best['high'])}] of {best['n']} images"
             + (f"; the others: {', '.join(rest)}." if rest else ".")
             + ("" if clear else f" Its interval overlaps that of {met[1]['victim']}."),
         )
@@ -81,11 +88,7 @@ def _robust(part: Fact) -> Iterator[tuple[str, str, str, str]]:
 
 def _strongest(part: Fact) -> Iterator[tuple[str, str, str, str]]:
     """Per victim the strongest untargeted attack at the largest budget, and the one with the smallest change."""
-    rows = [
-        s
-        for s in part["scores"]
-        if s["setting"] == "undefended" and s["goal"] == "untargeted" and s["n_attacked"]
-    ]
+    rows = [s for s in part["scores"] if s["setting"] == "undefended" and s["goal"] == "untargeted" and s["n_attacked"]]
     same = [
         c
         for c in part["comparisons"]
@@ -102,9 +105,7 @@ def _strongest(part: Fact) -> Iterator[tuple[str, str, str, str]]:
             )
             best = met[0]
             if best["success_rate"] == 0:
-                sentences.append(
-                    f"No {NORMS.get(norm, norm)} attack at ε {epsilon(top)} fools it on any image."
-                )
+                sentences.append(f"No {NORMS.get(norm, norm)} attack at ε {epsilon(top)} fools it on any image.")
                 continue
             best_name = best_name or best["attack"]
             mine = f"{best['attack']} (eps {epsilon(top)})"
@@ -115,22 +116,18 @@ def _strongest(part: Fact) -> Iterator[tuple[str, str, str, str]]:
             ]
             ties = [name for name in ties if name in {s["attack"] for s in met}]
             sentences.append(
-                f"Of {plural(len(met), 'attack')} with {NORMS.get(norm, norm)} budget ε {epsilon(top)}, {best['attack']} hurts most: it leaves "
-                f"{percent(best['adversarial_accuracy'])} % [{between(best['adversarial_low'], best['adversarial_high'])}] "
-                f"of {best['n']} images."
-                + (f" Not distinguishable from it: {listing(ties)}." if ties else "")
+                f"Of {plural(len(met), 'attack')} with {NORMS.get(norm, norm)} budget ε {epsilon(top)}, "
+                f"{best['attack']} hurts most: it leaves {percent(best['adversarial_accuracy'])} % "
+                f"[{between(best['adversarial_low'], best['adversarial_high'])}] "
+                f"of {best['n']} images." + (f" Not distinguishable from it: {listing(ties)}." if ties else "")
             )
-        minimal = [
-            s
-            for s in rows
-            if s["victim"] == victim and s["budget"] == "minimal" and s["median_l2"] is not None
-        ]
+        minimal = [s for s in rows if s["victim"] == victim and s["budget"] == "minimal" and s["median_l2"] is not None]
         if minimal:
             least = min(minimal, key=lambda s: s["median_l2"])
             best_name = best_name or least["attack"]
             sentences.append(
-                f"Free to choose its budget, {least['attack']} succeeds on {percent(least['success_rate'])} % with a "
-                f"median L2 of {number(least['median_l2'])}."
+                f"Free to choose its budget, {least['attack']} succeeds on {percent(least['success_rate'])} "
+                f"% with a median L2 of {number(least['median_l2'])}."
             )
         if sentences:
             yield (
@@ -150,9 +147,7 @@ def _defended(part: Fact) -> Iterator[tuple[str, str, str, str]]:
         topic = f"{defense} on {victim}"
         rows = [s for s in part["scores"] if (s["victim"], s["defense"]) == (victim, defense)]
         oblivious = [
-            s["adversarial_accuracy"]
-            for s in rows
-            if s["setting"] == "oblivious" and s["goal"] == "untargeted"
+            s["adversarial_accuracy"] for s in rows if s["setting"] == "oblivious" and s["goal"] == "untargeted"
         ]
         cases = [c for c in part["worst_cases"] if (c["victim"], c["defense"]) == (victim, defense)]
         limited = [c for c in cases if c["eps"] is not None]
@@ -162,23 +157,18 @@ def _defended(part: Fact) -> Iterator[tuple[str, str, str, str]]:
                 "untested",
                 "open",
                 f"No attack that knows {defense} was run on {victim}, so no robustness is claimed"
-                + (
-                    f"; attacks that ignore it leave at least {percent(min(oblivious))} %."
-                    if oblivious
-                    else "."
-                ),
+                + (f"; attacks that ignore it leave at least {percent(min(oblivious))} %." if oblivious else "."),
             )
             continue
         case = max(limited or cases, key=lambda c: c["eps"] or 0)
-        before = next(
-            (
-                c
-                for c in part["worst_cases"]
-                if (c["victim"], c["defense"], c["norm"], c["eps"])
-                == (victim, "none", case["norm"], case["eps"])
-            ),
-            None,
-        )
+        before = case["without"]
+        bare = [c for c in part["worst_cases"] if (c["victim"], c["defense"]) == (victim, "none")]
+        untried = sorted({a for c in bare if c["norm"] == case["norm"] for a in c["attacks"]} - set(case["attacks"]))
+        untried = [
+            a["attack"]
+            for a in part["attacks"]
+            if a["victim"] == victim and a["attack"] in untried and a["sees"] != "nothing"
+        ]
         holds = before is not None and case["low"] > before["high"]
         at = NORMS.get(case["norm"], case["norm"]) + (
             f" ε {epsilon(case['eps'])}" if case["eps"] is not None else ", any size"
@@ -186,11 +176,12 @@ def _defended(part: Fact) -> Iterator[tuple[str, str, str, str]]:
         ignored = f"Attacks that ignore it leave at least {percent(min(oblivious))} %; " if oblivious else ""
         yield (
             topic,
-            "raises robustness" if holds else "does not hold",
-            "good" if holds else "bad",
-            f"{ignored}{'attacks' if ignored else 'Attacks'} that know it leave {percent(case['accuracy'])} % "
-            f"[{between(case['low'], case['high'])}] of {case['n']} images in the worst case ({at})"
-            + (f", against {percent(before['accuracy'])} % without it." if before else "."),
+            "does not hold" if not holds else "raises robustness" if not untried else "not fully tested",
+            "bad" if not holds else "good" if not untried else "open",
+            f"{ignored}{'attacks' if ignored else 'Attacks'} that know it leave {percent(case['accuracy'])} "
+            f"% [{between(case['low'], case['high'])}] of {case['n']} images in the worst case ({at})"
+            + (f", against {percent(before['accuracy'])} % without it." if before else ".")
+            + (f" Not run against it: {listing(untried)}." if untried else ""),
         )
 
 
@@ -205,19 +196,21 @@ def _backdoors(part: Fact) -> Iterator[tuple[str, str, str, str]]:
                 for s in rows
                 if s["attack"] == mine["attack"] and s["setting"] == "undefended" and s["victim"] != victim
             ]
-            works = mine["success_low"] > 0.5
+            strong, weak = mine["success_low"] > 0.5, mine["success_low"] > 0.05
             yield (
                 f"Backdoor in {victim}",
-                "backdoored" if works else "weak backdoor",
-                "bad" if works else "open",
+                "backdoored" if strong else "weak backdoor" if weak else "no effect",
+                "bad" if strong else "open" if weak else "neutral",
                 f"{mine['attack']} takes {percent(mine['success_rate'])} % "
-                f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} images of other classes to its target"
+                f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} images of "
+                "other classes to its target"
                 + (f"; on victims without the poison: {', '.join(control)}." if control else "."),
             )
             repaired = (
                 s
                 for s in rows
-                if (s["victim"], s["attack"], s["setting"]) == (victim, mine["attack"], "oblivious")
+                if weak
+                and (s["victim"], s["attack"], s["setting"]) == (victim, mine["attack"], "oblivious")
                 and s["defense"] != "none"
             )
             for after in repaired:
@@ -226,7 +219,8 @@ def _backdoors(part: Fact) -> Iterator[tuple[str, str, str, str]]:
                     f"{after['defense']} on {victim}",
                     "repaired" if gone else "not repaired",
                     "good" if gone else "bad",
-                    f"After {after['defense']}, {mine['attack']} succeeds on {percent(after['success_rate'])} % "
+                    f"After {after['defense']}, {mine['attack']} succeeds on "
+                    f"{percent(after['success_rate'])} % "
                     f"[{between(after['success_low'], after['success_high'])}]; clean accuracy goes from "
                     f"{percent(mine['clean_accuracy'])} % to {percent(after['clean_accuracy'])} %.",
                 )
@@ -265,8 +259,8 @@ def _whole_run(report: Fact) -> Iterator[tuple[str, str, str, str]]:
             "Reported numbers",
             f"{within} of {len(measured)} agree",
             "neutral",
-            f"{plural(len(measured), 'number')} that the source documents print could be measured; {within} of them "
-            "lie within the interval of this run.",
+            f"{plural(len(measured), 'number')} that the source documents print could be measured; {within} "
+            "of them lie within the interval of this run.",
         )
 
 

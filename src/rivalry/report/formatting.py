@@ -49,8 +49,8 @@ def number(value: float | None) -> str:
     value = float(value)  # type: ignore[arg-type]
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         decimals = 0 if abs(value) >= 100 else max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-        return f"{value:,.{decimals}f}"
-    return f"{value:.2e}"
+        return f"{value:,.{decimals}f}".replace("-", "−")
+    return f"{value:.2e}".replace("-", "−")
 
 
 def count(value: float | None) -> str:
@@ -92,10 +92,9 @@ def listing(words: list[str]) -> str:
 
 
 def setting(name: str, value: Any) -> str:
-    """One configured parameter, readably: 'steps 40', 'eps 0.1, 0.2, 0.3'."""
-    if isinstance(value, list | tuple):
-        return f"{name} {', '.join(plain(item) for item in value)}"
-    return f"{name} {plain(value)}"
+    """One configured parameter, readably: 'steps 40', 'eps 0.1, 0.2, 0.3'; of a path only the last part."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return f"{name} {', '.join(plain(item).rsplit('/', 1)[-1] for item in values)}"
 
 
 def plain(value: Any) -> str:
@@ -103,6 +102,8 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict):
+        return f"({settings(value)})"
     return "none" if value is None else str(value)
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from rivalry.errors import RivalryError
 from rivalry.report import formatting, tables
-from rivalry.report.collecting import all_references
+from rivalry.report.references import all_references
 from rivalry.report.tables import Column, Row
 
 TEMPLATES = Path(__file__).parents[3] / "report"
@@ -34,9 +34,7 @@ def environment(kind: str) -> jinja2.Environment:
     """
     folder = TEMPLATES / kind
     if not folder.is_dir():
-        raise RivalryError(
-            f"{folder}: no such folder; run from a checkout of the project, which holds the templates"
-        )
+        raise RivalryError(f"{folder}: no such folder; run from a checkout of the project, which holds the templates")
     common: dict[str, Any] = {
         "loader": jinja2.FileSystemLoader(folder),
         "undefined": jinja2.StrictUndefined,
@@ -62,6 +60,7 @@ def environment(kind: str) -> jinja2.Environment:
             "cells": tex_cells,
             "specification": tex_specification,
             "paper_rows": paper_rows,
+            "shortened": shortened,
             "span": lambda table: sum(1 + bool(column.low) for column in paper_columns(table)),
             "heading": tex_heading,
             "cite": tex_cite,
@@ -74,9 +73,7 @@ def environment(kind: str) -> jinja2.Environment:
             "name": tex_name,
         }
     made.globals |= {"tables": tables, "authors": authors, "formatting": formatting}
-    made.filters |= {
-        name: getattr(formatting, name) for name in ("percent", "between", "count", "epsilon", "duration")
-    }
+    made.filters |= {name: getattr(formatting, name) for name in ("percent", "between", "count", "epsilon", "duration")}
     return made
 
 
@@ -98,9 +95,7 @@ def html_cite(key: str) -> Markup:
     known = all_references()
     if key not in known:
         return Markup("<span>{}</span>").format(key or formatting.MISSING)
-    return Markup('<a class="cite" href="#ref-{}">{} ({})</a>').format(
-        key, authors(known[key]), known[key]["year"]
-    )
+    return Markup('<a class="cite" href="#ref-{}">{} ({})</a>').format(key, authors(known[key]), known[key]["year"])
 
 
 def html_cell(column: Column, row: Row) -> Markup:
@@ -191,14 +186,11 @@ def _tex_letter(letter: str) -> str:
 
 def tex_breakable(value: Any) -> Tex:
     """Text that may break after the separators of names and paths, and within long codes."""
-    words = []
-    for part in re.split(r"(?<=[_\-+/,=: ])|(?<=\.)(?=[A-Za-z])", str(value)):
-        words.append(
-            "\\allowbreak{}".join(tex(part[k : k + 8]) for k in range(0, len(part), 8))
-            if len(part) > 20
-            else tex(part)
-        )
-    return Tex("\\allowbreak{}".join(words))
+    text = ""
+    for part in re.split(r"(?<=[_\-+/,=:])(?! )|(?<=\.)(?=[A-Za-z])|(?<= )", str(value)):
+        pieces = [part[k : k + 8] for k in range(0, len(part), 8)] if len(part) > 20 else [part]
+        text += ("\\allowbreak{}" if text and not text.endswith(" ") else "") + "\\allowbreak{}".join(map(tex, pieces))
+    return Tex(text)
 
 
 def tex_verbatim(text: str) -> Tex:
@@ -241,10 +233,21 @@ def paper_columns(table: tables.Table) -> list[Column]:
 
 
 def paper_rows(table: tables.Table) -> list[Row]:
-    """The rows that the paper has room for: of comparisons the first that are like for like."""
-    if any(column.key == "like" for column in table.columns):
+    """The rows that the paper has room for: like-for-like comparisons, and checks that did not pass."""
+    keys = {column.key for column in table.columns}
+    if "like" in keys:
         return [row for row in table.rows if row["like"] == "yes"][:MOST_COMPARISONS]
+    if "status" in keys:
+        return [row for row in table.rows if row["status"] != "pass"]
     return table.rows
+
+
+def shortened(table: tables.Table) -> str:
+    """What a caption says about the rows that the paper leaves out."""
+    rows = formatting.plural(len(table.rows) - len(paper_rows(table)), "more row")
+    if any(column.key == "like" for column in table.columns):
+        return f"Like-for-like comparisons only; {rows} in comparisons.csv."
+    return f"Passed checks are left out; {rows} in checks.csv."
 
 
 def tex_specification(table: tables.Table) -> Tex:

@@ -84,7 +84,7 @@ def text(column: Column, row: Row) -> str:
     if column.form == "measure":
         return percent(value) if row["rate"] else number(value)
     if column.form in FORMS:
-        return FORMS[column.form](value)  # type: ignore[operator]
+        return FORMS[column.form](value)
     return MISSING if missing(value) else plain(value)
 
 
@@ -104,9 +104,7 @@ def headline(report: Row, dataset: str) -> Table:
     rows = [
         case
         | {
-            "classifier": case["victim"]
-            if case["defense"] == "none"
-            else f"{case['victim']} + {case['defense']}",
+            "classifier": case["victim"] if case["defense"] == "none" else f"{case['victim']} + {case['defense']}",
             "norm": NORMS.get(case["norm"], case["norm"]),
             "limit": "none" if case["eps"] is None else epsilon(case["eps"]),
             "tried": len(case["attacks"]),
@@ -117,9 +115,10 @@ def headline(report: Row, dataset: str) -> Table:
     return Table(
         f"{dataset}-worst-case",
         "Worst case per image",
-        "An image counts only when the classifier withstands every attack of the norm within the budget. Defended "
-        "classifiers are judged by adaptive and oblivious examples together. The last column is the median over "
-        "images of the smallest change that any of the attacks needed, in the units of the norm.",
+        "An image counts only when the classifier withstands every attack of the norm within the budget. "
+        "Defended classifiers are judged by adaptive and oblivious examples together. The last column is "
+        "the median over images of the smallest change that any of the attacks needed, in the units of the "
+        "norm.",
         [
             Column("classifier", "classifier", "name", width=0.24),
             Column("norm", "norm"),
@@ -156,7 +155,8 @@ def threat_models(report: Row) -> Table:
     return Table(
         "threat-models",
         "Threat models",
-        "What each attacker wants, what it sees of the victim, and how much it may change, with pixel values in [0, 1].",
+        "What each attacker wants, what it sees of the victim, and how much it may change, with pixel "
+        "values in [0, 1].",
         [
             Column("attack", "attack", "name", width=0.14),
             Column("method", "method", "code", paper=False),
@@ -179,9 +179,7 @@ def data(report: Row) -> Table:
         | {
             "size": "×".join(str(side) for side in fact["shape"]),
             "description": fact["provenance"]["description"],
-            "evaluated": max(
-                (a["n"] for a in report["attacks"] if a["dataset"] == fact["dataset"]), default=None
-            ),
+            "evaluated": max((a["n"] for a in report["attacks"] if a["dataset"] == fact["dataset"]), default=None),
         }
         for fact in report["datasets"]
     ]
@@ -189,7 +187,8 @@ def data(report: Row) -> Table:
         "data-sets",
         "Data sets",
         "Images are stored as 8-bit pixels, channels first. Attacks run on the number of test images under "
-        "“attacked”, the same ones for every attack unless an attack is given fewer; accuracy of victims is measured on all.",
+        "“attacked”, the same ones for every attack unless an attack is given fewer; accuracy of victims "
+        "is measured on all.",
         [
             Column("dataset", "data set", "name", width=0.12),
             Column("source", "source", "code", paper=False),
@@ -219,8 +218,8 @@ def victims(report: Row, dataset: str) -> Table:
     return Table(
         f"{dataset}-victims",
         "Victims",
-        "Accuracy on the whole test split with its Wilson interval. The epoch that was kept had the best result on "
-        "validation images, which are split off the training images.",
+        "Accuracy on the whole test split with its Wilson interval. The epoch that was kept had the best "
+        "result on validation images, which are split off the training images.",
         [
             Column("victim", "victim", "name", width=0.12),
             Column("architecture", "architecture", "code", width=0.14),
@@ -247,8 +246,8 @@ def attack_tables(report: Row, dataset: str) -> list[Table]:
         Table(
             f"{dataset}-attacks-{victim}",
             f"Attacks on {victim}",
-            "Accuracy over all n images, success over those that were classified correctly and could be attacked. "
-            "Sizes of changes are means over successful images. Passes are per image.",
+            "Accuracy over all n images, success over those that were classified correctly and could be "
+            "attacked. Sizes of changes are means over successful images. Passes are per image.",
             [
                 Column("attack", "attack", "name", width=0.16),
                 Column("eps", "ε", "eps"),
@@ -311,10 +310,7 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
                     )
                 },
             )
-            row |= {
-                f"{score['setting']}_{end}": score[f"adversarial_{end}"]
-                for end in ("accuracy", "low", "high")
-            }
+            row |= {f"{score['setting']}_{end}": score[f"adversarial_{end}"] for end in ("accuracy", "low", "high")}
             row |= {f"{score['setting']}_success_{end}": score[f"success_{end}"] for end in ("low", "high")}
             row |= {
                 f"{score['setting']}_success": score["success_rate"],
@@ -328,8 +324,8 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
         clean = mine[0]
         counted = "flagged or classified correctly" if detector else "classified correctly"
         flags = (
-            f" It flags {percent(clean['flagged_clean'])} % of clean images by mistake; the last columns are the share of "
-            "adversarial images it flags."
+            f" It flags {percent(clean['flagged_clean'])} % of clean images by mistake; the last columns "
+            "are the share of adversarial images it flags."
             if detector
             else ""
         )
@@ -338,8 +334,9 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
                 f"{dataset}-defense-{fact['victim']}-{fact['defense']}",
                 f"{fact['defense']} on {fact['victim']}",
                 f"A {fact['kind']} ({settings(fact['parameters'])}). Clean accuracy with it: "
-                f"{percent(clean['clean_accuracy'])} % [{between(clean['clean_low'], clean['clean_high'])}]. An attacked "
-                f"image counts when it is {counted}.{flags}",
+                f"{percent(clean['clean_accuracy'])} % "
+                f"[{between(clean['clean_low'], clean['clean_high'])}]. An attacked image counts when it is "
+                f"{counted}.{flags}",
                 [
                     Column("attack", "attack", "name", width=0.16),
                     Column("eps", "ε", "eps"),
@@ -352,9 +349,7 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
                         low="oblivious_low",
                         high="oblivious_high",
                     ),
-                    Column(
-                        "adaptive_accuracy", "adaptive %", "rate", low="adaptive_low", high="adaptive_high"
-                    ),
+                    Column("adaptive_accuracy", "adaptive %", "rate", low="adaptive_low", high="adaptive_high"),
                     Column("oblivious_success", "success, oblivious %", "rate", paper=False),
                     Column("adaptive_success", "success, adaptive %", "rate", paper=False),
                     Column("adaptive_l2", "L2, adaptive", "number", paper=False),
@@ -384,12 +379,8 @@ def poisoning_tables(report: Row, dataset: str) -> list[Table]:
     ]
     if not made:
         return []
-    triggers = {
-        a["attack"] for a in report["attacks"] if a["dataset"] == dataset and "poisoning" in a["parameters"]
-    }
-    poisons = {
-        v["victim"]: v["poisoning"] or "clean data" for v in report["victims"] if v["dataset"] == dataset
-    }
+    triggers = {a["attack"] for a in report["attacks"] if a["dataset"] == dataset and "poisoning" in a["parameters"]}
+    poisons = {v["victim"]: v["poisoning"] or "clean data" for v in report["victims"] if v["dataset"] == dataset}
     rows = [
         row
         | {
@@ -421,8 +412,8 @@ def poisoning_tables(report: Row, dataset: str) -> list[Table]:
             Table(
                 f"{dataset}-triggers",
                 "What the triggers achieve",
-                "Success is counted on images of other classes than the target. The rate on a victim that was trained "
-                "on clean data is the control.",
+                "Success is counted on images of other classes than the target. The rate on a victim that "
+                "was trained on clean data is the control.",
                 [
                     Column("attack", "trigger", "name"),
                     Column("victim", "victim", "name"),
@@ -503,7 +494,7 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
                     *measured,
                     Column("holm_p", "p (Holm)", "p"),
                     Column("like", "like for like", paper=False),
-                    Column("verdict", "verdict", width=0.235),
+                    Column("verdict", "verdict", width=0.2 if kind == "budget" else 0.235),
                     Column("note", "note", paper=False),
                 ],
                 rows,
@@ -541,13 +532,8 @@ def reported(report: Row) -> Table:
     rows = [
         row
         | {
-            "agrees": MISSING
-            if row["within"] is None
-            else "yes"
-            if str(row["within"]).lower() == "true"
-            else "no",
-            "rate": row["metric"] not in ("rho_adv", "auc")
-            and not row["metric"].startswith(("mean_", "median_")),
+            "agrees": MISSING if row["within"] is None else "yes" if str(row["within"]).lower() == "true" else "no",
+            "rate": row["metric"] not in ("rho_adv", "auc") and not row["metric"].startswith(("mean_", "median_")),
             "metric": row["metric"].replace("_", " "),
         }
         for row in report["reported"]
@@ -555,8 +541,9 @@ def reported(report: Row) -> Table:
     return Table(
         "reported",
         "Reported against measured",
-        "Numbers that the source documents print beside what this run measured, with its interval. Differences in "
-        "architecture, training and test images remain; nothing was tuned to meet a number. Rates are in percent.",
+        "Numbers that the source documents print beside what this run measured, with its interval. "
+        "Differences in architecture, training and test images remain; nothing was tuned to meet a number. "
+        "Rates are in percent.",
         [
             Column("source", "source", width=0.07),
             Column("where", "where", width=0.12),

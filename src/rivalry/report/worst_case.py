@@ -19,9 +19,7 @@ DISTANCES = {"inf": "linf", "2": "l2", "0": "l0"}
 TOLERANCE = 1e-6
 
 
-def worst_cases(
-    results: Path, *, dataset: str, plan: dict[str, list], confidence: float
-) -> list[dict[str, Any]]:
+def worst_cases(results: Path, *, dataset: str, plan: dict[str, list], confidence: float) -> list[dict[str, Any]]:
     """Accuracy against the worst attack per image, for every victim, defense, norm and budget.
 
     A victim without defense is judged by the attacks on it; a defended one by its adaptive and its oblivious
@@ -33,31 +31,22 @@ def worst_cases(
     list of dict
         dataset, victim, defense, norm, eps (None: without limit), attacks, n, clean_accuracy, accuracy, low, high
         (fractions; Wilson interval), median_distance (per image the smallest perturbation that any attack needed;
-        None unless it fooled more than half of the images that were classified correctly).
+        None unless it fooled more than half of the images that were classified correctly). For a defended victim
+        also `without`: the same case without the defense, under the same attacks; None where there is none.
     """
     cases = []
+    met = [tuple(entry[1:]) for entry in plan["attacks"] if entry[0] == dataset]
     facts = {
-        (victim, attack): artifacts.read_json(results / "attacks" / dataset / victim / attack / "attack.json")
-        for where, victim, attack in plan["attacks"]
-        if where == dataset
+        attack: artifacts.read_json(results / "attacks" / dataset / victim / attack / "attack.json")
+        for victim, attack in reversed(met)
     }
-    kinds = {attack: fact for (_, attack), fact in facts.items() if "poisoning" not in fact["parameters"]}
-    for where, victim in plan["victims"]:
-        if where != dataset:
-            continue
-        frames = [
-            artifacts.read_table(results / "attacks" / dataset / victim / attack / "scores.parquet").assign(
-                attack=attack, held=lambda t: t["prediction"] == t["label"]
-            )
-            for name, attack in facts
-            if name == victim and attack in kinds
-        ]
-        if frames:
-            table = pd.concat(frames, ignore_index=True)
-            clean = table.groupby("index")["clean_correct"].first()
-            cases += _per_norm(
-                table, clean, kinds, confidence, {"dataset": dataset, "victim": victim, "defense": "none"}
-            )
+    norms = {name: str(fact["norm"]) for name, fact in facts.items() if "poisoning" not in fact["parameters"]}
+    bare = {}
+    for victim in dict.fromkeys(victim for victim, attack in met if attack in norms):
+        attacks = [attack for name, attack in met if name == victim and attack in norms]
+        bare[victim] = _undefended(results / "attacks" / dataset / victim, attacks)
+        found = _per_norm(bare[victim], bare[victim].groupby("index")["clean_correct"].first(), norms, confidence)
+        cases += [{"dataset": dataset, "victim": victim, "defense": "none"} | case for case in found]
     for where, victim, defense in plan["evaluations"]:
         if where != dataset:
             continue
@@ -65,21 +54,37 @@ def worst_cases(
         calm = table[table["setting"] == "clean"].set_index("index")
         clean = (calm["prediction"] == calm["label"]) & ~calm["flagged"].astype(bool)
         adaptive = table.loc[table["setting"] == "adaptive", "attack"].unique()
-        table = table[table["attack"].isin(adaptive) & table["attack"].isin(list(kinds))]
-        if len(table):
-            table = table.assign(held=(table["prediction"] == table["label"]) | table["flagged"].astype(bool))
-            cases += _per_norm(
-                table, clean, kinds, confidence, {"dataset": dataset, "victim": victim, "defense": defense}
-            )
+        table = table[table["attack"].isin(adaptive) & table["attack"].isin(norms)]
+        table = table.assign(held=(table["prediction"] == table["label"]) | table["flagged"].astype(bool))
+        same = bare[victim][bare[victim]["attack"].isin(adaptive)] if victim in bare else table[:0]
+        without = (
+            {
+                (case["norm"], case["eps"]): case
+                for case in _per_norm(same, same.groupby("index")["clean_correct"].first(), norms, confidence)
+            }
+            if len(same)
+            else {}
+        )
+        for case in _per_norm(table, clean, norms, confidence):
+            case |= {"dataset": dataset, "victim": victim, "defense": defense}
+            cases.append(case | {"without": without.get((case["norm"], case["eps"]))})
     return cases
 
 
-def _per_norm(
-    table: pd.DataFrame, clean: pd.Series, kinds: dict[str, dict], confidence: float, subject: dict[str, str]
-) -> list[dict[str, Any]]:
+def _undefended(folder: Path, attacks: list[str]) -> pd.DataFrame:
+    """The scores of several attacks on one victim, one below the other."""
+    frames = [artifacts.read_table(folder / attack / "scores.parquet").assign(attack=attack) for attack in attacks]
+    table = pd.concat(frames, ignore_index=True)
+    return table.assign(held=table["prediction"] == table["label"])
+
+
+def _per_norm(table: pd.DataFrame, clean: pd.Series, norms: dict[str, str], confidence: float) -> list[dict[str, Any]]:
+    """The worst cases in a table of attacked images (attack, eps, index, held, lengths), for each norm and eps.
+
+    `clean` says of each image whether it is classified correctly (and not refused) without an attack.
+    """
     cases = []
-    norms = table["attack"].map({name: str(fact["norm"]) for name, fact in kinds.items()})
-    for norm, part in table.groupby(norms):
+    for norm, part in table.groupby(table["attack"].map(norms)):
         if norm not in DISTANCES:
             continue
         # Only images that every attack met: a missing row must not count as survival.
@@ -98,8 +103,7 @@ def _per_norm(
             low, high = wilson_interval(held, len(images), confidence)
             median = float(np.median(distance[right])) if right.any() else np.inf
             cases.append(
-                subject
-                | {
+                {
                     "norm": norm,
                     "eps": None if eps is None else float(eps),
                     "attacks": sorted(part["attack"].unique()),

@@ -74,15 +74,13 @@ def attack(
         targets = choose_targets(target, model, clean, labels, facts["classes"], seed)
 
     budgets = parameters.get("eps")
-    several = isinstance(budgets, list)
+    settings = [parameters | {"eps": eps} for eps in budgets] if isinstance(budgets, list) else [parameters]
     tensors: dict[str, Tensor] = {"index": index}
     tables = []
-    for eps in budgets if several else [budgets]:
-        settings = parameters if eps is None else parameters | {"eps": eps}
-        result = run(
-            model, clean, labels, targets=targets, seed=seed, batch_size=batch_size, progress=True, **settings
-        )
-        tensors[f"images_eps_{eps:g}" if several else "images"] = result.images
+    for setting in settings:
+        result = run(model, clean, labels, targets=targets, seed=seed, batch_size=batch_size, progress=True, **setting)
+        eps = setting.get("eps")
+        tensors["images" if len(settings) == 1 else f"images_eps_{eps:g}"] = result.images
         tables.append(score(result, clean, labels, targets, index, eps))
 
     write_tensors(output / "adversarial.safetensors", tensors)
@@ -103,7 +101,7 @@ def attack(
             "sees": declared.traits["sees"],
             "norm": str(parameters.get("norm", declared.traits["norms"][0])),
             "budget": declared.traits["budget"],
-            "eps": budgets if several or budgets is None else [budgets],
+            "eps": [setting["eps"] for setting in settings] if "eps" in parameters else None,
             "n": len(index),
             "images_sha256": hashlib.sha256(clean.numpy().tobytes()).hexdigest(),
             "seed": seed,

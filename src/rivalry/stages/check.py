@@ -80,12 +80,8 @@ def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str
         test = load_split(results / "data" / dataset, "test")
         classes = read_json(results / "data" / dataset / "dataset.json")["classes"]
         crafted = list(_crafted(results, dataset, plan))
-        models = [
-            results / "victims" / dataset / name for place_, name in plan["victims"] if place_ == dataset
-        ]
-        models += [
-            results / "defenses" / "/".join(names) for names in plan["evaluations"] if names[0] == dataset
-        ]
+        models = [results / "victims" / dataset / name for place_, name in plan["victims"] if place_ == dataset]
+        models += [results / "defenses" / "/".join(names) for names in plan["evaluations"] if names[0] == dataset]
         found: list[Row] = []
         for one in crafted:
             found += check_images(one, test, place)
@@ -158,9 +154,7 @@ def check_images(crafted: Crafted, test: Split, place: torch.device) -> Iterator
         }
         for fault, (status, name, fine, wrong) in said.items():
             if faults[fault]:
-                yield _row(
-                    name, subject, status, f"{len(faults[fault])} of {len(scores)} {wrong}", faults[fault]
-                )
+                yield _row(name, subject, status, f"{len(faults[fault])} of {len(scores)} {wrong}", faults[fault])
             elif fine:
                 yield _row(name, subject, "pass", f"{len(scores)} images: {fine}")
 
@@ -191,9 +185,7 @@ def check_same_images(crafted: Sequence[Crafted], test: Split) -> Iterator[Row]:
     if len(hashes) > 1:
         largest = max(counts)
         fewer = [f"{name} ({n})" for n, names in counts.items() if n < largest for name in names]
-        words = (
-            f"{len(hashes)} sets of test images, {largest} images at most; fewer: {_some(fewer) or 'none'}"
-        )
+        words = f"{len(hashes)} sets of test images, {largest} images at most; fewer: {_some(fewer) or 'none'}"
         yield _row("same images", "all attacks", "warn" if fewer else "fail", words)
     elif hashes and not wrong:
         yield _row(
@@ -216,18 +208,12 @@ def check_logits(victim: nn.Module, subject: str, test: Split, place: torch.devi
     logits = passes[0]
     reject = getattr(victim, "reject_class", None)
     if not bool(logits.isfinite().all()):
-        yield _row(
-            "logits", subject, "fail", "some outputs are not finite", _where(~logits.isfinite().all(dim=1))
-        )
+        yield _row("logits", subject, "fail", "some outputs are not finite", _where(~logits.isfinite().all(dim=1)))
     elif bool((logits >= 0).all()) and bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all()):
-        yield _row(
-            "logits", subject, "fail", "outputs are probabilities: not negative, and each row sums to 1"
-        )
+        yield _row("logits", subject, "fail", "outputs are probabilities: not negative, and each row sums to 1")
     else:
         words = f"{logits.shape[1]} outputs from {logits.min():.3g} to {logits.max():.3g}"
-        yield _row(
-            "logits", subject, "pass", words + (", the last refuses" if isinstance(reject, int) else "")
-        )
+        yield _row("logits", subject, "pass", words + (", the last refuses" if isinstance(reject, int) else ""))
     spread = torch.stack([(other - logits).abs().amax(dim=1) for other in passes[1:]]).amax(dim=0)
     varying = spread > 1e-4 * logits.abs().amax(dim=1).clamp_min(1)
     if bool(varying.any()):
@@ -252,9 +238,7 @@ def check_gradients(victim: nn.Module, subject: str, test: Split, place: torch.d
     (gradient,) = torch.autograd.grad(loss, images)
     flat = gradient.flatten(1)
     broken, zero = ~flat.isfinite().all(dim=1), (flat == 0).all(dim=1)
-    words = (
-        f"of {len(flat)} images' loss gradients {_percent(zero)} are zero and {_percent(broken)} not finite"
-    )
+    words = f"of {len(flat)} images' loss gradients {_percent(zero)} are zero and {_percent(broken)} not finite"
     status = "fail" if bool(broken.any()) else "warn" if zero.float().mean() >= NOTICEABLE else "pass"
     yield _row("gradients", subject, status, words, _where(broken | zero))
 
@@ -308,9 +292,7 @@ def check_monotone(crafted: Crafted) -> Iterator[Row]:
         if high < low
     ]
     if not falls:
-        words = (
-            f"success never falls: {100 * rates[0]:.1f} % to {100 * rates[-1]:.1f} % over {len(rates)} eps"
-        )
+        words = f"success never falls: {100 * rates[0]:.1f} % to {100 * rates[-1]:.1f} % over {len(rates)} eps"
         yield _row("success grows with eps", crafted.subject, "pass", words)
         return
     small, large, fall = max(falls, key=lambda one: one[2])
@@ -358,9 +340,7 @@ def check_broken_defenses(crafted: Sequence[Crafted], models: Sequence[Path]) ->
                     name = one.facts["attack"] + ("" if np.isnan(eps) else f" (eps {eps:.4g})")
                     rates[name] = rows.loc[rows["attacked"], "success"].mean()
         if not rates:
-            yield _row(
-                "broken defenses break", folder.name, "warn", "no untargeted attack meets it in this run"
-            )
+            yield _row("broken defenses break", folder.name, "warn", "no untargeted attack meets it in this run")
             continue
         best = max(rates, key=lambda name: rates[name])
         words = f"the strongest attack, {best}, fools {100 * rates[best]:.1f} %"
@@ -386,13 +366,9 @@ def _crafted(results: Path, dataset: str, plan: dict[str, Any]) -> Iterator[Craf
             evaluated = read_table(results / "evaluations" / place / victim / defense / "scores.parquet")
             adaptive = evaluated.loc[evaluated["setting"] == "adaptive", "attack"].unique()
             attacks = results / "attacks" / dataset / f"{victim}+{defense}"
-            folders += [
-                (attacks / name, results / "defenses" / dataset / victim / defense) for name in adaptive
-            ]
+            folders += [(attacks / name, results / "defenses" / dataset / victim / defense) for name in adaptive]
     for folder, attacked in folders:
-        yield Crafted(
-            folder, attacked, read_json(folder / "attack.json"), read_table(folder / "scores.parquet")
-        )
+        yield Crafted(folder, attacked, read_json(folder / "attack.json"), read_table(folder / "scores.parquet"))
 
 
 def _images_hash(test: Split, index: Tensor) -> str:
@@ -419,11 +395,7 @@ def _classes(victim: nn.Module, predictions: pd.Series) -> np.ndarray:
 
 def _same_game(a: Crafted, b: Crafted) -> bool:
     """Whether two attacks differ in nothing but the attack: victim, goal, target and norm agree."""
-    return (
-        a is not b
-        and a.victim == b.victim
-        and all(a.facts[k] == b.facts[k] for k in ("goal", "target", "norm"))
-    )
+    return a is not b and a.victim == b.victim and all(a.facts[k] == b.facts[k] for k in ("goal", "target", "norm"))
 
 
 def _stronger(check: str, subject: str, strong: pd.DataFrame, weak: pd.DataFrame) -> Row:

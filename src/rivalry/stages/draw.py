@@ -29,9 +29,7 @@ FIGURES = {
 """What can be drawn, in the report's order."""
 
 
-def draw(
-    results: Path, output: Path, *, dataset: str, plan: dict[str, list], confidence: float = 0.95
-) -> None:
+def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list], confidence: float = 0.95) -> None:
     """Draw every figure that the data set's results allow.
 
     Writes each figure as .svg and .pdf and `figures.json`: `figures` (name, title, caption, alt, group, files) and

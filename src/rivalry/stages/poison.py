@@ -13,9 +13,7 @@ from rivalry.data import load_split
 from rivalry.errors import RivalryError
 
 
-def poison(
-    poisoning: str, method: str, parameters: dict[str, Any], data: Path, output: Path, *, seed: int
-) -> None:
+def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, output: Path, *, seed: int) -> None:
     """Poison the training split in `data`; write train.safetensors, trigger.safetensors and poisoning.json.
 
     Raises

@@ -84,15 +84,11 @@ def _check(dataset: str, data: Dataset) -> None:
                 f"{where}: {split} images are {images.dtype} {images.shape}, not uint8 (N, 1 or 3, H, W)"
             )
         if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-            raise RivalryError(
-                f"{where}: {split} labels are {labels.dtype} {labels.shape}, not int64 ({len(images)},)"
-            )
+            raise RivalryError(f"{where}: {split} labels are {labels.dtype} {labels.shape}, not int64 ({len(images)},)")
         outside = labels[(labels < 0) | (labels >= classes)]
         if len(outside):
             raise RivalryError(f"{where}: {split} has a label {outside[0]}; labels are 0 to {classes - 1}")
         absent = set(range(classes)) - set(labels.tolist())
         if absent:
             name = data.class_names[min(absent)]
-            raise RivalryError(
-                f"{where}: class '{name}' has no image in {split}; every class needs one in both splits"
-            )
+            raise RivalryError(f"{where}: class '{name}' has no image in {split}; every class needs one in both splits")

@@ -16,8 +16,9 @@ from rivalry.report.collecting import gather
 from rivalry.report.rendering import environment
 
 NO_LATEX = (
-    "no LaTeX found, so no PDF: install the Debian packages latexmk texlive-latex-recommended texlive-latex-extra "
-    "texlive-science lmodern, or run Snakemake with --software-deployment-method conda (envs/latex.yaml)"
+    "no LaTeX found, so no PDF: install the Debian packages latexmk texlive-latex-recommended "
+    "texlive-latex-extra texlive-science lmodern, or run Snakemake with --software-deployment-method conda "
+    "(envs/latex.yaml)"
 )
 
 
@@ -73,11 +74,7 @@ def render_latex(facts: Path, output: Path) -> None:
     """
     report = artifacts.read_json(facts)
     figures = os.path.relpath(Path(facts).parent.parent / "figures", Path(output).parent)
-    text = (
-        environment("latex")
-        .get_template("report.tex.j2")
-        .render(report=report, folder=Path(figures).as_posix())
-    )
+    text = environment("latex").get_template("report.tex.j2").render(report=report, folder=Path(figures).as_posix())
     artifacts.write_text(output, text)
 
 
@@ -118,9 +115,7 @@ def compile_pdf(source: Path, output: Path) -> bool:
         )
         pdf = Path(folder) / f"{source.stem}.pdf"
         if run.returncode != 0 or not pdf.is_file():
-            raise RivalryError(
-                f"{source}: LaTeX failed: {_first_error(Path(folder) / f'{source.stem}.log', run)}"
-            )
+            raise RivalryError(f"{source}: LaTeX failed: {_first_error(Path(folder) / f'{source.stem}.log', run)}")
         with artifacts.replacing(output) as temporary:
             shutil.copyfile(pdf, temporary)
     return True

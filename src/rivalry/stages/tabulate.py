@@ -42,9 +42,7 @@ def tabulate(
         Whether `seconds` is filled; without it two runs give the same bytes.
     """
     matches = [match for names in plan["attacks"] for match in undefended_matches(results, names, confidence)]
-    matches += [
-        match for names in plan["evaluations"] for match in evaluated_matches(results, names, confidence)
-    ]
+    matches += [match for names in plan["evaluations"] for match in evaluated_matches(results, names, confidence)]
     matches.sort(key=lambda match: _position(match, plan))
     scores = pd.DataFrame([match.row for match in matches], columns=COLUMNS)
     if not record_times:

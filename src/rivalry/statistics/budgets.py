@@ -63,9 +63,7 @@ class BudgetComparison(NamedTuple):
     p: float
 
 
-def compare_budgets(
-    sizes_a: ArrayLike, sizes_b: ArrayLike, *, confidence: float = 0.95, seed: int
-) -> BudgetComparison:
+def compare_budgets(sizes_a: ArrayLike, sizes_b: ArrayLike, *, confidence: float = 0.95, seed: int) -> BudgetComparison:
     """Compare the perturbation sizes of two attacks on the images that both fooled.
 
     Wilcoxon's signed-rank test (1945) of the differences, and their median with its bootstrap interval.

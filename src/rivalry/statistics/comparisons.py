@@ -165,9 +165,7 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
 
 def _attack_pairing(a: Match, b: Match) -> Pairing:
     if a.trigger != b.trigger:
-        reason = (
-            "a trigger works through what its victim was trained on, evasion through any victim's weakness"
-        )
+        reason = "a trigger works through what its victim was trained on, evasion through any victim's weakness"
         return Pairing("attack", *((a, b) if a.trigger else (b, a)), reason)
     if a.row["goal"] != b.row["goal"]:
         reason = "a targeted attack is scored on its target, an untargeted one on any error"
@@ -213,9 +211,7 @@ def _clean_rows(clean: CleanErrors, baselines: dict[str, str], confidence: float
     for (dataset, victim, defense), wrong in clean.items():
         if defense == "none" and victim == baselines[dataset]:
             continue
-        name, other = (
-            (victim, baselines[dataset]) if defense == "none" else (f"{victim} behind {defense}", victim)
-        )
+        name, other = (victim, baselines[dataset]) if defense == "none" else (f"{victim} behind {defense}", victim)
         note: list[str] = []
         yield {
             "dataset": dataset,
@@ -269,9 +265,7 @@ def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dic
     if fooled.empty:
         return
     # The seed's names are sorted, so that a run with the attacks in another order resamples the same images.
-    own_seed = derive_seed(
-        seed, "budget", a["dataset"], a["victim"], *sorted([pairing.a.name, pairing.b.name])
-    )
+    own_seed = derive_seed(seed, "budget", a["dataset"], a["victim"], *sorted([pairing.a.name, pairing.b.name]))
     compared = compare_budgets(fooled["l2_a"], fooled["l2_b"], confidence=confidence, seed=own_seed)
     like, note = _like_for_like(a, b)
     yield {
@@ -315,17 +309,11 @@ def _budget(row: dict[str, Any]) -> str:
 
 def _error_verdict(row: dict[str, Any], confidence: float) -> str:
     if row["goal"] == "targeted":
-        errs = (
-            "hits its target more often than"
-            if row["kind"] == "attack"
-            else "gives the target more often than"
-        )
+        errs = "hits its target more often than" if row["kind"] == "attack" else "gives the target more often than"
     else:
         errs = "causes more errors than" if row["kind"] == "attack" else "errs more than"
     interval = (row["low"], row["high"])
-    return verdict(
-        row["a"], row["b"], row["error_a"], row["error_b"], interval, row["holm_p"], confidence, errs
-    )
+    return verdict(row["a"], row["b"], row["error_a"], row["error_b"], interval, row["holm_p"], confidence, errs)
 
 
 def _budget_verdict(row: dict[str, Any]) -> str:

@@ -118,6 +118,4 @@ def verdict(
     if error_a < error_b:
         a, b, error_a, error_b = b, a, error_b, error_a
     words = f"{a} {errs} {b} ({100 * error_a:.2f} % against {100 * error_b:.2f} %"
-    return (
-        f"{words}; seen only image by image: {level} interval contains 0)" if contains_zero else f"{words})"
-    )
+    return f"{words}; seen only image by image: {level} interval contains 0)" if contains_zero else f"{words})"

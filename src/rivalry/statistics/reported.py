@@ -96,9 +96,7 @@ def _measured(
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
     metric = entry["metric"]
-    fitting = [
-        name for (place, name), own in facts.items() if place == dataset and _fits(entry["victim"], own)
-    ]
+    fitting = [name for (place, name), own in facts.items() if place == dataset and _fits(entry["victim"], own)]
     if "attack" not in entry and "defense" not in entry:
         for name in fitting:
             predictions = read_table(results / "victims" / dataset / name / "predictions.parquet")

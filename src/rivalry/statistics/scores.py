@@ -171,9 +171,7 @@ def _match(
 
     aimed = images[images["label"] != images["target"]].set_index("index")
     success = aimed["success"] & aimed["attacked"]
-    slim = pd.DataFrame(
-        {"wrong": success if targeted else ~aimed["handled"], "success": success, "l2": aimed["l2"]}
-    )
+    slim = pd.DataFrame({"wrong": success if targeted else ~aimed["handled"], "success": success, "l2": aimed["l2"]})
     return Match(row, slim, attack, defense)
 
 

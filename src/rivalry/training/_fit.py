@@ -53,18 +53,18 @@ class _Batches(Sampler[Tensor]):
 
 
 class _Task(lightning.LightningModule):
-    def __init__(self, victim: nn.Module, loss: Loss, optimizer: str, learning_rate: float, seed: int) -> None:
+    def __init__(self, victim: nn.Module, loss: Loss, optimizer: str, learning_rate: float, order: _Batches) -> None:
         super().__init__()
         self.victim = victim
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate
-        self.seed = seed
+        self.order = order
 
     def on_train_epoch_start(self) -> None:
         # Every epoch starts from numbers of its own: a run that is resumed draws what it would have drawn.
-        torch.manual_seed(derive_seed(self.seed, f"epoch {self.current_epoch}"))
-        self.trainer.train_dataloader.sampler.epoch = self.current_epoch  # type: ignore[union-attr]
+        torch.manual_seed(derive_seed(self.order.seed, f"epoch {self.current_epoch}"))
+        self.order.epoch = self.current_epoch
 
     def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
         loss = self.loss(self.victim, *batch)
@@ -172,16 +172,17 @@ def fit(
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(derive_seed(seed, "split")))
     held_out = max(1, round(validation_fraction * len(images)))
     validation, training = order[:held_out], order[held_out:]
+    row_order = _Batches(len(training), batch_size, seed)
     batches = DataLoader(
         _InMemory(images[training], recipe.targets[training]),
-        sampler=_Batches(len(training), batch_size, seed),
+        sampler=row_order,
         batch_size=None,
         # Its own: a loader draws a number for its workers, before or after an epoch's seed is set.
         generator=torch.Generator(),
     )
     validation_batches = DataLoader(
         _InMemory(images[validation], recipe.targets[validation]),
-        sampler=torch.arange(held_out).split(batch_size),  # type: ignore[arg-type]
+        sampler=torch.arange(held_out).split(batch_size),
         batch_size=None,
     )
 
@@ -194,7 +195,7 @@ def fit(
         enable_version_counter=False,
     )
     history = _History(epochs)
-    task = _Task(victim, recipe.loss, optimizer, learning_rate, seed)
+    task = _Task(victim, recipe.loss, optimizer, learning_rate, row_order)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -1,0 +1,313 @@
+"""The workflow: which jobs there are, what reruns after which change, what survives interruption and corruption."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rivalry.artifacts import read_json, read_table, read_tensors
+
+ROOT = Path(__file__).parent.parent
+SMOKE = ("--configfile", "config/smoke.yaml")
+TABLES = ("scores", "comparisons", "checks", "reported")
+
+pytestmark = pytest.mark.workflow
+
+
+def copy_project(folder: Path) -> Path:
+    """The sources in a folder of their own, where they can be run and edited."""
+    for name in ("Snakefile", "config.yaml", "config", "workflow", "src", "report", "envs"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, folder / name)
+    (folder / "profiles").symlink_to("workflow/profiles")
+    return folder
+
+
+def snakemake(project: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    return done
+
+
+def planned(project: Path, *arguments: str) -> dict[str, int]:
+    """Jobs per rule that a dry run announces."""
+    done = snakemake(project, "--dry-run", *arguments)
+    stats = re.search(r"Job stats:\n.*?\n-.*?\n(.*?)\ntotal", done.stdout + done.stderr, re.DOTALL)
+    if stats is None:
+        assert "Nothing to be done" in done.stdout + done.stderr
+        return {}
+    return {line.split()[0]: int(line.split()[1]) for line in stats[1].splitlines()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete run of the smoke configuration."""
+    project = copy_project(tmp_path_factory.mktemp("finished"))
+    started = time.monotonic()
+    done = snakemake(project, *SMOKE)
+    assert time.monotonic() - started < 240  # two minutes on two quiet cores
+    assert "steps (100%) done" in done.stdout + done.stderr
+    return project
+
+
+@pytest.fixture
+def edit(finished: Path) -> Callable[[str, str, str], None]:
+    """Replace text in one of the finished project's files; all is put back afterwards."""
+    originals: dict[Path, tuple[str, os.stat_result]] = {}
+
+    def change(name: str, old: str, new: str) -> None:
+        file = finished / name
+        text = file.read_text()
+        originals.setdefault(file, (text, file.stat()))
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+
+    yield change
+    for file, (text, stat) in originals.items():
+        file.write_text(text)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+# ---- which jobs there are ----
+
+PDF = {"compile_pdf": 1} if shutil.which("latexmk") or shutil.which("tectonic") else {}
+ENDING = {
+    "record_configuration": 1,
+    "tabulate_results": 1,
+    "check_results": 1,
+    "collect_report": 1,
+    "render_html": 1,
+    "render_latex": 1,
+    "all": 1,
+    **PDF,
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "jobs"),
+    [
+        (
+            "config/smoke.yaml",
+            {
+                "prepare_dataset": 1,
+                "poison_dataset": 1,
+                "train_victim": 5,
+                "attack_victim": 5 + 4 + 2 + 2,  # plain, two more victims, the trigger, adaptive
+                "defend_victim": 3,
+                "evaluate_defense": 3,
+                "draw_figures": 1,
+            },
+        ),
+        (
+            "config.yaml",
+            {
+                "prepare_dataset": 2,
+                "poison_dataset": 2,
+                "train_victim": 10,
+                "attack_victim": 2 * (7 + 10 + 2 + 12),
+                "defend_victim": 10,
+                "evaluate_defense": 10,
+                "draw_figures": 2,
+            },
+        ),
+        (
+            "config/course.yaml",
+            {
+                "prepare_dataset": 2,
+                "poison_dataset": 2,
+                "train_victim": 10,
+                "attack_victim": 2 * (7 + 10 + 2 + 20),
+                "defend_victim": 12,
+                "evaluate_defense": 12,
+                "draw_figures": 2,
+            },
+        ),
+    ],
+)
+def test_job_counts_of_shipped_configurations(file: str, jobs: dict[str, int], tmp_path: Path) -> None:
+    assert planned(copy_project(tmp_path), "--configfile", file) == jobs | ENDING
+
+
+def test_a_dry_run_of_the_default_is_quick(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        snakemake(project, "--dry-run", "--quiet")
+        times.append(time.monotonic() - started)
+    assert min(times) < 3
+
+
+# ---- a complete run ----
+
+
+def test_the_report_is_whole(finished: Path) -> None:
+    for name in ("report.html", "report.tex", "report.json", *(["report.pdf"] if PDF else [])):
+        assert (finished / "results/report" / name).stat().st_size > 5000
+    scores = read_table(finished / "results/tables/scores.csv")
+    assert set(scores["setting"]) == {"undefended", "oblivious", "adaptive"}
+    checks = read_table(finished / "results/tables/checks.csv")
+    assert (checks["status"] != "fail").all(), checks[checks["status"] == "fail"].to_string()
+
+
+def test_what_others_rely_on_is_there(finished: Path) -> None:
+    results = finished / "results"
+    data = read_tensors(results / "data/digits/test.safetensors")
+    assert str(data["images"].dtype) == "torch.uint8"
+    assert str(data["labels"].dtype) == "torch.int64"
+    one = read_tensors(results / "attacks/digits/plain/pgd/adversarial.safetensors")
+    assert set(one) == {"images", "index"}
+    several = read_tensors(results / "attacks/digits/plain/fgsm/adversarial.safetensors")
+    assert set(several) == {"images_eps_0.1", "images_eps_0.2", "index"}
+    facts = read_json(results / "victims/digits/plain/victim.json")
+    assert {"architecture", "method", "parameters", "clean_accuracy"} <= set(facts)
+    columns = read_table(results / "tables/scores.csv").columns
+    assert {"dataset", "victim", "attack", "defense", "setting", "goal", "norm", "eps", "n", "seconds"} <= set(columns)
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
+    started = time.monotonic()
+    done = snakemake(finished, *SMOKE)
+    assert "Nothing to be done" in done.stdout + done.stderr
+    assert time.monotonic() - started < 5
+
+
+# ---- what reruns ----
+
+TABLES_ON = {
+    "tabulate_results",
+    "check_results",
+    "draw_figures",
+    "collect_report",
+    "render_html",
+    "render_latex",
+    "all",
+    *PDF,
+}
+
+
+def heavy(jobs: dict[str, int]) -> dict[str, int]:
+    """Jobs before the tables; those from the tables on must be there as well."""
+    assert set(jobs) >= TABLES_ON - {"all"}
+    return {rule: count for rule, count in jobs.items() if rule not in TABLES_ON}
+
+
+def test_a_changed_attack_parameter_reruns_that_attack(finished: Path, edit: Callable[..., None]) -> None:
+    edit("config/smoke.yaml", "steps: 5", "steps: 6")
+    assert heavy(planned(finished, *SMOKE)) == {"record_configuration": 1, "attack_victim": 1}
+
+
+def test_a_changed_victim_reruns_what_meets_it(finished: Path, edit: Callable[..., None]) -> None:
+    edit("config/smoke.yaml", "alpha: 0.5", "alpha: 0.4")
+    assert heavy(planned(finished, *SMOKE)) == {"record_configuration": 1, "train_victim": 1, "attack_victim": 2}
+
+
+def test_a_changed_teacher_reruns_its_student(finished: Path, edit: Callable[..., None]) -> None:
+    edit(
+        "config/smoke.yaml",
+        "learning_rate: 0.003\n    temperature: 20.0\n  distilled",
+        "learning_rate: 0.002\n    temperature: 20.0\n  distilled",
+    )
+    assert heavy(planned(finished, *SMOKE)) == {"record_configuration": 1, "train_victim": 2, "attack_victim": 2}
+
+
+def test_changed_attack_code_reruns_what_uses_it(finished: Path, edit: Callable[..., None]) -> None:
+    edit("src/rivalry/attacks/fgsm.py", "(images + eps", "(images + 1.0 * eps")
+    assert heavy(planned(finished, *SMOKE)) == {
+        "attack_victim": 6,  # plain (two attacks), distilled, adversarial, plain+median3, plain+detector
+        "defend_victim": 1,  # the detector learns from fgsm
+        "evaluate_defense": 2,
+    }
+
+
+def test_a_changed_template_renders_the_page_again(finished: Path, edit: Callable[..., None]) -> None:
+    edit("report/html/report.html.j2", "</html>", "</html>\n")
+    assert set(planned(finished, *SMOKE)) == {"render_html", "all"}
+
+
+def test_comments_rerun_nothing(finished: Path, edit: Callable[..., None]) -> None:
+    edit("src/rivalry/attacks/fgsm.py", "    _, _, gradient", "    # a comment\n    _, _, gradient")
+    edit("config/smoke.yaml", "datasets:", "# a comment\ndatasets:")
+    assert planned(finished, *SMOKE) == {}
+
+
+def test_the_order_of_keys_reruns_nothing(finished: Path, edit: Callable[..., None]) -> None:
+    noise = "  noise:\n    method: random_noise\n    eps: 0.2\n"
+    edit("config/smoke.yaml", noise, "")
+    edit("config/smoke.yaml", "    images: 30\n", f"    images: 30\n{noise}")
+    edit("config/smoke.yaml", "seed: 1\n", "")
+    edit("config/smoke.yaml", "defenses:\n", "seed: 1\ndefenses:\n")
+    assert planned(finished, *SMOKE) == {}
+
+
+def test_a_mistake_is_told_before_anything_runs(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    file = project / "config.yaml"
+    file.write_text(file.read_text().replace("method: fgsm", "method: fsgm", 1))
+    done = snakemake(project, check=False)
+    assert done.returncode != 0
+    assert "config.yaml: attacks.fgsm.method: 'fsgm' is unknown; did you mean 'fgsm'?" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (project / "results").exists()
+
+
+# ---- interruption and corruption ----
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *SMOKE]
+    running = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(project.glob("results/victims/digits/*/victim.json")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    running.send_signal(signal.SIGINT)
+    running.wait(timeout=60)
+    assert not (project / "results/report/report.html").exists()
+    kept = [file.stat().st_mtime_ns for file in project.glob("results/data/digits/*.safetensors")]
+    snakemake(project, *SMOKE)
+    assert kept == [file.stat().st_mtime_ns for file in project.glob("results/data/digits/*.safetensors")]
+    for table in TABLES:
+        name = f"results/tables/{table}.csv"
+        assert (project / name).read_bytes() == (finished / name).read_bytes(), table
+
+
+def test_corruption_is_found_and_mended_by_the_printed_command(finished: Path) -> None:
+    verify = [sys.executable, "-m", "rivalry", "verify", "results"]
+    assert subprocess.run(verify, cwd=finished).returncode == 0
+    file = finished / "results/attacks/digits/plain/noise/adversarial.safetensors"
+    original = file.read_bytes()
+    stat = file.stat()
+    file.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    found = subprocess.run(verify, cwd=finished, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "noise/adversarial.safetensors: differs from what was written" in found.stdout
+    mend = re.search(r"snakemake --cores all (--forcerun .*)", found.stdout)[1].split()
+    snakemake(finished, *mend, *SMOKE)
+    assert file.read_bytes() == original
+    assert subprocess.run(verify, cwd=finished).returncode == 0
+
+
+def test_a_stage_runs_without_snakemake_on_files_one_names(finished: Path, tmp_path: Path) -> None:
+    logged = snakemake(finished, "--dry-run", "--printshellcmds", "--forcerun", "attack_victim", *SMOKE).stdout
+    command = next(line for line in logged.splitlines() if "rivalry attack" in line and "--attack pgd" in line)
+    output = tmp_path / "elsewhere"
+    command = command.split(" > ")[0].replace("python -m", f"{sys.executable} -m")
+    command = re.sub(r"--output \S+ ?\S*\)?", f"--output {output}", command)
+    subprocess.run(command, shell=True, cwd=finished, check=True, capture_output=True)
+    expected = finished / "results/attacks/digits/plain/pgd/adversarial.safetensors"
+    assert (output / "adversarial.safetensors").read_bytes() == expected.read_bytes()
