@@ -9,6 +9,9 @@ from rivalry.report.formatting import NORMS, between, epsilon, listing, number, 
 
 Fact = dict[str, Any]
 
+VANISHING = 0.2
+"""Share of images with a zero loss gradient above which a gradient attack's failure proves nothing."""
+
 
 def find(report: Fact) -> list[Fact]:
     """The report's key findings.
@@ -49,6 +52,7 @@ def _clean(part: Fact) -> Iterator[tuple[str, str, str, str]]:
 def _robust(part: Fact) -> Iterator[tuple[str, str, str, str]]:
     """The most robust undefended victim by its worst case per image, for each norm at the largest budget."""
     cases = [case for case in part["worst_cases"] if case["defense"] == "none" and case["eps"] is not None]
+    targeted = {score["attack"] for score in part["scores"] if score["goal"] == "targeted"}
     for norm in dict.fromkeys(case["norm"] for case in cases):
         top = max(case["eps"] for case in cases if case["norm"] == norm)
         met = sorted((c for c in cases if c["norm"] == norm and c["eps"] == top), key=lambda c: -c["accuracy"])
@@ -63,7 +67,23 @@ def _robust(part: Fact) -> Iterator[tuple[str, str, str, str]]:
                 f"{at}, no victim withstands: at most {percent(best['accuracy'])} % of images survive.",
             )
             continue
-        others = sorted({attack for c in met for attack in c["attacks"]} - set(best["attacks"]))
+        blind = max((s["zero_gradient_share"] or 0 for s in part["scores"] if s["victim"] == best["victim"]), default=0)
+        if blind > VANISHING:
+            yield (
+                "Robustness",
+                "gradients vanish",
+                "open",
+                f"{at}, {best['victim']} keeps {percent(best['accuracy'])} % of {best['n']} images, but on "
+                f"{percent(blind)} % of them attacks met a gradient of zero: they fail for want of a direction, which "
+                "is no evidence of robustness.",
+            )
+            met = [case for case in met if case["victim"] != best["victim"]]
+            if not met:
+                continue
+            best = met[0]
+            at = "Without it"
+        # What only targeted attacks tried, an untargeted one has tried as well.
+        others = sorted({a for c in met for a in c["attacks"]} - set(best["attacks"]) - targeted)
         if others:
             yield (
                 "Robustness",
