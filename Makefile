@@ -24,9 +24,10 @@ check: $(READY)
 # Exact versions, all of them, from one file; the package itself is linked, so that edits count at once.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rivalry needs Python 3.11 or newer; set PYTHON=python3.11, for example")'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo 'setting up $(VENV): once, a few minutes'
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
 # The lock file anew, from the ranges in pyproject.toml.

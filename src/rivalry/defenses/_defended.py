@@ -31,9 +31,7 @@ class Defended:
     triggers: dict[str, Tensor] | None = None
 
 
-def defense(
-    *, kind: Literal["preprocessor", "detector", "transformer"], adaptive: bool | str, source: str
-) -> Callable[[F], F]:
+def defense(*, kind: Literal["preprocessor", "detector", "transformer"], source: str) -> Callable[[F], F]:
     """Register a function (victim, images, labels, seed, batch_size, *, ...) -> Defended.
 
     Parameters
@@ -41,8 +39,6 @@ def defense(
     kind : str
         preprocessor: changes images before the victim sees them. detector: may refuse an image. transformer:
         returns another classifier.
-    adaptive : bool or str
-        Whether attacking the defended victim itself is worthwhile, or in words why not.
     source : str
         Citation key of the paper.
     """

@@ -16,7 +16,7 @@ from rivalry.seeds import derive_seed
 from rivalry.types import AttackName, Count, OpenFraction, Positive
 
 
-@defense(kind="detector", adaptive=True, source="metzen2017")
+@defense(kind="detector", source="metzen2017")
 def binary_input_detector(
     victim: nn.Module,
     images: Tensor,

@@ -24,7 +24,7 @@ MEASURED = 1000
 """Clean images on which the success of found triggers is measured, at most."""
 
 
-@defense(kind="transformer", adaptive=True, source="wang2019")
+@defense(kind="transformer", source="wang2019")
 def neural_cleanse(
     victim: nn.Module,
     images: Tensor,

@@ -12,7 +12,7 @@ DARKEST = 1 / 255
 """Below this brightness the square root's slope is taken to be the one here: at black it is infinite."""
 
 
-@defense(kind="preprocessor", adaptive=True, source="xu2018")
+@defense(kind="preprocessor", source="xu2018")
 def spatial_smoothing(
     victim: nn.Module,
     images: Tensor,

@@ -70,7 +70,6 @@ def defend(
             "defense": defense,
             "method": method,
             "kind": declared.traits["kind"],
-            "adaptive": declared.traits["adaptive"],
             "parameters": parameters,
             "shape": about["shape"],
             "classes": about["classes"],
