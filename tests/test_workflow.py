@@ -270,7 +270,14 @@ def test_a_mistake_is_told_before_anything_runs(tmp_path: Path) -> None:
 def test_an_interrupted_run_goes_on_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     project = copy_project(tmp_path)
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *SMOKE]
-    running = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        command,
+        cwd=project,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A shell that runs the tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list(project.glob("results/victims/digits/*/victim.json")) and time.monotonic() < deadline:
         time.sleep(0.2)
