@@ -12,6 +12,9 @@ Fact = dict[str, Any]
 VANISHING = 0.2
 """Share of images with a zero loss gradient above which a gradient attack's failure proves nothing."""
 
+PRICE = 0.03
+"""Clean accuracy that a repair may cost before the report speaks of a price."""
+
 
 def find(report: Fact) -> list[Fact]:
     """The report's key findings.
@@ -235,10 +238,11 @@ def _backdoors(part: Fact) -> Iterator[tuple[str, str, str, str]]:
             )
             for after in repaired:
                 gone = after["success_high"] < mine["success_low"]
+                dear = mine["clean_accuracy"] - after["clean_accuracy"] > PRICE
                 yield (
                     f"{after['defense']} on {victim}",
-                    "repaired" if gone else "not repaired",
-                    "good" if gone else "bad",
+                    "not repaired" if not gone else "repaired at a price" if dear else "repaired",
+                    "bad" if not gone else "open" if dear else "good",
                     f"After {after['defense']}, {mine['attack']} succeeds on "
                     f"{percent(after['success_rate'])} % "
                     f"[{between(after['success_low'], after['success_high'])}]; clean accuracy goes from "
