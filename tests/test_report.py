@@ -229,7 +229,7 @@ def test_only_the_adaptive_number_judges_a_defense(facts: dict[str, Any]) -> Non
     assert verdicts["mean3 on plain"] == "does not hold"
     assert verdicts["Robustness"] == "adversarial"
     assert verdicts["Backdoor in poisoned"] == "backdoored"
-    assert verdicts["cleanse on poisoned"] == "repaired"
+    assert verdicts["cleanse on poisoned"] == "repaired at a price"
 
 
 def test_findings_name_attacks_that_cannot_be_told_apart(facts: dict[str, Any]) -> None:
