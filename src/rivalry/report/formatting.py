@@ -15,65 +15,73 @@ SEES = {
 }
 
 
+Number = float | str | None
+"""A number as tables hold it; None, NaN and the empty text of a CSV cell say that there is none."""
+
+
 def missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def percent(fraction: float | None) -> str:
+def _value(given: Number) -> float:
+    return float(given or 0)
+
+
+def percent(fraction: Number) -> str:
     """A fraction as a percentage with one decimal and no unit: 0.299 is '29.9'."""
-    return MISSING if missing(fraction) else f"{100 * float(fraction):.1f}"  # type: ignore[arg-type]
+    return MISSING if missing(fraction) else f"{100 * _value(fraction):.1f}"
 
 
-def points(fraction: float | None) -> str:
+def points(fraction: Number) -> str:
     """A difference of fractions in percentage points, signed: -0.0109 is '−1.1'."""
     if missing(fraction):
         return MISSING
-    text = f"{100 * float(fraction):+.1f}"  # type: ignore[arg-type]
+    text = f"{100 * _value(fraction):+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", "−")
 
 
-def between(low: float | None, high: float | None) -> str:
+def between(low: Number, high: Number) -> str:
     """A confidence interval of a fraction, in percent: '28.1–30.8'."""
     return MISSING if missing(low) or missing(high) else f"{percent(low)}–{percent(high)}"
 
 
-def between_points(low: float | None, high: float | None) -> str:
+def between_points(low: Number, high: Number) -> str:
     """A confidence interval of a difference, in percentage points: '−0.2 to +2.4'."""
     return MISSING if missing(low) or missing(high) else f"{points(low)} to {points(high)}"
 
 
-def number(value: float | None) -> str:
+def number(value: Number) -> str:
     """Three significant digits, without an exponent in the range of norms and times."""
     if missing(value):
         return MISSING
-    value = float(value)  # type: ignore[arg-type]
-    if value == 0 or 1e-4 <= abs(value) < 1e6:
-        decimals = 0 if abs(value) >= 100 else max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-        return f"{value:,.{decimals}f}".replace("-", "−")
-    return f"{value:.2e}".replace("-", "−")
+    amount = _value(value)
+    if amount == 0 or 1e-4 <= abs(amount) < 1e6:
+        decimals = 0 if abs(amount) >= 100 else max(0, 2 - math.floor(math.log10(abs(amount)))) if amount else 0
+        return f"{amount:,.{decimals}f}".replace("-", "−")
+    return f"{amount:.2e}".replace("-", "−")
 
 
-def count(value: float | None) -> str:
-    return MISSING if missing(value) else f"{round(float(value)):,}"  # type: ignore[arg-type]
+def count(value: Number) -> str:
+    return MISSING if missing(value) else f"{round(_value(value)):,}"
 
 
-def epsilon(value: float | None) -> str:
+def epsilon(value: Number) -> str:
     """A budget as it is written in a configuration: 0.3, 0.0314."""
-    return MISSING if missing(value) else f"{float(value):.4g}"  # type: ignore[arg-type]
+    return MISSING if missing(value) else f"{_value(value):.4g}"
 
 
-def probability(value: float | None) -> str:
+def probability(value: Number) -> str:
     """A p-value: '0.034', or '< 0.001'."""
     if missing(value):
         return MISSING
-    return "< 0.001" if float(value) < 0.001 else f"{float(value):.3f}"  # type: ignore[arg-type]
+    return "< 0.001" if _value(value) < 0.001 else f"{_value(value):.3f}"
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: Number) -> str:
     """A run time: '3.2 s', '4 min 05 s', '2 h 10 min'."""
     if missing(seconds):
         return MISSING
-    seconds = float(seconds)  # type: ignore[arg-type]
+    seconds = _value(seconds)
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
