@@ -20,6 +20,7 @@ from rivalry.errors import RivalryError
 from rivalry.report import formatting, tables
 from rivalry.report.references import all_references
 from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable
+from rivalry.report.worst_case import headline_budget
 from rivalry.stages.draw import FIGURES, draw
 from rivalry.stages.report import NO_LATEX, collect, compile_pdf, render_html, render_latex
 from synthetic_results import CONFIG, DATASETS, PLAN
@@ -215,6 +216,11 @@ def test_tex_prints_any_text(given: str, printed: str) -> None:
 def test_breaking_adds_no_letters() -> None:
     name = "results/attacks/some_very_long_name+half_mean3"
     assert tex_breakable(name).replace("\\allowbreak{}", "") == tex(name)
+
+
+def test_the_headline_budget_is_the_one_that_most_classifiers_met() -> None:
+    assert headline_budget([0.1, 0.3, 0.1, 0.3, 0.5]) == 0.3
+    assert headline_budget([0.1, 0.2]) == 0.2
 
 
 def test_only_the_adaptive_number_judges_a_defense(facts: dict[str, Any]) -> None:

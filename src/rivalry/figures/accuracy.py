@@ -32,20 +32,20 @@ from rivalry.figures.style import (
     stack,
 )
 from rivalry.report.formatting import NORMS, epsilon, listing, number, percent, points
-from rivalry.report.worst_case import worst_cases
+from rivalry.report.worst_case import headline_budget, worst_cases
 
 ROW = 0.225  # inches a row of bars needs at 9-point text
 
 
 def headline(data: Results) -> list[Drawn]:
-    """Clean and worst-case accuracy of every victim and defended victim, per norm at the largest budget."""
+    """Clean and worst-case accuracy of every victim and defended victim, per norm at its headline budget."""
     cases = pd.DataFrame(worst_cases(data.folder, dataset=data.dataset, plan=data.plan, confidence=data.confidence))
     if cases.empty:
         raise Absent("no victim met an attack")
     limited = cases[cases["eps"].notna()]
     if limited.empty:
         raise Absent("no attack has a budget; without one every victim can be fooled")
-    cases = limited[limited["eps"] == limited.groupby("norm")["eps"].transform("max")]
+    cases = limited[limited["eps"] == limited.groupby("norm")["eps"].transform(headline_budget)]
     groups = list(cases.groupby("norm"))
     figure, axes = stack([0.4 + 0.27 * len(part) for _, part in groups], below=0.65, sharex=True)
     said = []

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rivalry.report.formatting import NORMS, between, epsilon, listing, number, percent, plural
+from rivalry.report.worst_case import headline_budget
 
 Fact = dict[str, Any]
 
@@ -53,11 +54,11 @@ def _clean(part: Fact) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _robust(part: Fact) -> Iterator[tuple[str, str, str, str]]:
-    """The most robust undefended victim by its worst case per image, for each norm at the largest budget."""
+    """The most robust undefended victim by its worst case per image, for each norm at its headline budget."""
     cases = [case for case in part["worst_cases"] if case["defense"] == "none" and case["eps"] is not None]
     targeted = {score["attack"] for score in part["scores"] if score["goal"] == "targeted"}
     for norm in dict.fromkeys(case["norm"] for case in cases):
-        top = max(case["eps"] for case in cases if case["norm"] == norm)
+        top = headline_budget(case["eps"] for case in cases if case["norm"] == norm)
         met = sorted((c for c in cases if c["norm"] == norm and c["eps"] == top), key=lambda c: -c["accuracy"])
         best = met[0]
         tried = plural(len(best["attacks"]), "attack")

@@ -6,6 +6,8 @@ attacks of one norm within the budget. Norms are never averaged or mixed.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,15 @@ from rivalry.statistics.rates import wilson_interval
 
 DISTANCES = {"inf": "linf", "2": "l2", "0": "l0"}
 TOLERANCE = 1e-6
+
+
+def headline_budget(budgets: Iterable[float]) -> float:
+    """The budget to compare classifiers at, given that of each of their cases: the one that most of them met.
+
+    Of several such, the largest. A budget that only one victim met compares nothing.
+    """
+    met = Counter(budgets)
+    return max(met, key=lambda eps: (met[eps], eps))
 
 
 def worst_cases(results: Path, *, dataset: str, plan: dict[str, list], confidence: float) -> list[dict[str, Any]]:
