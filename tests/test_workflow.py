@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,12 @@ def snakemake(project: Path, *arguments: str, check: bool = True) -> subprocess.
     return done
 
 
+def processor_seconds() -> float:
+    """What finished child processes have cost so far: unlike the clock, it does not count who else is at work."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def planned(project: Path, *arguments: str) -> dict[str, int]:
     """Jobs per rule that a dry run announces."""
     done = snakemake(project, "--dry-run", *arguments)
@@ -56,9 +63,9 @@ def planned(project: Path, *arguments: str) -> dict[str, int]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run of the smoke configuration."""
     project = copy_project(tmp_path_factory.mktemp("finished"))
-    started = time.monotonic()
+    started = processor_seconds()
     done = snakemake(project, *SMOKE)
-    assert time.monotonic() - started < 240  # two minutes on two quiet cores
+    assert processor_seconds() - started < 240  # two minutes on two cores
     assert "steps (100%) done" in done.stdout + done.stderr
     return project
 
@@ -145,9 +152,9 @@ def test_a_dry_run_of_the_default_is_quick(tmp_path: Path) -> None:
     project = copy_project(tmp_path)
     times = []
     for _ in range(3):
-        started = time.monotonic()
+        started = processor_seconds()
         snakemake(project, "--dry-run", "--quiet")
-        times.append(time.monotonic() - started)
+        times.append(processor_seconds() - started)
     assert min(times) < 3
 
 
@@ -179,10 +186,10 @@ def test_what_others_rely_on_is_there(finished: Path) -> None:
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
-    started = time.monotonic()
+    started = processor_seconds()
     done = snakemake(finished, *SMOKE)
     assert "Nothing to be done" in done.stdout + done.stderr
-    assert time.monotonic() - started < 5
+    assert processor_seconds() - started < 5
 
 
 # ---- what reruns ----
