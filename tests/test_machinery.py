@@ -163,7 +163,8 @@ def test_every_method_says_what_it_is(kind: str) -> None:
 def test_attacks_declare_what_the_threat_model_needs() -> None:
     for name in registry.names("attacks"):
         traits = registry.method("attacks", name).traits
-        assert set(traits) == {"sees", "goals", "norms", "budget", "source"}, name
+        assert set(traits) - {"target", "fitted"} == {"sees", "goals", "norms", "budget", "source"}, name
+        assert ("training_images" in registry.method("attacks", name).parameters) == traits.get("fitted", False)
         assert traits["budget"] in ("fixed", "minimal")
 
 

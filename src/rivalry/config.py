@@ -440,6 +440,12 @@ class Config:
         """How many test images an attack is given."""
         return self.entry("attacks", attack, dataset)["images"] or self.datasets[dataset].images
 
+    def target(self, attack: str, dataset: str) -> int | str | None:
+        """The target that an attack is configured with, or its method's own rule; None for an untargeted one."""
+        entry = self.entry("attacks", attack, dataset)
+        own: str | None = registry.method("attacks", entry["method"]).traits.get("target")
+        return own if entry["target"] is None else entry["target"]
+
     def contradictions(self) -> Iterator[str]:
         """What is wrong between entries that are right by themselves, one line each."""
         yield from self._unknown_names()
@@ -551,6 +557,11 @@ class Config:
                     yield f"{path}: the trigger's target is its poisoning's; leave this key out"
             elif target is not None and "targeted" not in method.traits["goals"]:
                 yield f"{path}: {method.name} has no targeted form; leave this key out"
+            elif (own := method.traits.get("target")) is not None:
+                if target not in (None, own):
+                    yield f"{path}: {method.name} has a target of its own ({own}); leave this key out"
+            elif isinstance(target, str) and method.traits.get("fitted"):
+                yield f"{path}: {method.name} makes one thing for all images and needs one target: a class number"
             elif target is None and "untargeted" not in method.traits["goals"]:
                 yield f"{path}: is missing; {method.name} needs a class number, next, random or least_likely"
 

@@ -172,7 +172,7 @@ class Plan:
             attack=attack,
             method=method,
             set=parameters,
-            target=self.config.entry("attacks", attack, dataset)["target"],
+            target=self.config.target(attack, dataset),
             victim=victim_folder(dataset, victim),
             victim_name=victim,
             images=self.config.images(attack, dataset),

@@ -26,6 +26,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Norm = Literal["inf", 2]
+AnyNorm = Literal["inf", 2, 0]
 
 VictimName = Annotated[str, Reference("victims")]
 PoisoningName = Annotated[str, Reference("poisonings")]

@@ -8,7 +8,7 @@ found by its file's name; names with a leading underscore are the pieces attacks
 from importlib import import_module as _import_module
 
 from rivalry import registry as _registry
-from rivalry.attacks._attack import Attack, Result, attack
+from rivalry.attacks._attack import Attack, Fitted, Result, attack, choose_targets
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Decisions, Gradients, Scores
 from rivalry.attacks._random import Random
@@ -17,4 +17,15 @@ for _name in _registry.names("attacks"):
     # Overrides the submodule of the same name, so that rivalry.attacks.<name> is the attack itself.
     globals()[_name] = getattr(_import_module(f"{__name__}.{_name}"), _name)
 
-__all__ = ["Attack", "Decisions", "Goal", "Gradients", "Random", "Result", "Scores", "attack"]
+__all__ = [
+    "Attack",
+    "Decisions",
+    "Fitted",
+    "Goal",
+    "Gradients",
+    "Random",
+    "Result",
+    "Scores",
+    "attack",
+    "choose_targets",
+]

@@ -1,4 +1,4 @@
-"""Geometry per norm: lengths, projections, steepest directions, random points. `norm` is "inf" or 2."""
+"""Geometry per norm: lengths, projections, steepest directions, random points. `norm` is "inf" or 2, for lengths also 0."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def column(values: Tensor, like: Tensor) -> Tensor:
 
 
 def length(change: Tensor, norm: str | int) -> Tensor:
-    """Norm of each image's change (N,C,H,W): (N,)."""
+    """Norm of each image's change (N,C,H,W): (N,). L0 counts changed pixels: places, whatever the channels."""
+    if norm == 0:
+        return (change != 0).any(dim=1).flatten(1).sum(dim=1).to(change)
     return torch.linalg.vector_norm(change.flatten(1), ord=torch.inf if norm == "inf" else 2, dim=1)
 
 

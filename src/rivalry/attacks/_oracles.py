@@ -6,6 +6,7 @@ handed an oracle that has nothing else. Each counts, per image, what was asked o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -18,11 +19,15 @@ Oracle = TypeVar("Oracle", bound="Decisions")
 
 
 class Ledger:
-    """Per-image counts of what an oracle was asked, each (N,)."""
+    """Per-image counts of what an oracle was asked, each (N,).
 
-    def __init__(self, n: int) -> None:
-        self.rounds = torch.zeros(n, dtype=torch.int64)
-        """Calls that an image took part in: gradient calls for attacks that see gradients, else all calls."""
+    `watch`, if given, is called after every question with the images' number of forward passes so far.
+    """
+
+    def __init__(self, n: int, watch: Callable[[int], None] | None = None) -> None:
+        self.watch = watch
+        self.iterations = torch.zeros(n, dtype=torch.int64)
+        """Calls for gradients, or what an attack that asks for none declared with `count_iteration`."""
         self.queries = torch.zeros(n, dtype=torch.int64)
         """Forward passes."""
         self.gradients = torch.zeros(n, dtype=torch.int64)
@@ -43,7 +48,8 @@ class Decisions:
     _victim: nn.Module
     _ledger: Ledger
     _rows: Tensor
-    _batch: int
+    batch: int
+    """Most images that the victim is given at once; attacks build no more candidates than that at a time."""
 
     def on(self: Oracle, rows: Tensor) -> Oracle:
         """The same oracle for some of its images, in the order of `rows`; repeated rows count repeatedly."""
@@ -53,15 +59,19 @@ class Decisions:
         """Predicted classes, int64 (N,), of images (N,C,H,W)."""
         return self._forward(images).argmax(dim=1)
 
+    def count_iteration(self) -> None:
+        """Note that each of its images begins another iteration of an attack that asks for no gradients."""
+        self._count(self._ledger.iterations)
+
     def _count(self, field: Tensor, times: int = 1) -> None:
         field.index_add_(0, self._rows, torch.full_like(self._rows, times))
+        if self._ledger.watch is not None:
+            self._ledger.watch(int(self._ledger.queries.sum()))
 
     def _forward(self, images: Tensor) -> Tensor:
         self._count(self._ledger.queries)
-        if type(self) is not Gradients:
-            self._count(self._ledger.rounds)
         with torch.no_grad():
-            logits = torch.cat([self._victim(part) for part in images.split(self._batch)])
+            logits = torch.cat([self._victim(part) for part in images.split(self.batch)])
         return self._checked(logits)
 
     def _checked(self, answer: Tensor) -> Tensor:
@@ -86,8 +96,19 @@ class Scores(Decisions):
 class Gradients(Scores):
     """Answers with gradients: the white box."""
 
-    def loss_gradient(self, images: Tensor, goal: Goal) -> tuple[Tensor, Tensor, Tensor]:
-        """The goal's loss at `images`.
+    def loss_gradient(
+        self, images: Tensor, goal: Goal, loss_of: Callable[[Goal, Tensor], Tensor] = Goal.loss
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A loss at `images` and its gradient.
+
+        Parameters
+        ----------
+        images : Tensor
+            (N,C,H,W).
+        goal : Goal
+            The images' goal.
+        loss_of : function
+            Maps a goal and its images' logits (n,K) to losses (n,); the goal's own loss when left out.
 
         Returns
         -------
@@ -96,12 +117,12 @@ class Gradients(Scores):
         """
         self._count(self._ledger.queries)
         self._count(self._ledger.gradients)
-        self._count(self._ledger.rounds)
+        self._count(self._ledger.iterations)
         answers = []
-        for rows in torch.arange(len(images), device=images.device).split(self._batch):
+        for rows in torch.arange(len(images), device=images.device).split(self.batch):
             part = images[rows].detach().requires_grad_(True)
             logits = self._victim(part)
-            loss = goal[rows].loss(logits)
+            loss = loss_of(goal[rows], logits)
             (gradient,) = torch.autograd.grad(loss.sum(), part)
             answers.append((logits.detach(), loss.detach(), gradient))
         logits, loss, gradient = (torch.cat(parts) for parts in zip(*answers, strict=True))
@@ -115,7 +136,7 @@ class Gradients(Scores):
         images : Tensor
             (N,C,H,W).
         classes : Tensor
-            int64 (N,k): whose logits to differentiate.
+            int64 (N,k): whose logits to differentiate; or float (N,k,K): the weighted sums of them.
 
         Returns
         -------
@@ -124,13 +145,13 @@ class Gradients(Scores):
         """
         self._count(self._ledger.queries)
         self._count(self._ledger.gradients, classes.shape[1])
-        self._count(self._ledger.rounds)
+        self._count(self._ledger.iterations)
         answers = []
-        for part, chosen in zip(images.split(self._batch), classes.split(self._batch), strict=True):
+        for part, chosen in zip(images.split(self.batch), classes.split(self.batch), strict=True):
             part = part.detach().requires_grad_(True)
             logits = self._victim(part)
-            one_hot = torch.nn.functional.one_hot(chosen.T, logits.shape[1]).to(logits)
-            (rows,) = torch.autograd.grad(logits, part, one_hot, is_grads_batched=True)
+            weights = chosen if chosen.dim() == 3 else torch.nn.functional.one_hot(chosen, logits.shape[1]).to(logits)
+            (rows,) = torch.autograd.grad(logits, part, weights.transpose(0, 1), is_grads_batched=True)
             answers.append((logits.detach(), rows.transpose(0, 1)))
         logits, jacobian = (torch.cat(parts) for parts in zip(*answers, strict=True))
         return self._checked(logits), self._noted(jacobian)

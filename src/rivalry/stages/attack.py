@@ -14,16 +14,11 @@ from torch import Tensor
 import rivalry.attacks
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
-from rivalry.attacks import Result
+from rivalry.attacks import Result, choose_targets
 from rivalry.data import load_split, select_images
 from rivalry.devices import device
-from rivalry.errors import RivalryError
 from rivalry.poisoning._trigger import Trigger
-from rivalry.seeds import derive_seed
 from rivalry.victims import load_victim
-
-TARGET_RULES = ("next", "random", "least_likely")
-"""Rules by which a target is chosen per image, besides a class number."""
 
 
 def attack(
@@ -71,16 +66,35 @@ def attack(
         target = Trigger.load(parameters["poisoning"]).target
     targets = None
     if target is not None:
-        targets = choose_targets(target, model, clean, labels, facts["classes"], seed)
+        targets = choose_targets(target, model, clean, labels, seed)
+    training = None
+    if declared.traits.get("fitted"):
+        pool = load_split(data, "train")
+        chosen = select_images(len(pool), min(parameters["training_images"], len(pool)), seed)
+        training = pool.floats(chosen), pool.labels[chosen]
 
     budgets = parameters.get("eps")
     settings = [parameters | {"eps": eps} for eps in budgets] if isinstance(budgets, list) else [parameters]
     tensors: dict[str, Tensor] = {"index": index}
-    tables = []
+    tables, fits = [], []
     for setting in settings:
-        result = run(model, clean, labels, targets=targets, seed=seed, batch_size=batch_size, progress=True, **setting)
+        result = run(
+            model,
+            clean,
+            labels,
+            targets=targets,
+            training=training,
+            seed=seed,
+            batch_size=batch_size,
+            progress=True,
+            **setting,
+        )
         eps = setting.get("eps")
-        tensors["images" if len(settings) == 1 else f"images_eps_{eps:g}"] = result.images
+        suffix = "" if len(settings) == 1 else f"_eps_{eps:g}"
+        tensors[f"images{suffix}"] = result.images
+        if result.fitted is not None:
+            tensors |= {f"fitted{suffix}.{name}": tensor for name, tensor in result.fitted.tensors.items()}
+            fits.append({name: value for name, value in vars(result.fitted).items() if name != "tensors"})
         tables.append(score(result, clean, labels, targets, index, eps))
 
     write_tensors(output / "adversarial.safetensors", tensors)
@@ -104,6 +118,7 @@ def attack(
             "eps": [setting["eps"] for setting in settings] if "eps" in parameters else None,
             "n": len(index),
             "images_sha256": hashlib.sha256(clean.numpy().tobytes()).hexdigest(),
+            "fits": fits or None,
             "seed": seed,
             "seconds": time.perf_counter() - started,
             "source": declared.traits["source"],
@@ -111,29 +126,6 @@ def attack(
     )
     names = ("adversarial.safetensors", "scores.parquet", "attack.json")
     write_manifest(output, "attack", [output / name for name in names])
-
-
-def choose_targets(
-    rule: int | str, victim: torch.nn.Module, images: Tensor, labels: Tensor, classes: int, seed: int
-) -> Tensor:
-    """The class each image (N,C,H,W) shall be taken for, int64 (N,).
-
-    A class number is the same for all; "next" is label + 1, cyclically; "random" a class other than the label,
-    drawn per image; "least_likely" the one the victim finds least likely on the clean image.
-    """
-    if isinstance(rule, int):
-        if not 0 <= rule < classes:
-            raise RivalryError(f"target: {rule} is no class of this data set; its classes are 0 to {classes - 1}")
-        return torch.full_like(labels, rule)
-    if rule == "next":
-        return (labels + 1) % classes
-    if rule == "random":
-        generator = torch.Generator().manual_seed(derive_seed(seed, "targets"))
-        return (labels + torch.randint(1, classes, labels.shape, generator=generator)) % classes
-    place = next((p.device for p in victim.parameters()), torch.device("cpu"))
-    with torch.no_grad():
-        logits = torch.cat([victim(part.to(place))[:, :classes].cpu() for part in images.split(256)])
-    return logits.scatter(1, labels[:, None], torch.inf).argmin(dim=1)
 
 
 def score(

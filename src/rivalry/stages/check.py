@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rivalry.artifacts import read_json, read_table, write_manifest, write_table
+from rivalry.attacks._norms import length as norm_length
 from rivalry.data import Split, load_split
 from rivalry.devices import device
 from rivalry.victims import load_victim
@@ -110,6 +111,7 @@ def check_images(crafted: Crafted, test: Split, place: torch.device) -> Iterator
     unattacked images untouched, and the victim's predictions made again.
     """
     victim = load_victim(crafted.victim).to(place)
+    norm = crafted.facts["norm"] if crafted.facts["norm"] == "inf" else int(crafted.facts["norm"])
     for eps, scores in crafted.budgets:
         faults: dict[str, list[int]] = {
             "outside [0,1]": [],
@@ -124,10 +126,10 @@ def check_images(crafted: Crafted, test: Split, place: torch.device) -> Iterator
             change = images - test.floats(index)
             inside = (images >= 0) & (images <= 1)
             faults["outside [0,1]"] += index[~inside.flatten(1).all(dim=1)].tolist()
-            if crafted.facts["norm"] in ("inf", "2") and not np.isnan(eps):
-                length = torch.linalg.vector_norm(change.flatten(1), ord=float(crafted.facts["norm"]), dim=1)
+            if not np.isnan(eps):
+                size = norm_length(change, norm)
                 # Rounding of float32 adds up over the pixels of an L2 norm.
-                faults["outside eps"] += index[~(length <= eps + TOLERANCE * (1 + eps))].tolist()
+                faults["outside eps"] += index[~(size <= eps + TOLERANCE * (1 + eps))].tolist()
             untouched = torch.tensor(~part["attacked"].to_numpy(dtype=bool))
             faults["touched"] += index[untouched & (change != 0).flatten(1).any(dim=1)].tolist()
             predicted, tied = _predict(victim, images.to(place))
