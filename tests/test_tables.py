@@ -597,6 +597,35 @@ def test_an_attack_weaker_than_noise_is_found(run, toy_victim):
     assert status(run.checks(), "white-box at least noise") == ["fail"]
 
 
+def test_a_black_box_attack_that_beats_gradients_is_found(run, toy_victim):
+    run.attack("fgsm", (0.2,), strength=0.5)
+    run.attack("square", (0.2,), sees="scores")
+    found = row(run.checks(), check="black box at most white box")
+    assert found[["status", "images"]].tolist() == ["fail", "0, 1, 2, 3"]
+    run.attack("pgd", (0.2,))
+    assert status(run.checks(), "black box at most white box") == ["pass"]
+
+
+@pytest.mark.parametrize(("strength", "verdict"), [(0.99, "pass"), (0.5, "fail")])
+def test_a_decision_attack_with_smaller_changes_than_gradients_need_is_found(run, toy_victim, strength, verdict):
+    run.attack("deepfool", None)
+    run.attack("hopskipjump", None, sees="decisions", strength=strength)
+    run.attack("hopskipjump_inf", None, sees="decisions", strength=0.1, norm="inf")  # another norm, no rival
+    found = run.checks().query("check == 'black box at most white box'")
+    assert found["status"].tolist() == [verdict]
+    assert found["images"].tolist() == ["" if verdict == "pass" else "0, 1, 2, 3, 4, 5, 6"]
+
+
+@pytest.mark.parametrize(("strength", "verdict"), [(1.0, "pass"), (0.5, "warn")])
+def test_an_attack_that_more_steps_make_stronger_is_found(run, toy_victim, strength, verdict):
+    run.attack("pgd_short", (0.2,), method="pgd", parameters={"steps": 20, "norm": "inf"}, strength=strength)
+    run.attack("pgd_long", (0.2,), method="pgd", parameters={"steps": 40, "norm": "inf"})
+    run.attack("pgd_other", (0.2,), method="pgd", parameters={"steps": 80, "norm": 2}, norm="2")  # another norm
+    found = run.checks().query("check == 'converged'")
+    assert found["status"].tolist() == [verdict]
+    assert found["images"].tolist() == ["" if verdict == "pass" else "0, 1, 2, 3"]
+
+
 @pytest.mark.parametrize(("stops", "verdict"), [(True, "fail"), (False, "warn")])
 def test_success_that_falls_with_eps_is_found(run, toy_victim, stops, verdict):
     run.attack("fgsm", (0.2, 0.4), stops=stops)

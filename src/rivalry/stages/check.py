@@ -94,6 +94,8 @@ def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str
             found += check_gradients(victim, subject, test, place)
         found += check_iterative(crafted)
         found += check_noise(crafted)
+        found += check_masking(crafted)
+        found += check_converged(crafted)
         for one in crafted:
             found += check_monotone(one)
             found += check_success(one, classes)
@@ -279,6 +281,77 @@ def check_noise(crafted: Sequence[Crafted]) -> Iterator[Row]:
                         yield _stronger("white-box at least noise", subject, seeing, blind)
 
 
+def check_masking(crafted: Sequence[Crafted]) -> Iterator[Row]:
+    """An attack that sees only scores or decisions does not beat the ones that see gradients.
+
+    Where it does, gradients mislead: the victim masks them, and gradient attacks overrate it. Compared are, at a
+    common eps, all gradient attacks of the norm taken together, and for attacks that seek the smallest change,
+    its median size on the images that both fooled.
+    """
+    for one in crafted:
+        if one.facts["sees"] not in ("scores", "decisions"):
+            continue
+        rivals = [other for other in crafted if other.facts["sees"] == "gradients" and _same_game(one, other)]
+        for eps, blind in one.budgets:
+            if not np.isnan(eps):
+                seeing = [rows for other in rivals for at, rows in other.budgets if at == eps]
+                if seeing:
+                    subject = f"{one.subject} against the gradient attacks, eps {eps:.4g}"
+                    yield _stronger("black box at most white box", subject, _together(seeing), blind)
+                continue
+            size = {"inf": "linf", "2": "l2", "0": "l0"}[str(one.facts["norm"])]
+            minimal = [rows for other in rivals for at, rows in other.budgets if np.isnan(at)]
+            if minimal:
+                fooled = [rows.loc[rows["success"]].set_index("index")[size] for rows in minimal]
+                both = pd.concat(fooled).groupby(level=0).min().rename("seeing").to_frame()
+                both = both.join(blind.loc[blind["success"]].set_index("index")[size].rename("blind"), how="inner")
+                if both.empty:
+                    continue
+                seen, unseen = both["seeing"].median(), both["blind"].median()
+                smaller = both.index[both["blind"] < (1 - NOTICEABLE) * both["seeing"]].tolist()
+                words = f"median {size} {unseen:.3g} against {seen:.3g} on {len(both)} images that both fooled; "
+                words += f"smaller on {len(smaller)} of them"
+                status = "fail" if unseen < (1 - NOTICEABLE) * seen else "warn" if smaller else "pass"
+                subject = f"{one.subject} against the gradient attacks"
+                yield _row("black box at most white box", subject, status, words, smaller)
+
+
+EFFORT = {"steps", "restarts", "iterations", "generations", "queries", "search_steps"}
+"""Parameters that say how long an attack tries."""
+
+
+def check_converged(crafted: Sequence[Crafted]) -> Iterator[Row]:
+    """Twice the effort changes little: success moves by less than a point.
+
+    Where two entries of one attack differ only in steps, restarts, iterations, generations or queries, one of
+    them at least twice the other's.
+    """
+    for short in crafted:
+        for long in crafted:
+            if short.facts["method"] != long.facts["method"] or not _same_game(short, long):
+                continue
+            a, b = short.facts["parameters"], long.facts["parameters"]
+            other = {key for key in a if a[key] != b.get(key)} - {"eps"}
+            if len(other) != 1 or not other <= EFFORT or b[min(other)] < 2 * a[min(other)]:
+                continue
+            for eps, few in short.budgets:
+                for at, many in long.budgets:
+                    if eps != at and not (np.isnan(eps) and np.isnan(at)):
+                        continue
+                    both = few.merge(many, on="index", suffixes=("", "_many")).set_index("index")
+                    both = both[both["attacked"] & both["attacked_many"]]
+                    if both.empty:
+                        continue
+                    gain = both["success_many"].mean() - both["success"].mean()
+                    key = min(other)
+                    words = f"from {a[key]} to {b[key]} {key} success moves by {100 * gain:+.1f} points"
+                    won = both.index[both["success_many"] & ~both["success"]].tolist()
+                    subject = f"{long.subject} against {short.facts['attack']}" + (
+                        "" if np.isnan(eps) else f", eps {eps:.4g}"
+                    )
+                    yield _row("converged", subject, "pass" if abs(gain) < NOTICEABLE else "warn", words, won)
+
+
 def check_monotone(crafted: Crafted) -> Iterator[Row]:
     """A larger eps does not save images: success does not fall as eps grows.
 
@@ -412,6 +485,15 @@ def _stronger(check: str, subject: str, strong: pd.DataFrame, weak: pd.DataFrame
     words += f"{100 * rate:.1f} % against {100 * weak_rate:.1f} %"
     status = "pass" if not lost else "fail" if rate < weak_rate - NOTICEABLE else "warn"
     return _row(check, subject, status, words, lost)
+
+
+def _together(sets: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Several attacks as one: an image is fooled where any of them fooled it, attacked where all tried."""
+    rows = pd.concat(sets)
+    tried = rows.groupby("index")["attacked"].agg(["all", "size"])
+    together = rows.groupby("index")["success"].any().to_frame("success")
+    together["attacked"] = tried["all"] & (tried["size"] == len(sets))
+    return together.reset_index()
 
 
 def _where(mask: Tensor) -> list[int]:
