@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import synthetic_results
@@ -148,3 +149,19 @@ def test_a_defense_without_adaptive_attacks_has_no_worst_case(results: Path) -> 
     cases = worst_cases(results, dataset="digits", plan=PLAN, confidence=0.95)
     assert not [case for case in cases if case["defense"] == "cleanse"]
     assert [case for case in cases if case["defense"] == "median3"]
+
+
+def test_slow_attacks_on_fewer_images_do_not_shrink_the_worst_case(tmp_path: Path) -> None:
+    scores = pd.DataFrame({"index": range(6), "eps": 0.1, "prediction": 1, "label": 1, "clean_correct": True})
+    scores = scores.assign(l0=1.0, l2=0.1, linf=0.1)
+    for name, rows, fooled in (("quick", range(6), [0]), ("slow", range(3), [0, 1])):
+        part = scores.iloc[list(rows)].copy()
+        part.loc[part["index"].isin(fooled), "prediction"] = 2
+        folder = tmp_path / "attacks/toy/plain" / name
+        artifacts.write_table(folder / "scores.parquet", part)
+        artifacts.write_json(folder / "attack.json", {"norm": "inf", "parameters": {}})
+    plan = {"attacks": [["toy", "plain", "quick"], ["toy", "plain", "slow"]], "evaluations": []}
+    (case,) = worst_cases(tmp_path, dataset="toy", plan=plan, confidence=0.95)
+    assert (case["attacks"], case["n"], case["accuracy"]) == (["quick"], 6, 5 / 6)
+    fewer = case["fewer"]
+    assert (fewer["attacks"], fewer["n"], fewer["accuracy"], fewer["before"]) == (["quick", "slow"], 3, 1 / 3, 2 / 3)

@@ -106,8 +106,22 @@ def _robust(part: Fact) -> Iterator[tuple[str, str, str, str]]:
             f"{at}, {best['victim']} keeps {percent(best['accuracy'])} % "
             f"[{between(best['low'], best['high'])}] of {best['n']} images"
             + (f"; the others: {', '.join(rest)}." if rest else ".")
-            + ("" if clear else f" Its interval overlaps that of {met[1]['victim']}."),
+            + ("" if clear else f" Its interval overlaps that of {met[1]['victim']}.")
+            + _fewer(best),
         )
+
+
+def _fewer(case: Fact) -> str:
+    """What attacks that met fewer images add to a worst case."""
+    fewer = case["fewer"]
+    if not fewer or fewer["accuracy"] >= fewer["before"]:
+        return ""
+    slow = sorted(set(fewer["attacks"]) - set(case["attacks"]))
+    return (
+        f" On the {fewer['n']} images that {listing(slow)} met too, {percent(fewer['accuracy'])} % "
+        f"[{between(fewer['low'], fewer['high'])}] survive all attacks, {percent(fewer['before'])} % without "
+        f"{'these' if len(slow) > 1 else 'it'}."
+    )
 
 
 def _strongest(part: Fact) -> Iterator[tuple[str, str, str, str]]:

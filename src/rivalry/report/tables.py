@@ -107,10 +107,13 @@ def headline(report: Row, dataset: str) -> Table:
             "classifier": case["victim"] if case["defense"] == "none" else f"{case['victim']} + {case['defense']}",
             "norm": NORMS.get(case["norm"], case["norm"]),
             "limit": "none" if case["eps"] is None else epsilon(case["eps"]),
-            "tried": len(case["attacks"]),
+            "tried": len(part["attacks"]),
         }
+        | {key: part[key] for key in ("n", "clean_accuracy", "accuracy", "low", "high", "median_distance")}
         for case in report["worst_cases"]
         if case["dataset"] == dataset
+        for part in (case, case["fewer"])
+        if part
     ]
     return Table(
         f"{dataset}-worst-case",
@@ -118,7 +121,7 @@ def headline(report: Row, dataset: str) -> Table:
         "An image counts only when the classifier withstands every attack of the norm within the budget. "
         "Defended classifiers are judged by adaptive and oblivious examples together. The last column is "
         "the median over images of the smallest change that any of the attacks needed, in the units of the "
-        "norm.",
+        "norm. Where slow attacks met fewer images, a second row takes all attacks on these images.",
         [
             Column("classifier", "classifier", "name", width=0.24),
             Column("norm", "norm"),
