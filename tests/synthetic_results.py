@@ -30,6 +30,8 @@ ATTACKS: dict[str, tuple] = {
     "i_fgsm": ("i_fgsm", "untargeted", "gradients", "inf", EPS, "fixed", 1.6, "kurakin2017"),
     "pgd": ("pgd", "untargeted", "gradients", "inf", EPS, "fixed", 1.7, "madry2018"),
     "deepfool": ("deepfool", "untargeted", "gradients", "2", None, "minimal", 9.0, "moosavi2016"),
+    "hopskipjump": ("hopskipjump", "untargeted", "decisions", "2", None, "minimal", 11.0, "chen2020"),
+    "universal": ("universal", "untargeted", "gradients", "inf", [0.3], "fixed", 0.6, "moosavi2017"),
     "trigger": ("backdoor_trigger", "targeted", "nothing", "0", None, "fixed", 0.0, "gu2017"),
 }
 VICTIMS = {"plain": 0.16, "distilled": 0.19, "adversarial": 0.5, "poisoned": 0.17}
@@ -250,14 +252,16 @@ class _Dataset:
                 change = np.zeros(shape)
                 change[:, :, -4:, -4:] = 1 - self.images[:, :, -4:, -4:]
                 hit = rng.random(N) < (0.97 if victim == "poisoned" else 0.02)
-            elif attack == "deepfool":
+            elif attack in ("deepfool", "hopskipjump"):
                 direction = rng.normal(size=shape)
                 norm = np.sqrt((direction**2).sum((1, 2, 3), keepdims=True))
                 change = direction / norm * margin[:, None, None, None] * strength
                 hit = np.ones(N, bool)
             else:
-                change = eps * np.sign(rng.normal(size=shape))
+                change = eps * np.sign(rng.normal(size=shape[1:] if attack == "universal" else shape))
                 hit = strength * eps > margin
+                if attack == "universal":
+                    tensors["fitted.perturbation"] = torch.from_numpy(change.astype(np.float32))
             success = hit & attacked
             images = np.where(attacked[:, None, None, None], np.clip(self.images + change, 0, 1), self.images)
             key = f"images_eps_{eps:g}" if eps_list and len(eps_list) > 1 else "images"
@@ -317,6 +321,9 @@ class _Dataset:
             "eps": eps,
             "budget": budget,
             "n": N,
+            "fits": [{"images": 20, "queries": 300, "gradients": 250, "seconds": 1.5}]
+            if attack == "universal"
+            else None,
             "images_sha256": "0" * 64,
             "seed": 7,
             "seconds": 3.2,

@@ -1,4 +1,4 @@
-"""Geometry per norm: lengths, projections, steepest directions, random points. Norms are "inf" and 2; lengths know 0."""
+"""Geometry per norm: lengths, projections, steepest directions, random points. Norms: "inf", 2; lengths also 0."""
 
 from __future__ import annotations
 

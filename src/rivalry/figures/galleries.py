@@ -38,9 +38,9 @@ def gallery(data: Results) -> list[Drawn]:
             changed = _image(data, victim, attack, row["eps"], index)
             change = changed - original
             axes = panel.subplots(1, 3)
-            _show(axes[0], original)
-            _show(axes[1], _visible(change))
-            _show(axes[2], changed)
+            show(axes[0], original)
+            show(axes[1], visible(change))
+            show(axes[2], changed)
             after = _named(data, victim, row["prediction"])
             _under(axes[0], f"{before[0]}\n{100 * before[1]:.0f} %")
             _under(axes[1], _size(data.attacks[victim, attack], change))
@@ -90,7 +90,7 @@ def gallery_by_eps(data: Results) -> list[Drawn]:
         figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
         said = []
         for line, attack in zip(axes, attacks, strict=True):
-            _show(line[0], original)
+            show(line[0], original)
             _under(line[0], f"{before[0]}\n{100 * before[1]:.0f} %")
             line[0].set_ylabel(attack, rotation=0, ha="right", va="center", fontsize=8.5, fontweight="bold")
             flips = None
@@ -101,7 +101,7 @@ def gallery_by_eps(data: Results) -> list[Drawn]:
                     axis.set_axis_off()
                     continue
                 row = found.iloc[0].to_dict()
-                _show(axis, _image(data, victim, attack, eps, index))
+                show(axis, _image(data, victim, attack, eps, index))
                 after = _named(data, victim, row["prediction"])
                 _under(axis, f"{after}\n{100 * row['confidence']:.0f} %", fooled=bool(row["success"]))
                 flips = eps if flips is None and row["success"] else flips
@@ -166,7 +166,7 @@ def _named(data: Results, victim: str, prediction: float) -> str:
     return str(data.victims[victim]["class_names"][int(prediction)])
 
 
-def _visible(change: np.ndarray) -> np.ndarray:
+def visible(change: np.ndarray) -> np.ndarray:
     """A change as an image: grey where nothing changed, its largest component at full contrast."""
     largest = float(np.abs(change).max())
     return 0.5 + change / (2 * largest) if largest > 0 else np.full_like(change, 0.5)
@@ -181,7 +181,8 @@ def _size(fact: dict[str, Any], change: np.ndarray) -> str:
     return f"L∞\n{number(float(np.abs(change).max()))}"
 
 
-def _show(axes: Axes, image: np.ndarray) -> None:
+def show(axes: Axes, image: np.ndarray) -> None:
+    """An image (C,H,W) in [0,1], without ticks and frame."""
     pixels = np.clip(image.transpose(1, 2, 0), 0, 1)
     axes.imshow(
         pixels.squeeze(-1) if pixels.shape[2] == 1 else pixels,

@@ -34,6 +34,8 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "p"]
 LINES: list[Any] = ["-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
 CONTROLS = ["random_noise", "semi_random_noise", "backdoor_trigger"]
 """Methods that optimise nothing; drawn in grey."""
+CORE = ["fgsm", "i_fgsm", "pgd", "deepfool", "cw", "hopskipjump"]
+"""Methods that most reports hold: each has a colour of its own. The others share these, with other marks."""
 WIDTH = 4.8
 """Inches: narrow enough that a phone shows 10-point text legibly."""
 
@@ -84,7 +86,7 @@ def look(attack: str, fact: dict[str, Any]) -> Look:
 
     It depends on nothing else, so an attack looks the same in every figure and for every data set.
     """
-    methods = [name for name in registry.names("attacks") if name not in CONTROLS]
+    methods = [*CORE, *(name for name in registry.names("attacks") if name not in CONTROLS + CORE)]
     method = fact["method"]
     if method in CONTROLS:
         place, round_, color = 0, CONTROLS.index(method), GREY

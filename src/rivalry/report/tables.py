@@ -243,14 +243,15 @@ def victims(report: Row, dataset: str) -> Table:
 
 
 def attack_tables(report: Row, dataset: str) -> list[Table]:
-    """One table per undefended victim."""
+    """One table per undefended victim, and one of what attacks were fitted to beforehand."""
     rows = [row for row in report["scores"] if row["dataset"] == dataset and row["setting"] == "undefended"]
     return [
         Table(
             f"{dataset}-attacks-{victim}",
             f"Attacks on {victim}",
             "Accuracy over all n images, success over those that were classified correctly and could be "
-            "attacked. Sizes of changes are means over successful images. Passes are per image.",
+            "attacked. Sizes of changes are of successful images. Iterations, passes and time are means per image; "
+            "what an attack was fitted to beforehand is not in them but below the table.",
             [
                 Column("attack", "attack", "name", width=0.16),
                 Column("eps", "ε", "eps"),
@@ -262,10 +263,13 @@ def attack_tables(report: Row, dataset: str) -> list[Table]:
                 Column("mean_l2", "L2", "number"),
                 Column("median_l2", "median L2", "number", paper=False),
                 Column("mean_linf", "L∞", "number"),
+                Column("median_linf", "median L∞", "number", paper=False),
                 Column("mean_l0", "L0", "count", paper=False),
+                Column("median_l0", "median L0", "count", paper=False),
                 Column("rho_adv", "ρ adv", "number", paper=False),
                 Column("confidence", "confidence %", "rate", paper=False),
-                Column("queries", "forward", "count", paper=False),
+                Column("iterations", "iterations", "count", paper=False),
+                Column("queries", "forward", "count"),
                 Column("gradients", "gradients", "count"),
                 Column("zero_gradient_share", "zero gradients %", "rate", paper=False),
                 Column("seconds", "time", "time", paper=False),
@@ -273,6 +277,34 @@ def attack_tables(report: Row, dataset: str) -> list[Table]:
             list(part),
         )
         for victim, part in groupby(rows, key=lambda row: row["victim"])
+    ] + _fits(report, dataset)
+
+
+def _fits(report: Row, dataset: str) -> list[Table]:
+    rows = [
+        {"victim": fact["victim"], "attack": fact["attack"], "eps": eps, **fit}
+        for fact in report["attacks"]
+        if fact["dataset"] == dataset
+        for eps, fit in zip(fact["eps"] or [None], fact.get("fits") or [], strict=False)
+    ]
+    if not rows:
+        return []
+    return [
+        Table(
+            f"{dataset}-fits",
+            "Fitted beforehand",
+            "What attacks that make one thing for all images (a perturbation, a patch, a copy of the victim) asked "
+            "of the victim to make it, all training images together. They are measured on test images.",
+            [
+                Column("attack", "attack", "name", width=0.24),
+                Column("victim", "victim", "name", width=0.2),
+                Column("eps", "ε", "eps"),
+                Column("images", "training images", "count"),
+                Column("queries", "forward", "count"),
+                Column("gradients", "gradients", "count"),
+            ],
+            rows,
+        )
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rivalry import artifacts
-from rivalry.figures import accuracy, defended, galleries
+from rivalry.figures import accuracy, attacks, defended, galleries
 from rivalry.figures.results import Results
 from rivalry.figures.style import Absent, save, use_style
 
@@ -16,6 +16,7 @@ FIGURES = {
     "accuracy_by_eps": accuracy.accuracy_by_eps,
     "budgets": accuracy.budgets,
     "cost": accuracy.cost,
+    "queries": attacks.queries,
     "significance": accuracy.significance,
     "attack_defense": defended.heat_map,
     "preprocessors": defended.preprocessors,
@@ -24,6 +25,7 @@ FIGURES = {
     "backdoor": defended.backdoor,
     "gallery": galleries.gallery,
     "gallery_by_eps": galleries.gallery_by_eps,
+    "fitted": attacks.fitted,
     "training": accuracy.training,
 }
 """What can be drawn, in the report's order."""

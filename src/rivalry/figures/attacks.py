@@ -1,0 +1,147 @@
+"""What attacks that seek the smallest change find, and what attacks that are fitted once look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+from safetensors import safe_open
+
+from rivalry import artifacts
+from rivalry.figures.galleries import show, visible
+from rivalry.figures.results import Results
+from rivalry.figures.style import INK, WIDTH, Absent, Drawn, label, legend, look, plt
+from rivalry.report.formatting import NORMS, count, number, percent
+
+SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
+
+
+def queries(data: Results) -> list[Drawn]:
+    """Size of the change against queries, for black-box attacks without a budget, with white-box attacks as floor."""
+    panels: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
+    for (victim, attack), fact in data.attacks.items():
+        if fact["budget"] == "minimal" and fact["goal"] == "untargeted":
+            table = artifacts.read_table(data.folder / "attacks" / data.dataset / victim / attack / "scores.parquet")
+            panels.setdefault((victim, str(fact["norm"])), {})[attack] = table.set_index("index")
+    panels = {key: tables for key, tables in panels.items() if any(_blind(data, key[0], name) for name in tables)}
+    if not panels:
+        raise Absent("no attack that sees only decisions or scores sought the smallest change")
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(WIDTH, 2.3 * len(panels) + 0.5), squeeze=False, layout="constrained"
+    )
+    looks, said = {}, []
+    for axis, ((victim, norm), tables) in zip(axes[:, 0], panels.items(), strict=True):
+        shared = pd.concat(
+            [table["attacked"].astype(bool) for table in tables.values()], axis=1, join="inner", keys=tables
+        ).all(axis=1)
+        images = shared.index[shared]
+        sizes = {
+            name: table.loc[images, SIZES[norm]].where(table.loc[images, "success"].astype(bool), np.inf)
+            for name, table in tables.items()
+        }
+        blind = [name for name in tables if _blind(data, victim, name)]
+        seeing = [name for name in tables if name not in blind]
+        top = 0.0
+        for name in blind:
+            low, middle, high = (float(np.quantile(sizes[name], q, method="lower")) for q in (0.25, 0.5, 0.75))
+            asked = float(tables[name].loc[images, "queries"].mean())
+            if not np.isfinite(middle):
+                said.append(f"on {victim} {name} fails on more than half of the images")
+                continue
+            style = looks[name] = look(name, data.attacks[victim, name])
+            axis.vlines(asked, low, high if np.isfinite(high) else middle, color=style.color, linewidth=1.2)
+            axis.plot(asked, middle, color=style.color, marker=style.marker, linestyle="")
+            top = max(top, high if np.isfinite(high) else middle)
+            said.append(
+                f"on {victim} {name} needs {count(asked)} queries for a median {NORMS[norm]} of {number(middle)}"
+            )
+        if seeing:
+            floor = min(seeing, key=lambda name: float(np.quantile(sizes[name], 0.5, method="lower")))
+            least = float(np.quantile(sizes[floor], 0.5, method="lower"))
+            if np.isfinite(least):
+                axis.axhline(least, color=INK, linestyle=(0, (4, 1.5)), linewidth=1.2)
+                axis.annotate(
+                    f"{floor}: {number(least)}", (0.01, least), (0, 3), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", fontsize=8.5,
+                )  # fmt: skip
+                said.append(f"{floor}, which sees gradients, needs {number(least)}")
+                top = max(top, least)
+        axis.set_xscale("log")
+        axis.margins(x=0.15)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axis.xaxis.set_minor_formatter(plt.NullFormatter())
+        axis.set_ylim(0, 1.08 * top if top else 1)
+        axis.set_ylabel(f"{NORMS[norm]} of the change")
+        axis.set_title(f"{victim}, {len(images)} images")
+    axes[-1, 0].set_xlabel("queries per image")
+    legend(figure, [Line2D([], [], color=s.color, marker=s.marker, linestyle="", label=a) for a, s in looks.items()])
+    return [
+        Drawn(
+            "queries",
+            "What decisions alone achieve",
+            "Attacks that see no gradients and look for the smallest change: the median size of the change (point) "
+            "and its middle half (line) against the queries they asked per image (logarithmic). Dashed: the best "
+            "median of attacks that see gradients, the floor towards which more queries lead. Only images that "
+            "all of a panel's attacks met; a failure counts as infinitely large.",
+            f"Scatter chart. {'; '.join(said)}.",
+            figure,
+        )
+    ]
+
+
+def _blind(data: Results, victim: str, attack: str) -> bool:
+    return data.attacks[victim, attack]["sees"] in ("decisions", "scores")
+
+
+def fitted(data: Results) -> list[Drawn]:
+    """Universal perturbations and patches, each with its fooling rate on images it was not fitted to."""
+    found: list[tuple[str, str, np.ndarray, str, pd.DataFrame, dict[str, Any]]] = []
+    for (victim, attack), fact in data.attacks.items():
+        if not fact.get("fits"):
+            continue
+        folder = data.folder / "attacks" / data.dataset / victim / attack
+        scores = artifacts.read_table(folder / "scores.parquet")
+        with safe_open(folder / "adversarial.safetensors", framework="np") as tensors:
+            for key in sorted(tensors.keys()):
+                start, _, name = key.partition(".")
+                if start.startswith("fitted") and name in ("perturbation", "patch"):
+                    eps = (
+                        float(start.removeprefix("fitted_eps_")) if start != "fitted" else float(scores["eps"].iloc[0])
+                    )
+                    part = scores[np.isclose(scores["eps"], eps)] if np.isfinite(eps) else scores
+                    found.append((victim, attack, tensors.get_tensor(key), name, part, fact))
+    if not found:
+        raise Absent("no universal perturbation or patch was fitted")
+    columns = min(3, len(found))
+    rows = -(-len(found) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.0 * rows), squeeze=False, layout="constrained")
+    said = []
+    names = data.about["class_names"]
+    for axis, (victim, attack, made, name, part, _) in zip(axes.flat, found, strict=False):
+        show(axis, visible(made) if name == "perturbation" else made)
+        attacked = part[part["attacked"].astype(bool)]
+        rate = float(attacked["success"].mean())
+        fooled = attacked[attacked["success"].astype(bool)]["prediction"]
+        usual = [
+            f"{names[k]} {percent(v)} %" for k, v in fooled.astype(int).value_counts(normalize=True).head(2).items()
+        ]
+        eps = float(part["eps"].iloc[0])
+        title = label(attack, None if np.isnan(eps) else eps)
+        axis.set_title(f"{title}\non {victim}", fontsize=8.5)
+        axis.set_xlabel(f"fools {percent(rate)} %\n{', '.join(usual)}", fontsize=8, color=INK)
+        said.append(f"{title} on {victim} fools {percent(rate)} % of {len(attacked)} images, as {', '.join(usual)}")
+    for axis in axes.flat[len(found) :]:
+        axis.set_axis_off()
+    return [
+        Drawn(
+            "fitted",
+            "One change for all images",
+            "Universal perturbations (grey is none, amplified to full contrast) and patches, fitted to training images "
+            "and measured on test images they have not seen: how many of the correctly classified ones they fool, and "
+            "the classes that these are taken for most often.",
+            f"Images. {'; '.join(said)}.",
+            figure,
+        )
+    ]
