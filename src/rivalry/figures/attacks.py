@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.lines import Line2D
 from safetensors import safe_open
 
 from rivalry import artifacts
 from rivalry.figures.galleries import show, visible
 from rivalry.figures.results import Results
-from rivalry.figures.style import INK, WIDTH, Absent, Drawn, label, legend, look, plt
+from rivalry.figures.style import INK, WIDTH, Absent, Drawn, label, look, plt
 from rivalry.report.formatting import NORMS, count, number, percent
 
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
@@ -29,9 +28,9 @@ def queries(data: Results) -> list[Drawn]:
     if not panels:
         raise Absent("no attack that sees only decisions or scores sought the smallest change")
     figure, axes = plt.subplots(
-        len(panels), 1, figsize=(WIDTH, 2.3 * len(panels) + 0.5), squeeze=False, layout="constrained"
+        len(panels), 1, figsize=(WIDTH, 2.3 * len(panels) + 0.2), squeeze=False, layout="constrained"
     )
-    looks, said = {}, []
+    said: list[str] = []
     for axis, ((victim, norm), tables) in zip(axes[:, 0], panels.items(), strict=True):
         shared = pd.concat(
             [table["attacked"].astype(bool) for table in tables.values()], axis=1, join="inner", keys=tables
@@ -50,9 +49,10 @@ def queries(data: Results) -> list[Drawn]:
             if not np.isfinite(middle):
                 said.append(f"on {victim} {name} fails on more than half of the images")
                 continue
-            style = looks[name] = look(name, data.attacks[victim, name])
+            style = look(name, data.attacks[victim, name])
             axis.vlines(asked, low, high if np.isfinite(high) else middle, color=style.color, linewidth=1.2)
             axis.plot(asked, middle, color=style.color, marker=style.marker, linestyle="")
+            axis.annotate(name, (asked, middle), (6, 3), textcoords="offset points", fontsize=8.5)
             top = max(top, high if np.isfinite(high) else middle)
             said.append(
                 f"on {victim} {name} needs {count(asked)} queries for a median {NORMS[norm]} of {number(middle)}"
@@ -69,14 +69,13 @@ def queries(data: Results) -> list[Drawn]:
                 said.append(f"{floor}, which sees gradients, needs {number(least)}")
                 top = max(top, least)
         axis.set_xscale("log")
-        axis.margins(x=0.15)
+        axis.margins(x=0.3)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axis.xaxis.set_minor_formatter(plt.NullFormatter())
         axis.set_ylim(0, 1.08 * top if top else 1)
         axis.set_ylabel(f"{NORMS[norm]} of the change")
         axis.set_title(f"{victim}, {len(images)} images")
     axes[-1, 0].set_xlabel("queries per image")
-    legend(figure, [Line2D([], [], color=s.color, marker=s.marker, linestyle="", label=a) for a, s in looks.items()])
     return [
         Drawn(
             "queries",
@@ -116,7 +115,7 @@ def fitted(data: Results) -> list[Drawn]:
         raise Absent("no universal perturbation or patch was fitted")
     columns = min(3, len(found))
     rows = -(-len(found) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.0 * rows), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.35 * rows), squeeze=False, layout="constrained")
     said = []
     names = data.about["class_names"]
     for axis, (victim, attack, made, name, part, _) in zip(axes.flat, found, strict=False):
@@ -125,12 +124,12 @@ def fitted(data: Results) -> list[Drawn]:
         rate = float(attacked["success"].mean())
         fooled = attacked[attacked["success"].astype(bool)]["prediction"]
         usual = [
-            f"{names[k]} {percent(v)} %" for k, v in fooled.astype(int).value_counts(normalize=True).head(2).items()
+            f"{names[k]}: {percent(v)} %" for k, v in fooled.astype(int).value_counts(normalize=True).head(2).items()
         ]
         eps = float(part["eps"].iloc[0])
         title = label(attack, None if np.isnan(eps) else eps)
         axis.set_title(f"{title}\non {victim}", fontsize=8.5)
-        axis.set_xlabel(f"fools {percent(rate)} %\n{', '.join(usual)}", fontsize=8, color=INK)
+        axis.set_xlabel("\n".join([f"fools {percent(rate)} %", *usual]), fontsize=8, color=INK)
         said.append(f"{title} on {victim} fools {percent(rate)} % of {len(attacked)} images, as {', '.join(usual)}")
     for axis in axes.flat[len(found) :]:
         axis.set_axis_off()
