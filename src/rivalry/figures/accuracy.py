@@ -299,78 +299,93 @@ def cost(data: Results) -> list[Drawn]:
 
 
 def significance(data: Results) -> list[Drawn]:
-    """Which attacks differ: a matrix of pairwise differences per victim, each attack at its largest budget."""
+    """Which attacks differ: a matrix of pairwise differences per victim and norm, each attack at its largest budget."""
     table = data.comparisons[data.comparisons["kind"] == "attack"]
-    drawn = []
+    kinds = {name: f"{fact['goal']} {fact['norm']}" for name, fact in data.methods.items()}
+    sides = pd.DataFrame({side: [kinds[_attack(name)] for name in table[side]] for side in "ab"}, index=table.index)
+    table = table.assign(game=sides["a"])[sides["a"] == sides["b"]]
     order = list(data.methods)
+    drawn = []
     for victim in data.victims:
-        part = table[table["victim"] == victim]
-        names = sorted({*part["a"], *part["b"]}, key=lambda name: (order.index(name.split(" (eps ")[0]), name))
-        if len(names) < 2:
-            continue
-        size = len(names)
-        figure, axes = plt.subplots(figsize=(WIDTH, 1.15 + 0.42 * size))
-        said = []
-        largest = max(0.05, part["difference"].abs().max())
-        shades = plt.get_cmap("PuOr")
-        for row, column in product(range(size), repeat=2):
-            if row != column:
-                axes.add_patch(_cell(row, column, facecolor="#f7f7f7", hatch="////"))
-        for record in part.to_dict("records"):
-            a, b = names.index(record["a"]), names.index(record["b"])
-            fair, significant = _true(record["like_for_like"]), _true(record["significant"])
-            colored = fair and significant
-            for row, column, value in ((a, b, record["difference"]), (b, a, -record["difference"])):
-                color = shades(0.5 - 0.45 * value / largest) if colored else "#f7f7f7"
-                axes.add_patch(_cell(row, column, facecolor=color, hatch="" if fair else "////"))
-                axes.annotate(
-                    points(value),
-                    (column, row),
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="white" if colored and abs(value) / largest > 0.6 else "#111111",
-                    fontweight="bold" if significant else "normal",
-                    bbox=None if fair else {"facecolor": "#f7f7f7", "edgecolor": "none", "pad": 0.8},
-                )
-            if fair:
-                word = "differs from" if significant else "is not distinguishable from"
-                said.append(f"{record['a']} {word} {record['b']} ({points(record['difference'])} points)")
-        axes.set_xlim(-0.5, size - 0.5)
-        shown = [name.replace(" (eps ", "  ε ").rstrip(")") for name in names]
-        rows_axis(axes, shown)
-        axes.set_ylim(size - 0.5, -0.5)
-        axes.set_xticks(range(size), shown, rotation=35, ha="left", rotation_mode="anchor")
-        axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
-        legend(
-            figure,
-            [
-                Patch(facecolor=shades(0.1), label="row: more errors"),
-                Patch(facecolor=shades(0.9), label="row: fewer errors"),
-                Patch(facecolor="#f7f7f7", edgecolor="#c8c8c8", label="not distinguishable"),
-                Patch(facecolor="#f7f7f7", edgecolor="#c8c8c8", hatch="////", label="not like for like"),
-            ],
-            columns=2,
-        )
-        drawn.append(
-            Drawn(
-                f"significance_{victim}",
-                f"Which attacks on {victim} differ",
-                "Error rate caused by the attack in the row minus that of the attack in the column, in "
-                "percentage points, each attack at its largest budget. Bold: an exact McNemar test, "
-                "Holm-corrected over the whole family of comparisons, tells the two apart. Coloured: it "
-                "does, and goal and budget are the same. Hatched: budgets differ, or (empty) the two are "
-                "not compared at all.",
-                f"Matrix of differences between attacks on {victim}. {'; '.join(said) or 'No pair is like for like'}.",
-                figure,
-                group="significance",
-            )
-        )
+        own = table[table["victim"] == victim]
+        for game in dict.fromkeys(kinds.values()):
+            part = own[own["game"] == game]
+            names = sorted({*part["a"], *part["b"]}, key=lambda name: (order.index(_attack(name)), name))
+            if names:
+                drawn.append(_matrix(part, names, victim, *game.split()))
     if not drawn:
-        raise Absent("fewer than two attacks met the same victim")
+        raise Absent("no two attacks of one norm met the same victim")
     return drawn
+
+
+def _matrix(part: pd.DataFrame, names: list[str], victim: str, goal: str, norm: str) -> Drawn:
+    size = len(names)
+    crowded = size > 9
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.15 + (0.24 if crowded else 0.42) * size))
+    said = []
+    largest = max(0.05, part["difference"].abs().max())
+    shades = plt.get_cmap("PuOr")
+    for row, column in product(range(size), repeat=2):
+        if row != column:
+            axes.add_patch(_cell(row, column, facecolor="#f7f7f7", hatch="////"))
+    for record in part.to_dict("records"):
+        a, b = names.index(record["a"]), names.index(record["b"])
+        fair, significant = _true(record["like_for_like"]), _true(record["significant"])
+        colored = fair and significant
+        for row, column, value in ((a, b, record["difference"]), (b, a, -record["difference"])):
+            color = shades(0.5 - 0.45 * value / largest) if colored else "#f7f7f7"
+            axes.add_patch(_cell(row, column, facecolor=color, hatch="" if fair else "////"))
+            axes.annotate(
+                points(value).partition(".")[0] if crowded else points(value),
+                (column, row),
+                ha="center",
+                va="center",
+                fontsize=6 if crowded else 8,
+                color="white" if colored and abs(value) / largest > 0.6 else "#111111",
+                fontweight="bold" if significant else "normal",
+                bbox=None if fair else {"facecolor": "#f7f7f7", "edgecolor": "none", "pad": 0.4 if crowded else 0.8},
+            )
+        if fair:
+            word = "differs from" if significant else "is not distinguishable from"
+            said.append(f"{record['a']} {word} {record['b']} ({points(record['difference'])} points)")
+    axes.set_xlim(-0.5, size - 0.5)
+    shown = [name.replace(" (eps ", "  ε ").rstrip(")") for name in names]
+    rows_axis(axes, shown)
+    axes.set_ylim(size - 0.5, -0.5)
+    axes.set_xticks(range(size), shown, rotation=55 if crowded else 35, ha="left", rotation_mode="anchor")
+    axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    if crowded:
+        axes.tick_params(labelsize=7)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    legend(
+        figure,
+        [
+            Patch(facecolor=shades(0.1), label="row: more errors"),
+            Patch(facecolor=shades(0.9), label="row: fewer errors"),
+            Patch(facecolor="#f7f7f7", edgecolor="#c8c8c8", label="not distinguishable"),
+            Patch(facecolor="#f7f7f7", edgecolor="#c8c8c8", hatch="////", label="not like for like"),
+        ],
+        columns=2,
+    )
+    kind = f"{goal} {NORMS.get(norm, norm)}"
+    return Drawn(
+        f"significance_{victim}_{goal}_{norm}",
+        f"Which {kind} attacks on {victim} differ",
+        "Error rate caused by the attack in the row minus that of the attack in the column, in "
+        "percentage points, each attack at its largest budget. Bold: an exact McNemar test, "
+        "Holm-corrected over the whole family of comparisons, tells the two apart. Coloured: it "
+        "does, and the budget is the same. Hatched: budgets differ, or (empty) the two are "
+        "not compared at all. Attacks of different norms stand in the table only.",
+        f"Matrix of differences between {kind} attacks on {victim}. {'; '.join(said) or 'No pair is like for like'}.",
+        figure,
+        group="significance",
+    )
+
+
+def _attack(name: str) -> str:
+    """The attack in a comparison's name for it and its budget."""
+    return name.split(" (eps ")[0]
 
 
 def training(data: Results) -> list[Drawn]:
