@@ -20,7 +20,10 @@ UNTARGETED = [name for name in ATTACKS if "untargeted" in registry.method("attac
 TARGETED = [name for name in ATTACKS if "targeted" in registry.method("attacks", name).traits["goals"]]
 
 
-SMALL: dict[str, dict[str, object]] = {}
+SMALL: dict[str, dict[str, object]] = {
+    "apgd_targeted": {"steps": 20},
+    "fab": {"steps": 20},
+}
 """Parameters that make slow attacks quick on the victims here."""
 
 

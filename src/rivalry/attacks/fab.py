@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rivalry.attacks._attack import attack
+from rivalry.attacks._goals import Goal
+from rivalry.attacks._norms import column, length, random_in_ball
+from rivalry.attacks._oracles import Gradients
+from rivalry.attacks._random import Random
+from rivalry.types import Count, Fraction, Norm, OpenFraction, Positive
+
+
+@attack(
+    sees="gradients",
+    goals=["untargeted", "targeted"],
+    norms=["inf", 2],
+    budget="minimal",
+    source="croce2020fab",
+)
+def fab(
+    victim: Gradients,
+    images: Tensor,
+    goal: Goal,
+    random: Random,
+    *,
+    norm: Norm = "inf",
+    steps: Count = 100,
+    restarts: Count = 1,
+    candidates: Count = 9,
+    alpha_max: Fraction = 0.1,
+    eta: Positive = 1.05,
+    beta: OpenFraction = 0.9,
+) -> Tensor:
+    """Fast adaptive boundary attack: project onto the linearised decision boundary inside [0,1], drawn to the image.
+
+    Seeks the smallest perturbation in Linf or L2. Each step moves slightly past the nearest face of the linearised
+    boundary, mixing the projections of the current point and of the original; every point behind the boundary is
+    noted, then drawn back towards the original. It has no step size, and never leaves the boundary's neighbourhood.
+
+    Parameters
+    ----------
+    norm : "inf" or 2
+        Norm of the perturbation to minimise.
+    steps : int
+        Linearisations of one image per start.
+    restarts : int
+        Starts: the first at the image, further ones at random points half as far as the best result so far.
+    candidates : int
+        How many classes, the most likely ones of the clean image, are tried as the nearest.
+    alpha_max : float
+        Largest weight, 0 to 1, of the original's projection in a step.
+    eta : float
+        Factor by which projections are overshot; above 1 lands behind the boundary.
+    beta : float
+        Share of its change that a point behind the boundary keeps.
+    """
+    best = images.clone()
+    shortest = torch.full((len(images),), torch.inf, device=images.device)
+    logits = victim.logits(images)
+    held = goal.held(logits.shape[1])
+    others = logits.masked_fill(held, -torch.inf)
+    rivals = others.topk(min(candidates, logits.shape[1] - int(held[0].sum())), dim=1).indices
+
+    for restart in range(restarts):
+        current = images.clone()
+        if restart:
+            radius = shortest.clamp_max(float(length(torch.full_like(images[:1], 0.5), norm))) / 2
+            current = (images + column(radius, images) * random_in_ball(random, images, norm, 1.0)).clamp(0, 1)
+        active = torch.arange(len(images), device=images.device)
+        for _ in range(steps):
+            origin = images[active]
+            margins, normals = _boundaries(victim.on(active), current, goal[active], held[active], rivals[active])
+            dual = torch.linalg.vector_norm(normals, ord=2 if norm == 2 else 1, dim=2)
+            distance, nearest = torch.where(dual > 0, margins.abs() / dual, torch.inf).min(dim=1)
+            alive = distance.isfinite()
+            rows, nearest = alive.nonzero().squeeze(1), nearest[alive]
+            active, origin, current = active[alive], origin[alive], current[alive]
+            if len(active) == 0:
+                break
+            margin, normal = margins[rows, nearest], normals[rows, nearest].view_as(current)
+            # Towards the boundary from either side, and from the original to the same hyperplane.
+            origin_margin = margin + (normal * (origin - current)).flatten(1).sum(dim=1)
+            step = _to_hyperplane(current, normal, -margin, norm)
+            origin_step = _to_hyperplane(origin, normal, -origin_margin, norm)
+            near, far = length(step, norm), length(origin_step, norm)
+            alpha = column((near / (near + far).clamp_min(1e-12)).clamp_max(alpha_max), current)
+            current = ((1 - alpha) * (current + eta * step) + alpha * (origin + eta * origin_step)).clamp(0, 1)
+            reached = goal[active].reached(victim.on(active).decisions(current))
+            size = length(current - origin, norm)
+            better = reached & (size < shortest[active])
+            best[active[better]], shortest[active[better]] = current[better], size[better]
+            current[reached] = origin[reached] + beta * (current - origin)[reached]
+    return _shortened(victim, images, goal, best, shortest.isfinite().nonzero().squeeze(1))
+
+
+def _boundaries(victim: Gradients, current: Tensor, goal: Goal, held: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
+    """Margins (n,k) of the classes that would do over those that would not, and their gradients (n,k,d)."""
+    if goal.targets is not None:
+        _, margin, gradient = victim.loss_gradient(current, goal, _target_margin)
+        return margin[:, None], gradient.flatten(1)[:, None]
+    holders = held.nonzero()[:, 1].view(len(held), -1)
+    logits, jacobian = victim.jacobian(current, torch.cat([holders, rivals], dim=1))
+    mine, jacobian, first = logits.gather(1, holders), jacobian.flatten(2), holders.shape[1]
+    softness = _softness(logits)
+    margins = logits.gather(1, rivals) - softness * (mine / softness).logsumexp(dim=1, keepdim=True)
+    return margins, jacobian[:, first:] - (mine / softness).softmax(dim=1)[:, None] @ jacobian[:, :first]
+
+
+def _target_margin(goal: Goal, logits: Tensor) -> Tensor:
+    assert goal.targets is not None
+    softness = _softness(logits.detach())
+    others = logits.scatter(1, goal.targets[:, None], -torch.inf)
+    return (logits.gather(1, goal.targets[:, None]) - softness * (others / softness).logsumexp(1, True)).squeeze(1)
+
+
+def _softness(logits: Tensor) -> Tensor:
+    """How close, (n,1), classes that must all be outrun (a refusal too, or a target's rivals) count as one class.
+
+    Projecting onto the boundary of now this one, now that one would run to and fro between them.
+    """
+    return (logits.amax(dim=1, keepdim=True) - logits.amin(dim=1, keepdim=True)).clamp_min(1e-12) / 20
+
+
+def _to_hyperplane(points: Tensor, normal: Tensor, rise: Tensor, norm: str | int) -> Tensor:
+    """The shortest change of each point (N,C,H,W) inside [0,1] that moves it by `rise` (N,) along `normal`.
+
+    As far as it goes where [0,1] does not reach the hyperplane. Each pixel travels at its own speed until it meets
+    the edge of [0,1]; the rise is then concave and piecewise linear in time, and solved for on the right piece.
+    """
+    slope = (normal * column(rise.sign(), normal)).flatten(1).double()
+    room = torch.where(slope > 0, 1 - points.flatten(1), points.flatten(1)).double()
+    weight = slope.abs()
+    speed = weight if norm == 2 else (weight > 0).double()
+    arrivals, order = torch.where(weight > 0, room / speed, 0).sort(dim=1)
+    rates = (weight * speed).gather(1, order)
+    moving = rates.flip(1).cumsum(dim=1).flip(1)  # of the pixels that arrive then or later
+    arrived = (rates * arrivals).cumsum(dim=1) - rates * arrivals
+    risen = arrived + moving * arrivals
+    piece = (risen < rise.abs()[:, None]).sum(dim=1, keepdim=True).clamp_max(risen.shape[1] - 1)
+    missing = rise.abs()[:, None] - arrived.gather(1, piece)
+    time = missing / moving.gather(1, piece).clamp_min(1e-300)
+    change = slope.sign() * torch.minimum(time * speed, room)
+    return change.to(points).view_as(points)
+
+
+def _shortened(victim: Gradients, images: Tensor, goal: Goal, best: Tensor, found: Tensor) -> Tensor:
+    """`best` drawn to the boundary along the straight line to the image, where it was `found` behind it."""
+    low, high = torch.zeros(len(found), device=images.device), torch.ones(len(found), device=images.device)
+    for _ in range(10):
+        middle = (low + high) / 2
+        trial = images[found] + column(middle, images[found]) * (best - images)[found]
+        reached = goal[found].reached(victim.on(found).decisions(trial))
+        low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
+    best = best.clone()
+    best[found] = images[found] + column(high, images[found]) * (best - images)[found]
+    return best
