@@ -75,6 +75,7 @@ PLAN: dict[str, list] = {
         if a != "trigger" or v in ("plain", "poisoned")
     ],
     "evaluations": [[d, v, f] for d, guards in GUARDED.items() for v, names in guards.items() for f in names],
+    "fooling": [["digits", "plain", "ascent"], ["digits", "plain", "patterns"], ["digits", "adversarial", "ascent"]],
     "kept_apart": [
         {
             "what": "digits: adaptive noise on plain+median3",
@@ -216,6 +217,8 @@ class _Dataset:
             self._poisoning()
         for attack in [a for d, v, a in PLAN["attacks"] if (d, v) == (self.dataset, victim)]:
             self._attack(victim, victim, attack, correct, margin)
+        for fooling in [f for d, v, f in PLAN["fooling"] if (d, v) == (self.dataset, victim)]:
+            self._fooling(victim, fooling)
         for defense in GUARDED[self.dataset].get(victim, []):
             self._defense(victim, defense, correct, margin)
 
@@ -240,6 +243,51 @@ class _Dataset:
                 "source": "gu2017",
             },
         )
+
+    def _fooling(self, victim: str, fooling: str) -> None:
+        rng = np.random.default_rng(5)
+        folder = self.results / "fooling" / self.dataset / victim / fooling
+        table = pd.DataFrame(
+            {
+                "target": np.arange(10),
+                "prediction": np.arange(10),
+                "confidence": np.where(np.arange(10) < 8, 0.99995, 0.6),
+                "success": np.arange(10) < 8,
+                "nearest_l2": rng.uniform(8, 12, 10),
+                "queries": 101,
+                "gradients": 100,
+            }
+        )
+        images = torch.from_numpy(rng.uniform(size=(10, *self.images.shape[1:])).astype(np.float32))
+        artifacts.write_tensors(folder / "images.safetensors", {"images": images, "targets": torch.arange(10)})
+        artifacts.write_table(folder / "scores.parquet", table)
+        artifacts.write_json(
+            folder / "fooling.json",
+            {
+                "dataset": self.dataset,
+                "victim": victim,
+                "fooling": fooling,
+                "method": "gradient_ascent" if fooling == "ascent" else "map_elites_cppn",
+                "parameters": {"steps": 100} if fooling == "ascent" else {"generations": 300},
+                "sees": "gradients" if fooling == "ascent" else "scores",
+                "asked_confidence": 0.99,
+                "n": 10,
+                "n_success": 8,
+                "success_rate": 0.8,
+                "median_confidence": 0.99995,
+                "least_confidence": 0.6,
+                "mean_nearest_l2": table["nearest_l2"].mean(),
+                "real_nearest_l2": 6.25,
+                "n_real": N,
+                "queries": 101,
+                "gradients": 100,
+                "seed": 8,
+                "seconds": 1.5,
+                "source": "nguyen2015",
+            },
+        )
+        names = ("images.safetensors", "scores.parquet", "fooling.json")
+        artifacts.write_manifest(folder, "fool", [folder / name for name in names])
 
     def _simulate(self, victim: str, attack: str, correct: np.ndarray, margin: np.ndarray) -> tuple[dict, pd.DataFrame]:
         _, goal, sees, _, eps_list, _, strength, _ = ATTACKS[attack]

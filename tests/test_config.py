@@ -35,13 +35,15 @@ attacks:
   fgsm_to_3: {method: fgsm, eps: 0.3, target: 3}
   deepfool: {method: deepfool}
   trigger: {method: backdoor_trigger, poisoning: corner}
+fooling:
+  ascent: {method: gradient_ascent, prior: blur, confidence: 0.9}
 defenses:
   median: {method: spatial_smoothing, kind: median}
   detector: {method: binary_input_detector, attack: fgsm}
   cleanse: {method: neural_cleanse}
 matches:
   - {datasets: [digits, shapes], victims: [plain, distilled], attacks: [fgsm, deepfool], defenses: [median, detector]}
-  - {datasets: [digits], victims: [backdoored], attacks: [trigger], defenses: [cleanse]}
+  - {datasets: [digits], victims: [backdoored], attacks: [trigger], defenses: [cleanse], fooling: [ascent]}
 """
 
 WRONG: list[tuple[str, Any, str]] = [
@@ -125,7 +127,13 @@ WRONG: list[tuple[str, Any, str]] = [
     ("defenses.median.window", 4, "defenses.median.window: 4 is unknown; valid: 3, 5, 7"),
     ("defenses.detector.attack", "fsgm", "defenses.detector.attack: 'fsgm' is not in attacks; did you mean 'fgsm'?"),
     ("defenses.detector.attack", "trigger", "defenses.detector.attack: 'trigger' cannot make examples to learn from"),
+    # fooling
+    ("fooling.ascent.prior", "blurr", "fooling.ascent.prior: 'blurr' is unknown; did you mean 'blur'?"),
+    ("fooling.ascent.confidence", 99, "fooling.ascent.confidence: 99 is wrong: should be less than or equal to 1"),
+    ("fooling.ascent.method", "map_elite_cppn", "fooling.ascent.method: 'map_elite_cppn' is unknown; did you mean"),
     # matches
+    ("matches.0.fooling", ["ascnt"], "matches[0].fooling: 'ascnt' is not defined; did you mean 'ascent'?"),
+    ("matches.1.fooling", ["ascent"] * 2, "matches[1].fooling: 'ascent' is listed twice"),
     ("matches.0.datasets", ["digit"], "matches[0].datasets: 'digit' is not defined; did you mean 'digits'?"),
     ("matches.0.datasets", [], "matches[0].datasets: [] is wrong: list should have at least 1 item"),
     ("matches.0.victims", ["plain", "plain"], "matches[0].victims: 'plain' is listed twice"),
@@ -248,7 +256,7 @@ def test_the_schema_rejects_what_the_models_reject() -> None:
 
 
 def test_every_key_is_documented() -> None:
-    for section in ("datasets", "poisonings", "victims", "attacks", "defenses"):
+    for section in ("datasets", "poisonings", "victims", "attacks", "defenses", "fooling"):
         for name, model in entry_models(section).items():
             for key, field in model.model_fields.items():
                 assert field.description, f"{section}.{name}.{key} has no description"

@@ -103,6 +103,7 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
         "victims": [["digits", "plain"]],
         "attacks": [["digits", "plain", "fgsm"]],
         "evaluations": [],
+        "fooling": [],
     }
     lean = tmp_path / "results"
     lean.mkdir()
@@ -119,7 +120,7 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
     draw(lean, tmp_path / "figures", dataset="digits", plan=plan, confidence=0.95)
     listed = artifacts.read_json(tmp_path / "figures" / "figures.json")
     absent = {item["name"]: item["reason"] for item in listed["absent"]}
-    assert {"detectors", "preprocessors", "backdoor", "significance"} <= set(absent)
+    assert {"detectors", "preprocessors", "backdoor", "fooling", "significance"} <= set(absent)
     assert all(absent.values())
     assert {"accuracy", "accuracy_by_eps", "gallery"} <= {figure["kind"] for figure in listed["figures"]}
 

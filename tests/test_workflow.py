@@ -113,6 +113,7 @@ ENDING = {
                 "poison_dataset": 1,
                 "train_victim": 5,
                 "attack_victim": 5 + 4 + 2 + 2,  # plain, two more victims, the trigger, adaptive
+                "fool_victim": 2,
                 "defend_victim": 3,
                 "evaluate_defense": 3,
                 "draw_figures": 1,
@@ -125,6 +126,7 @@ ENDING = {
                 "poison_dataset": 2,
                 "train_victim": 10,
                 "attack_victim": 2 * (7 + 10 + 2 + 12),
+                "fool_victim": 2 * 4,
                 "defend_victim": 10,
                 "evaluate_defense": 10,
                 "draw_figures": 2,
@@ -137,6 +139,7 @@ ENDING = {
                 "poison_dataset": 2,
                 "train_victim": 10,
                 "attack_victim": 2 * (7 + 10 + 2 + 20),
+                "fool_victim": 2 * 5,
                 "defend_victim": 12,
                 "evaluate_defense": 12,
                 "draw_figures": 2,
@@ -243,6 +246,13 @@ def test_changed_attack_code_reruns_what_uses_it(finished: Path, edit: Callable[
 def test_a_changed_template_renders_the_page_again(finished: Path, edit: Callable[..., None]) -> None:
     edit("report/html/report.html.j2", "</html>", "</html>\n")
     assert set(planned(finished, *SMOKE)) == {"render_html", "all"}
+
+
+def test_changed_fooling_code_reruns_what_uses_it(finished: Path, edit: Callable[..., None]) -> None:
+    edit("src/rivalry/fooling/map_elites_cppn.py", "INPUTS + hidden :] + 1)", "INPUTS + hidden :] + 1.0)")
+    jobs = planned(finished, *SMOKE)
+    assert jobs.pop("fool_victim") == 1
+    assert set(jobs) == {"draw_figures", "collect_report", "render_html", "render_latex", "all", *PDF}
 
 
 def test_comments_rerun_nothing(finished: Path, edit: Callable[..., None]) -> None:

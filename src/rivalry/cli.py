@@ -131,6 +131,16 @@ def _parser() -> argparse.ArgumentParser:
     computing(sub)
     folders(sub, "data", "victim", "output")
 
+    sub = command("fool", _fool, "make images of nothing that a victim is sure about")
+    words(sub, "fooling", "method")
+    settings(sub, "set", method_text)
+    sub.add_argument("--confidence", type=float, default=0.99, help="the probability that counts as being fooled")
+    sub.add_argument("--victim-name", required=True, metavar="NAME")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--batch-size", type=int, default=64)
+    computing(sub)
+    folders(sub, "data", "victim", "output")
+
     sub = command("evaluate", _evaluate, "measure a defense against adversarial images")
     sub.add_argument("--oblivious", nargs="*", type=Path, default=[], metavar="PATH", help="sets made without it")
     sub.add_argument("--adaptive", nargs="*", type=Path, default=[], metavar="PATH", help="sets made against it")
@@ -268,6 +278,24 @@ def _defend(o: Any) -> None:
     )
 
 
+def _fool(o: Any) -> None:
+    from rivalry.stages.fool import fool
+
+    fool(
+        o.fooling,
+        o.method,
+        _checked("fooling", o.method, o.set),
+        o.data,
+        o.victim,
+        o.output,
+        victim_name=o.victim_name,
+        confidence=o.confidence,
+        seed=o.seed,
+        accelerator=o.accelerator,
+        batch_size=o.batch_size,
+    )
+
+
 def _evaluate(o: Any) -> None:
     from rivalry.stages.evaluate import evaluate
 
@@ -373,7 +401,7 @@ def _validate(o: Any) -> int:
         print(f"{o.config}: note: {name} is in no match and will not be used")
     print(
         f"{o.config}: {len(plan.datasets)} data sets, {len(plan.victims)} victims to train, "
-        f"{len(plan.attacks)} attacks, {len(plan.defenses)} defenses to evaluate"
+        f"{len(plan.attacks)} attacks, {len(plan.defenses)} defenses to evaluate, {len(plan.foolings)} fooling runs"
     )
     return 0
 

@@ -27,7 +27,7 @@ from pydantic import (
 
 from rivalry import registry
 from rivalry.errors import RivalryError, nearest
-from rivalry.types import Count, Flag, Natural, NonNegative, OpenFraction, Positive
+from rivalry.types import Count, Flag, Fraction, Natural, NonNegative, OpenFraction, Positive
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """Names become folders: letters, digits, _ and - on every file system; + joins a victim and its defense."""
@@ -109,6 +109,11 @@ class DefenseEntry(Entry):
     pass
 
 
+class FoolingEntry(Entry):
+    confidence: Fraction = 0.99
+    """The victim's probability of a class from which on it is fooled by an image of nothing."""
+
+
 class Match(Strict):
     """Who meets whom: every combination of what is listed."""
 
@@ -122,6 +127,8 @@ class Match(Strict):
     """Names from `defenses`; without a defense the victims stand alone."""
     settings: Annotated[list[Literal["oblivious", "adaptive"]], Field(min_length=1)] = ["oblivious", "adaptive"]
     """Whether attacks on a defended victim know of the defense."""
+    fooling: list[str] = []
+    """Names from `fooling`: images of nothing, made for the victims without a defense."""
 
 
 class Threads(Strict):
@@ -157,6 +164,7 @@ DISCRIMINATORS: dict[str, tuple[str, str, type[Strict]]] = {
     "victims": ("method", "training", VictimEntry),
     "attacks": ("method", "attacks", AttackEntry),
     "defenses": ("method", "defenses", DefenseEntry),
+    "fooling": ("method", "fooling", FoolingEntry),
 }
 """Section -> the key that names an entry's method, the kind of method, what every entry of the section has."""
 
@@ -186,7 +194,7 @@ def config_model() -> type[_Config]:
     for section, (key, _, _) in DISCRIMINATORS.items():
         models = tuple(entry_models(section).values())
         entry = Annotated[Union[models], Field(discriminator=key)]  # type: ignore[valid-type]  # noqa: UP007
-        optional = section in ("poisonings", "defenses")
+        optional = section in ("poisonings", "defenses", "fooling")
         fields[section] = (dict[Name, entry], Field({}) if optional else Field(min_length=1))
     fields["matches"] = (list[Match], Field(min_length=1))
     return create_model("Config", __base__=_Config, **fields)
@@ -456,7 +464,7 @@ class Config:
 
     def _unknown_names(self) -> Iterator[str]:
         for number, match in enumerate(self.matches):
-            for section in ("datasets", "victims", "attacks", "defenses"):
+            for section in ("datasets", "victims", "attacks", "defenses", "fooling"):
                 known = list(getattr(self.model, section))
                 for name in getattr(match, section):
                     if name not in known:
@@ -567,7 +575,7 @@ class Config:
 
     def _unfit_matches(self) -> Iterator[str]:
         for number, match in enumerate(self.matches):
-            for section in ("datasets", "victims", "attacks", "defenses"):
+            for section in ("datasets", "victims", "attacks", "defenses", "fooling"):
                 listed = getattr(match, section)
                 for name in {n for n in listed if listed.count(n) > 1}:
                     yield f"matches[{number}].{section}: '{name}' is listed twice"
@@ -586,7 +594,7 @@ class Config:
         """Every entry as it is on every data set: section, data set, name, keys."""
         for name, entry in self.datasets.items():
             yield "datasets", name, name, entry.model_dump()
-        for section in ("poisonings", "victims", "attacks", "defenses"):
+        for section in ("poisonings", "victims", "attacks", "defenses", "fooling"):
             for name in getattr(self.model, section):
                 for dataset in self.datasets:
                     yield section, dataset, name, self.entry(section, name, dataset)

@@ -25,7 +25,7 @@ def describe(method: Method) -> str:
     doc = method.doc.split("\nParameters\n")[0].strip()
     lines = [f"{method.name} ({method.kind.rstrip('s')})", "", *_paragraphs(doc)]
     traits = method.traits
-    if "sees" in traits:
+    if "budget" in traits:
         verb = "minimises" if traits["budget"] == "minimal" else "bounds"
         norms = " or ".join(f"L{norm}" for norm in traits["norms"])
         lines += [
@@ -34,6 +34,8 @@ def describe(method: Method) -> str:
             f"sees: {SIGHTS[traits['sees']]}",
             f"{verb}: the perturbation in {norms}",
         ]
+    elif "sees" in traits:
+        lines += ["", f"sees: {SIGHTS[traits['sees']]}"]
     elif "kind" in traits:
         lines += ["", f"kind: {traits['kind']}"]
     lines += ["", "parameters:" if method.parameters else "no parameters"]

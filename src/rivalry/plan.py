@@ -33,6 +33,7 @@ class Plan:
         On undefended victims.
     evaluations : dict
         (data set, victim, defense) -> {"oblivious": [attack, ...], "adaptive": [attack, ...]}.
+    foolings : list of (data set, victim, fooling)
     kept_apart : list of {"what", "reason"}
         Combinations that a match lists and that make no sense.
     """
@@ -44,6 +45,7 @@ class Plan:
         self.victims: list[tuple[str, str]] = []
         self.attacks: list[tuple[str, str, str]] = []
         self.evaluations: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+        self.foolings: list[tuple[str, str, str]] = []
         self.kept_apart: list[dict[str, str]] = []
         for match in config.matches:
             for dataset in match.datasets:
@@ -54,6 +56,8 @@ class Plan:
                         self._add_attack(dataset, victim, attack)
                     for defense in match.defenses:
                         self._add_evaluation(dataset, victim, defense, match.attacks, match.settings)
+                    for fooling in match.fooling:
+                        _add(self.foolings, (dataset, victim, fooling))
         for dataset, victim in list(self.victims):  # teachers last: the first victim is the baseline
             self._add_teachers(dataset, victim)
 
@@ -108,6 +112,7 @@ class Plan:
             "victims": {name for _, name in self.victims},
             "attacks": {name for _, _, name in self.attacks} | taught,
             "defenses": {name for _, _, name in self.defenses},
+            "fooling": {name for _, _, name in self.foolings},
         }
         return [
             f"{section}.{name}"
@@ -129,6 +134,7 @@ class Plan:
                 for (dataset, victim, defense), planned in self.evaluations.items()
                 for attack in planned["adaptive"]
             ],
+            "fooling": [list(item) for item in self.foolings],
             "kept_apart": self.kept_apart,
         }
 
@@ -195,6 +201,18 @@ class Plan:
             **self._computing() | {"threads": self.config.threads.train},
         )
 
+    def fool_options(self, dataset: str, victim: str, fooling: str) -> str:
+        method, parameters = self.config.parameters("fooling", fooling, dataset)
+        return _options(
+            fooling=fooling,
+            method=method,
+            set=parameters,
+            confidence=self.config.entry("fooling", fooling, dataset)["confidence"],
+            victim_name=victim,
+            seed=derive_seed(self.config.seed, "fool", dataset, fooling),
+            **self._computing(),
+        )
+
     def evaluate_options(self, dataset: str) -> str:
         return _options(
             images=self.config.datasets[dataset].images,
@@ -249,11 +267,11 @@ class Plan:
         attacks = self.evaluations.get((dataset, victim, defense), {}).get(setting, [])
         return [f"results/attacks/{dataset}/{name}/{attack}/attack.json" for attack in attacks]
 
-    def code(self, stage: str, dataset: str = "", victim: str = "", attack: str = "") -> str:
+    def code(self, stage: str, dataset: str = "", victim: str = "", attack: str = "", fooling: str = "") -> str:
         """Hash of the code that a job runs: its stage and the methods that it finds by name."""
-        return _code(stage, *self._methods(stage, dataset, victim, attack))
+        return _code(stage, *self._methods(stage, dataset, victim, attack, fooling))
 
-    def _methods(self, stage: str, dataset: str, victim: str, attack: str) -> list[str]:
+    def _methods(self, stage: str, dataset: str, victim: str, attack: str, fooling: str) -> list[str]:
         config = self.config
         plain, _, defense = victim.partition("+")
         modules: list[str] = []
@@ -261,7 +279,7 @@ class Plan:
             modules.append(f"data.{config.datasets[dataset].source}")
         if stage == "poison":
             modules.append(f"poisoning.{config.poisonings[victim].method}")
-        if stage in ("train", "attack", "defend", "evaluate"):
+        if stage in ("train", "attack", "defend", "evaluate", "fool"):
             entry = config.entry("victims", plain, dataset)
             modules.append(f"architectures.{entry['architecture']}")
             if stage == "train":
@@ -275,6 +293,8 @@ class Plan:
                 modules.append(f"attacks.{config.attacks[parameters['attack']].method}")
         if attack:
             modules.append(f"attacks.{config.attacks[attack].method}")
+        if fooling:
+            modules.append(f"fooling.{config.fooling[fooling].method}")
         return modules
 
 

@@ -29,6 +29,7 @@ ROOMS = {
     "poisonings": "poisoning",
     "attacks": "attacks",
     "defenses": "defenses",
+    "fooling": "fooling",
 }
 """Kinds of method and the room (folder of the package) that holds them."""
 

@@ -50,6 +50,7 @@ wildcard_constraints:
     defended=r"[A-Za-z0-9][A-Za-z0-9_-]*(\+[A-Za-z0-9][A-Za-z0-9_-]*)?",
     attack=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     defense=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    fooling=r"[A-Za-z0-9][A-Za-z0-9_-]*",
 
 
 onsuccess:

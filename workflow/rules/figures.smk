@@ -1,6 +1,7 @@
 rule draw_figures:
     input:
         RESULTS,
+        FOOLING,
         "results/tables/scores.csv",
         "results/tables/comparisons.csv",
         plan="results/plan.json",

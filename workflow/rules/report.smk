@@ -1,6 +1,7 @@
 rule collect_report:
     input:
         RESULTS,
+        FOOLING,
         expand("results/figures/{dataset}", dataset=PLAN.datasets),
         expand(
             "results/tables/{table}.csv",

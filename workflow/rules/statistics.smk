@@ -13,6 +13,10 @@ RESULTS = [
         for dataset, victim, defense in PLAN.evaluations
     ),
 ]
+FOOLING = [
+    f"results/fooling/{dataset}/{victim}/{fooling}/fooling.json"
+    for dataset, victim, fooling in PLAN.foolings
+]
 
 
 localrules:

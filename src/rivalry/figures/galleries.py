@@ -13,9 +13,10 @@ from safetensors import safe_open
 from rivalry import artifacts
 from rivalry.figures.results import Results
 from rivalry.figures.style import ALARM, INK, WIDTH, Absent, Drawn, label, plt
-from rivalry.report.formatting import epsilon, number
+from rivalry.report.formatting import epsilon, number, settings
 
 MOST_EPS = 9
+MOST_CLASSES = 10
 
 
 def gallery(data: Results) -> list[Drawn]:
@@ -124,6 +125,49 @@ def gallery_by_eps(data: Results) -> list[Drawn]:
     if not drawn:
         raise Absent("no attack was run at several eps")
     return drawn
+
+
+def fooling_gallery(data: Results) -> list[Drawn]:
+    """The fooling images of the first classes, per method and victim."""
+    drawn = []
+    for (victim, fooling), fact in data.fooling.items():
+        folder = data.folder / "fooling" / data.dataset / victim / fooling
+        rows = artifacts.read_table(folder / "scores.parquet").head(MOST_CLASSES)
+        with safe_open(folder / "images.safetensors", "numpy") as file:
+            images = file.get_slice("images")[: len(rows)]
+        columns = math.ceil(len(rows) / 2)
+        figure, axes = plt.subplots(2, columns, figsize=(WIDTH, 2 * (WIDTH / columns + 0.34)), squeeze=False)
+        figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
+        for axis in axes.flat[len(rows) :]:
+            axis.set_axis_off()
+        said = []
+        for axis, image, row in zip(axes.flat, images, rows.to_dict("records"), strict=False):
+            meant = _named(data, victim, row["target"])
+            _show(axis, image)
+            _under(axis, f"{meant}\n{_confidence(row['confidence'])}", fooled=bool(row["success"]))
+            said.append(f"{meant} ({_confidence(row['confidence'])})")
+        some = f" The first {len(rows)} of {fact['n']} classes." if len(rows) < fact["n"] else ""
+        drawn.append(
+            Drawn(
+                f"fooling_{victim}_{fooling}",
+                f"What {victim} takes for each class, by {fooling}",
+                f"Images made by {fact['method']} ({settings(fact['parameters'])}) from nothing. Under each stands the "
+                f"class it is meant for and the victim's probability of that class. Bold and coloured: at least "
+                f"{_confidence(fact['asked_confidence'])}, so the victim is fooled, as by {fact['n_success']} of "
+                f"{fact['n']}.{some}",
+                f"Images of nothing and what {victim} takes them for: {', '.join(said)}.",
+                figure,
+                group=f"fooling_{fooling}",
+            )
+        )
+    if not drawn:
+        raise Absent("no fooling images were made")
+    return drawn
+
+
+def _confidence(value: float) -> str:
+    """A probability in percent, cut and not rounded: what is not certain is not called 100 %."""
+    return f"{math.floor(10000 * value) / 100:g} %"
 
 
 def _rows(data: Results, victim: str, attack: str) -> pd.DataFrame:

@@ -60,8 +60,9 @@ class Results:
         The folder of all results.
     dataset : str
     plan : dict
-        `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...] and `evaluations`
-        [[dataset, victim, defense]...]: what was computed, in the configuration's order.
+        `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
+        [[dataset, victim, defense]...] and `fooling` [[dataset, victim, fooling]...]: what was computed, in
+        the configuration's order.
     confidence : float
         Coverage of intervals, in (0, 1).
     """
@@ -123,6 +124,16 @@ class Results:
                 self.folder / "defenses" / self.dataset / victim / defense / "defense.json"
             )
             for victim, defense in self.planned("evaluations")
+        }
+
+    @cached_property
+    def fooling(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Facts about each (victim, method of making fooling images)."""
+        return {
+            (victim, fooling): artifacts.read_json(
+                self.folder / "fooling" / self.dataset / victim / fooling / "fooling.json"
+            )
+            for victim, fooling in self.planned("fooling")
         }
 
     @property

@@ -44,6 +44,14 @@ PACKAGES = [
     "snakemake",
 ]
 
+SEEDED = {
+    "train": ("victims", ["dataset", "victim"]),
+    "attack": ("attacks", ["dataset", "victim", "attack"]),
+    "poison": ("poisonings", ["dataset", "poisoning"]),
+    "fool": ("fooling", ["dataset", "victim", "fooling"]),
+}
+"""Stages with a seed for each job: where their facts are, and what names a job."""
+
 
 class _Plain(yaml.SafeDumper):
     """YAML that repeats a value rather than referring back to it."""
@@ -65,6 +73,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
         "victims": _victims(results, plan, config["confidence"]),
         "attacks": _facts(results, "attacks", plan["attacks"], "attack.json"),
         "defenses": _facts(results, "defenses", plan["evaluations"], "defense.json"),
+        "fooling": _facts(results, "fooling", plan["fooling"], "fooling.json"),
         "scores": _records(read_scored(results / "tables" / "scores.csv")),
         "comparisons": _records(read_scored(results / "tables" / "comparisons.csv")),
         "checks": _records(artifacts.read_table(results / "tables" / "checks.csv")),
@@ -82,9 +91,11 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
         "seeds": [],
         "run_times": _run_times(results) if config["record_times"] else [],
     }
-    for stage, entries in (("train", "victims"), ("attack", "attacks"), ("poison", "poisonings")):
+    if not config["record_times"]:
+        report["fooling"] = [fact | {"seconds": None} for fact in report["fooling"]]
+    for stage, (entries, keys) in SEEDED.items():
         for fact in report[entries]:
-            names = [fact[key] for key in ("dataset", "victim", "attack", "poisoning") if _named(fact, key, entries)]
+            names = [fact[key] for key in keys]
             report["seeds"].append({"stage": stage, "what": ", ".join(names), "seed": fact["seed"]})
     report["findings"] = find(report)
     report["references"] = _references(report)
@@ -128,11 +139,6 @@ def _victims(results: Path, plan: dict[str, list], confidence: float) -> list[di
     return victims
 
 
-def _named(fact: dict[str, Any], key: str, entries: str) -> bool:
-    own = {"victims": ["dataset", "victim"], "attacks": ["dataset", "victim", "attack"]}
-    return key in own.get(entries, ["dataset", "poisoning"])
-
-
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as dictionaries; what is missing is None."""
     plain: list[Any] = table.astype(object).where(table.notna(), None).to_dict("records")
@@ -142,7 +148,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _hashes(results: Path) -> list[dict[str, str]]:
     """Checksums of what the numbers rest on, as each stage wrote them down."""
     hashes = []
-    for room in ("data", "poisoning", "victims", "attacks", "defenses", "evaluations", "tables"):
+    for room in ("data", "poisoning", "victims", "attacks", "defenses", "evaluations", "fooling", "tables"):
         for manifest in sorted((results / room).rglob(".*.manifest.json")):
             folder = manifest.parent.relative_to(results)
             for name, value in artifacts.read_json(manifest)["files"].items():
@@ -171,7 +177,7 @@ def source_of(kind: str, method: str) -> str:
 def _references(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The works that this report cites, by key, sorted by author."""
     cited = set(ALWAYS_CITED)
-    for fact in (*report["attacks"], *report["poisonings"]):
+    for fact in (*report["attacks"], *report["poisonings"], *report["fooling"]):
         cited.add(fact["source"])
     cited |= {source_of("defenses", fact["method"]) for fact in report["defenses"]}
     for fact in report["victims"]:

@@ -29,9 +29,9 @@ def find(report: Fact) -> list[Fact]:
     for dataset in [fact["dataset"] for fact in report["datasets"]]:
         part = {
             key: [row for row in report[key] if row["dataset"] == dataset]
-            for key in ("victims", "attacks", "defenses", "scores", "comparisons", "worst_cases")
+            for key in ("victims", "attacks", "defenses", "scores", "comparisons", "worst_cases", "fooling")
         }
-        for rule in (_clean, _robust, _strongest, _defended, _backdoors, _ties):
+        for rule in (_clean, _robust, _strongest, _defended, _backdoors, _fooled, _ties):
             for topic, verdict, tone, text in rule(part):
                 findings.append({"dataset": dataset, "topic": topic, "verdict": verdict, "tone": tone, "text": text})
     for topic, verdict, tone, text in _whole_run(report):
@@ -263,6 +263,24 @@ def _backdoors(part: Fact) -> Iterator[tuple[str, str, str, str]]:
                     f"[{between(after['success_low'], after['success_high'])}]; clean accuracy goes from "
                     f"{percent(mine['clean_accuracy'])} % to {percent(after['clean_accuracy'])} %.",
                 )
+
+
+def _fooled(part: Fact) -> Iterator[tuple[str, str, str, str]]:
+    """Of how many classes each victim is sure that it sees them in images of nothing."""
+    for victim in dict.fromkeys(fact["victim"] for fact in part["fooling"]):
+        mine = sorted((f for f in part["fooling"] if f["victim"] == victim), key=lambda f: -f["success_rate"])
+        share = mine[0]["success_rate"]
+        said = [
+            f"{fact['n_success']} of {plural(fact['n'], 'class')} in those of {fact['fooling']} "
+            f"(at least {number(100 * fact['asked_confidence'])} %)"
+            for fact in mine
+        ]
+        yield (
+            f"Fooling {victim}",
+            "fooled" if share == 1 else "partly fooled" if share > 0 else "not fooled",
+            "bad" if share == 1 else "open" if share > 0 else "good",
+            f"In images of nothing {victim} is sure that it sees {listing(said)}.",
+        )
 
 
 def _ties(part: Fact) -> Iterator[tuple[str, str, str, str]]:

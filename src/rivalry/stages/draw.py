@@ -23,6 +23,7 @@ FIGURES = {
     "detectors": defended.detectors,
     "defense_budgets": defended.defense_budgets,
     "backdoor": defended.backdoor,
+    "fooling": galleries.fooling_gallery,
     "gallery": galleries.gallery,
     "gallery_by_eps": galleries.gallery_by_eps,
     "fitted": attacks.fitted,
@@ -46,7 +47,7 @@ def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list], co
     dataset : str
     plan : dict
         `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
-        [[dataset, victim, defense]...].
+        [[dataset, victim, defense]...], `fooling` [[dataset, victim, fooling]...].
     confidence : float
         Coverage of the worst case's intervals; all others are in the tables.
     """

@@ -1,0 +1,105 @@
+"""What a method of making fooling images is, and how one is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from rivalry import registry
+from rivalry.attacks._oracles import ORACLES, Ledger
+from rivalry.attacks._random import Random
+from rivalry.seeds import derive_seed
+
+F = TypeVar("F", bound=Callable[..., Tensor])
+
+
+@dataclass(frozen=True)
+class Fooled:
+    """One image for each of K classes; all tensors are on the CPU and (K,) unless said otherwise.
+
+    Attributes
+    ----------
+    images : Tensor
+        float32 (K,C,H,W) in [0,1]; image k is meant for class k.
+    predictions : Tensor
+        int64: the class that the victim takes each image for.
+    confidence : Tensor
+        float32: the victim's probability of the class that the image is meant for.
+    iterations, queries, gradients : Tensor
+        int64: the method's steps, and the forward and backward passes they took.
+    finite : Tensor
+        bool: the method met only finite numbers.
+    """
+
+    images: Tensor
+    predictions: Tensor
+    confidence: Tensor
+    iterations: Tensor
+    queries: Tensor
+    gradients: Tensor
+    finite: Tensor
+
+
+def fooling(*, sees: str, source: str) -> Callable[[F], F]:
+    """Register a function (victim, grey, random, *, ...) -> images as a method of making fooling images.
+
+    It is handed an oracle, one grey image per class (K,C,H,W), row k standing for class k, and the classes' random
+    numbers; it returns one image per class. `sees` is "scores" or "gradients"; `source` is its citation key.
+    """
+    return lambda function: function
+
+
+def fool(
+    method: str,
+    victim: nn.Module,
+    shape: Sequence[int],
+    classes: int,
+    *,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: bool = False,
+    device: torch.device | str = "cpu",
+    **parameters: Any,
+) -> Fooled:
+    """Make one image per class.
+
+    Parameters
+    ----------
+    method : str
+        A registered method.
+    victim : nn.Module
+        Maps float32 images (N,C,H,W) in [0,1] to logits (N,K); it lies on `device`.
+    shape, classes
+        The images' (C,H,W), and K.
+    seed : int
+        Seeds each class's random numbers.
+    batch_size : int
+        Most images that the victim is given at once.
+    progress : bool
+        Show the number of forward passes on standard error.
+    **parameters
+        The method's own parameters.
+    """
+    declared = registry.method("fooling", method)
+    generators = [torch.Generator().manual_seed(derive_seed(seed, str(k))) for k in range(classes)]
+    grey = torch.full((classes, *shape), 0.5, device=device)
+    with tqdm(desc=method, unit=" passes", disable=not progress, mininterval=5) as bar:
+        ledger = Ledger(classes, lambda passes: bar.update(passes - bar.n))
+        oracle = ORACLES[declared.traits["sees"]](victim, ledger, torch.arange(classes), batch_size)
+        images = declared.load()(oracle, grey, Random(generators, grey.device), **parameters).detach()
+    with torch.no_grad():
+        logits = torch.cat([victim(part) for part in images.split(batch_size)]).cpu()
+    return Fooled(
+        images=images.cpu(),
+        predictions=logits.argmax(dim=1),
+        confidence=logits.softmax(dim=1).diagonal().clone(),
+        iterations=ledger.iterations,
+        queries=ledger.queries,
+        gradients=ledger.gradients,
+        finite=~ledger.broken,
+    )

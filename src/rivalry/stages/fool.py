@@ -1,0 +1,124 @@
+"""Making images that mean nothing and that a victim is sure about."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from rivalry import registry
+from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
+from rivalry.data import Split, load_split, select_images
+from rivalry.devices import device
+from rivalry.fooling import fool as make_images
+from rivalry.victims import load_victim
+
+REAL = 200
+"""Test images whose distances to the training images say how far apart real images are."""
+
+CHUNK = 4096
+"""Training images held as floats at once."""
+
+
+def fool(
+    fooling: str,
+    method: str,
+    parameters: dict[str, Any],
+    data: Path,
+    victim: Path,
+    output: Path,
+    *,
+    victim_name: str,
+    confidence: float,
+    seed: int,
+    batch_size: int = 64,
+    accelerator: str = "auto",
+) -> None:
+    """Make one fooling image per class; write images.safetensors, scores.parquet and fooling.json.
+
+    Parameters
+    ----------
+    fooling, method, parameters
+        Its name, the registered method and all of its parameters.
+    data, victim, output : Path
+        Folders.
+    victim_name : str
+        How the victim is called.
+    confidence : float
+        An image succeeds when the victim takes it for its class with at least this probability.
+    """
+    started = time.perf_counter()
+    facts = read_json(data / "dataset.json")
+    declared = registry.method("fooling", method)
+    where = device(accelerator)
+    model = load_victim(victim).to(where).requires_grad_(False)
+    made = make_images(
+        method,
+        model,
+        facts["shape"],
+        facts["classes"],
+        seed=seed,
+        batch_size=batch_size,
+        progress=True,
+        device=where,
+        **parameters,
+    )
+    train, test = load_split(data, "train"), load_split(data, "test")
+    real = test.floats(select_images(len(test), min(REAL, len(test)), seed))
+    nearest = _nearest(made.images, train)
+    scores = pd.DataFrame(
+        {
+            "target": torch.arange(facts["classes"]).numpy(),
+            "prediction": made.predictions.numpy(),
+            "confidence": made.confidence.numpy(),
+            "success": (made.predictions == torch.arange(facts["classes"])).numpy()
+            & (made.confidence >= confidence).numpy(),
+            "nearest_l2": nearest.numpy(),
+            "iterations": made.iterations.numpy(),
+            "queries": made.queries.numpy(),
+            "gradients": made.gradients.numpy(),
+            "finite": made.finite.numpy(),
+        }
+    )
+    write_tensors(output / "images.safetensors", {"images": made.images, "targets": torch.arange(facts["classes"])})
+    write_table(output / "scores.parquet", scores)
+    write_json(
+        output / "fooling.json",
+        {
+            "dataset": facts["dataset"],
+            "victim": victim_name,
+            "fooling": fooling,
+            "method": method,
+            "parameters": parameters,
+            "sees": declared.traits["sees"],
+            "asked_confidence": confidence,
+            "n": facts["classes"],
+            "n_success": int(scores["success"].sum()),
+            "success_rate": scores["success"].mean(),
+            "median_confidence": scores["confidence"].median(),
+            "least_confidence": scores["confidence"].min(),
+            "mean_nearest_l2": scores["nearest_l2"].mean(),
+            "real_nearest_l2": float(_nearest(real, train).median()),
+            "n_real": len(real),
+            "queries": scores["queries"].mean(),
+            "gradients": scores["gradients"].mean(),
+            "seed": seed,
+            "seconds": time.perf_counter() - started,
+            "source": declared.traits["source"],
+        },
+    )
+    names = ("images.safetensors", "scores.parquet", "fooling.json")
+    write_manifest(output, "fool", [output / name for name in names])
+
+
+def _nearest(images: Tensor, train: Split) -> Tensor:
+    """L2 distance of each image (N,C,H,W) to the nearest training image, (N,)."""
+    nearest = torch.full((len(images),), torch.inf)
+    for rows in torch.arange(len(train)).split(CHUNK):
+        distances = torch.cdist(images.flatten(1), train.floats(rows).flatten(1))
+        nearest = torch.minimum(nearest, distances.amin(dim=1))
+    return nearest
