@@ -23,6 +23,8 @@ TARGETED = [name for name in ATTACKS if "targeted" in registry.method("attacks",
 SMALL: dict[str, dict[str, object]] = {
     "apgd_targeted": {"steps": 20},
     "fab": {"steps": 20},
+    "one_pixel": {"population": 12, "generations": 4},
+    "square": {"queries": 40},
 }
 """Parameters that make slow attacks quick on the victims here."""
 

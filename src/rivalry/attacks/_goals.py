@@ -57,3 +57,16 @@ class Goal:
         if self.reject is None:
             return -log_p.gather(1, self.labels[:, None]).squeeze(1)
         return -log_p.masked_fill(~self.held(logits.shape[1]), -torch.inf).logsumexp(dim=1)
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """What an attack that only compares scores maximises, (N,): log p / (1 - p) of being successful.
+
+        p is the target's probability, or that of all classes that are not held. It orders images as `loss` does,
+        but does not round to the same number once a victim is sure, as distilled ones are.
+        """
+        if self.targets is not None:
+            wanted = torch.nn.functional.one_hot(self.targets, logits.shape[1]).bool()
+        else:
+            wanted = ~self.held(logits.shape[1])
+        odds = [logits.masked_fill(~part, -torch.inf).logsumexp(dim=1) for part in (wanted, ~wanted)]
+        return odds[0] - odds[1]

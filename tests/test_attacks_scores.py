@@ -1,0 +1,270 @@
+"""Facts about attacks that search places (jsma, one_pixel) or at random (square)."""
+
+from __future__ import annotations
+
+import sys
+from itertools import combinations
+
+import pytest
+import torch
+from torch import Tensor
+
+import rivalry.attacks
+from helpers import Linear, distances, linear_problem
+from rivalry.attacks import Goal, Random
+from rivalry.attacks._norms import length
+from rivalry.errors import RivalryError
+
+# The attack's name in the package is the attack itself, which hides its module.
+jsma, one_pixel, square = (sys.modules[f"rivalry.attacks.{name}"] for name in ("jsma", "one_pixel", "square"))
+
+
+def unreachable(classes: int = 2, channels: int = 1, side: int = 8, seed: int = 0) -> tuple[Linear, Tensor, Tensor]:
+    """A linear victim so biased to class 0 that no change makes it err, and images to spend a whole budget on."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(classes, channels * side * side, generator=generator)
+    bias = torch.zeros(classes)
+    bias[0] = 1000
+    images = torch.rand(6, channels, side, side, generator=generator)
+    return Linear(weight, bias), images, torch.zeros(6, dtype=torch.int64)
+
+
+def value_of_pairs(a: Tensor, b: Tensor) -> Tensor:
+    """(a_p + a_q) * (b_p + b_q) of every pair in which both sums are positive, else 0: (N,n,n)."""
+    sums_a, sums_b = a[:, :, None] + a[:, None], b[:, :, None] + b[:, None]
+    allowed = (sums_a > 0) & (sums_b > 0) & ~torch.eye(a.shape[1], dtype=torch.bool)
+    return torch.where(allowed, sums_a * sums_b, 0)
+
+
+@pytest.mark.parametrize("at_once", [2**22, 1])
+@pytest.mark.parametrize("kind", ["independent", "opposed", "tied", "aligned", "equal"])
+def test_jsma_finds_the_best_of_all_pairs(kind: str, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsma, "AT_ONCE", at_once)
+    generator = torch.Generator().manual_seed(0)
+    for n in (2, 5, 40):
+        a, b = torch.randn(2, 30, n, generator=generator)
+        if kind == "opposed":  # nearly all places on the front, or none positive
+            b = 0.1 * b - a
+        elif kind == "tied":
+            a, b = a.round(), b.round()
+        elif kind == "aligned":
+            b = a.clone()
+        elif kind == "equal":
+            a, b = torch.ones_like(a), torch.ones_like(b)
+        closed = torch.rand(30, n, generator=generator) < 0.2
+        a, b = a.masked_fill(closed, -torch.inf), b.masked_fill(closed, -torch.inf)
+        best = value_of_pairs(a, b).flatten(1).amax(dim=1)
+        pairs, found = jsma.best_pairs(a, b)
+        assert torch.equal(found, best > 0)
+        assert (pairs[found, 0] != pairs[found, 1]).all()
+        assert torch.equal((a.gather(1, pairs).sum(1) * b.gather(1, pairs).sum(1))[found], best[found])
+
+
+@pytest.mark.parametrize("theta", [1.0, -1.0, 0.25])
+@pytest.mark.parametrize("target", [None, 2])
+def test_jsma_moves_the_pair_of_largest_saliency(target: int | None, theta: float) -> None:
+    victim, images, labels = unreachable(classes=4)
+    images[:, :, 0] = float(theta > 0)  # a row of pixels that cannot move on
+    targets = None if target is None else torch.full_like(labels, target)
+    result = rivalry.attacks.jsma.run(victim, images, labels, targets=targets, theta=theta, gamma=2 / 64)
+    chosen = torch.tensor([1, 2, 3]) if target is None else torch.tensor([target])
+    alpha = victim.weight[chosen].sum(0).detach()
+    beta = victim.weight.detach().sum(0) - alpha
+    a, b = (torch.sign(torch.tensor(theta)) * t.repeat(6, 1) for t in (alpha, -beta))
+    values = value_of_pairs(a.index_fill(1, torch.arange(8), -99), b.index_fill(1, torch.arange(8), -99))
+    expected = images.flatten(1).clone()
+    for row, place in enumerate(values.flatten(1).argmax(dim=1).tolist()):
+        for pixel in divmod(place, 64):
+            expected[row, pixel] = (expected[row, pixel] + theta).clamp(0, 1)
+    torch.testing.assert_close(result.images.flatten(1), expected)
+    assert (result.gradients == 2).all()
+
+
+def test_jsma_spends_two_gradients_an_iteration_and_two_features_at_most() -> None:
+    victim, images, labels = unreachable(classes=3, channels=3)
+    result = rivalry.attacks.jsma.run(victim, images, labels, gamma=0.1)
+    pairs = int(0.1 * 3 * 64) // 2
+    assert (result.iterations == pairs).all()
+    assert (result.gradients == 2 * pairs).all()
+    assert ((result.images != images).flatten(1).sum(dim=1) == 2 * pairs).all()
+    assert (length(result.images - images, 0) <= 2 * pairs).all()
+    assert torch.equal(rivalry.attacks.jsma(victim, images, labels, gamma=0.01), images)  # 1 feature is no pair
+
+
+def test_jsma_reaches_every_target_where_pixels_are_free() -> None:
+    victim, images, labels = linear_problem(classes=5, n=30)
+    for target in range(5):
+        targets = torch.full_like(labels, target)
+        result = rivalry.attacks.jsma.run(victim, images, labels, targets=targets, gamma=1.0)
+        assert torch.equal(result.success, labels != target)
+        assert (result.iterations[result.attacked] >= 2).all()  # the last one only sees that it is there
+
+
+def brightest_change(victim: Linear, images: Tensor) -> Tensor:
+    """What each place of each image can at most add to the margin of class 1 over class 0: (N,H*W), sorted."""
+    weight = (victim.weight[1] - victim.weight[0]).detach().view(images.shape[1:])
+    return torch.maximum(weight * (1 - images), -weight * images).sum(dim=1).flatten(1).sort(descending=True).values
+
+
+@pytest.mark.parametrize(("channels", "pixels", "share"), [(1, 1, 0.999), (3, 1, 0.999), (1, 3, 0.75)])
+def test_one_pixel_finds_the_best_pixels_and_their_best_colours(channels: int, pixels: int, share: float) -> None:
+    victim, images, labels = unreachable(channels=channels)
+    result = rivalry.attacks.one_pixel.run(
+        victim, images, labels, eps=pixels, population=100, generations=60, targets=torch.ones_like(labels)
+    )
+    weight = (victim.weight[1] - victim.weight[0]).detach()
+    gain = (result.images - images).flatten(1) @ weight
+    best = brightest_change(victim, images)[:, :pixels].sum(dim=1)
+    assert (gain <= best + 1e-4).all()
+    assert (gain >= share * best).all()
+    assert (length(result.images - images, 0) == pixels).all()
+
+
+def test_one_pixel_costs_a_population_each_generation_until_solved() -> None:
+    victim, images, labels = unreachable()
+    result = rivalry.attacks.one_pixel.run(victim, images, labels, population=7, generations=3, batch_size=4)
+    assert (result.iterations == 3).all()
+    assert (result.queries == 1 + 7 * 4).all()
+    assert not result.success.any()
+    victim.bias.data[0] = victim(images)[:, 1].max().item() - victim(images)[:, 0].min().item() + 1000 + 1e-3
+    easy, images, labels = linear_problem(n=12)
+    result = rivalry.attacks.one_pixel.run(easy, images, labels, population=30, generations=50)
+    assert result.success.all()
+    assert (result.queries == 1 + 30 * (1 + result.iterations)).all()
+    assert (result.iterations == 0).any()
+
+
+def test_one_pixel_keeps_the_candidate_that_reaches_the_goal() -> None:
+    """The true class can be least likely where it still wins; success goes before fitness."""
+    victim, images, labels = linear_problem(classes=5, n=80)
+    result = rivalry.attacks.one_pixel.run(victim, images, labels, population=20, generations=20)
+    unsolved = result.queries == 1 + 20 * 21
+    assert torch.equal(~result.success, unsolved)
+
+
+def test_one_pixel_is_not_blinded_by_a_victim_that_is_sure() -> None:
+    """Probabilities that round to 1 order nothing; odds do."""
+    victim, images, labels = unreachable()
+    sharp = Linear(victim.weight.detach() * 64, victim.bias.detach() * 64)
+    options = {"population": 20, "generations": 5}
+    soft, hard = (rivalry.attacks.one_pixel(v, images, labels, **options) for v in (victim, sharp))
+    assert torch.equal(soft, hard)
+
+
+def test_one_pixel_children_have_three_different_parents_and_stay_inside() -> None:
+    generator = torch.Generator().manual_seed(1)
+    genes = 0.3 + 0.4 * torch.rand(2, 4, 1, 3, generator=generator)  # where no child leaves the range
+    random = Random.for_images(torch.rand(2, 1, 4, 4, generator=generator), 0)
+    allowed = {tuple(order) for three in combinations(range(4), 3) for order in permuted(three)}
+    met = set()
+    for _ in range(40):
+        children = one_pixel.bred(genes, 0.1, random)
+        for child in children[0]:
+            made = {order: genes[0, order[0]] + 0.1 * (genes[0, order[1]] - genes[0, order[2]]) for order in allowed}
+            matches = [order for order, gene in made.items() if torch.equal(gene, child)]
+            assert len(matches) == 1
+            met.add(matches[0])
+    assert met == allowed
+    children = one_pixel.bred(torch.rand(2, 400, 1, 3, generator=generator), 5.0, random)
+    assert children.min() == 0
+    assert children.max() == 1
+    assert (children[..., :2] < 1).all()  # a place at 1 would lie beside the image
+
+
+def permuted(three: tuple[int, ...]) -> list[tuple[int, ...]]:
+    a, b, c = three
+    return [(a, b, c), (a, c, b), (b, a, c), (b, c, a), (c, a, b), (c, b, a)]
+
+
+def test_one_pixel_changes_nothing_without_budget_and_needs_three_parents() -> None:
+    victim, images, labels = linear_problem()
+    assert torch.equal(rivalry.attacks.one_pixel(victim, images, labels, eps=0), images)
+    with pytest.raises(RivalryError, match="population: 2 is too small"):
+        rivalry.attacks.one_pixel(victim, images, labels, population=2)
+
+
+def test_square_finds_the_optimum_on_linear_victims() -> None:
+    victim, images, labels = linear_problem(classes=2, n=60)
+    exact = distances(victim, images, labels, "inf")
+    eps = float(exact.median())
+    result = rivalry.attacks.square.run(victim, images, labels, eps=eps, queries=1000)
+    clear = (exact / eps - 1).abs() > 1e-4
+    assert clear.sum() > 50
+    assert torch.equal(result.success[clear], (exact < eps)[clear])
+
+
+def test_square_in_l2_comes_near_the_optimum_on_linear_victims() -> None:
+    """A gradient step is the optimum; noise of the same length comes nowhere near it."""
+    victim, images, labels = linear_problem(classes=2, n=30)
+    weight = (victim.weight[1] - victim.weight[0]).detach()
+    victim.bias.data[0] += 100
+    labels = torch.zeros_like(labels)
+    adversarial = rivalry.attacks.square(victim, images, labels, norm=2, eps=0.4, queries=1500)
+    gain = (adversarial - images).flatten(1) @ weight / (0.4 * weight.norm())
+    noise = rivalry.attacks.random_noise(victim, images, labels, norm=2, eps=0.4)
+    assert (gain > 0.6).all()
+    assert ((noise - images).flatten(1) @ weight / (0.4 * weight.norm()) < 0.6).all()
+    assert (gain <= 1 + 1e-5).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_square_spends_its_budget_and_its_queries(norm: str | int, channels: int) -> None:
+    victim, images, labels = unreachable(channels=channels)
+    images = 0.4 + 0.2 * images
+    result = rivalry.attacks.square.run(victim, images, labels, norm=norm, eps=0.3, queries=30)
+    change = result.images - images
+    assert (result.queries == 31).all()
+    assert (result.iterations == 30).all()
+    torch.testing.assert_close(length(change, norm), torch.full((6,), 0.3))
+    if norm == "inf":
+        torch.testing.assert_close(change.abs(), torch.full_like(change, 0.3))
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_square_reaches_targets(norm: str | int) -> None:
+    victim, images, labels = linear_problem(classes=5, n=30)
+    eps = 16 * float(distances(victim, images, labels, norm).median())
+    for target in range(5):
+        targets = torch.full_like(labels, target)
+        result = rivalry.attacks.square.run(victim, images, labels, targets=targets, norm=norm, eps=eps, queries=300)
+        assert torch.equal(result.success, labels != target)
+
+
+@pytest.mark.parametrize("area", [0.5, 0.001])
+def test_square_changes_one_square_and_never_nothing(area: float) -> None:
+    images = torch.rand(40, 3, 7, 9, generator=torch.Generator().manual_seed(0))
+    random = Random.for_images(images, 0)
+    current = square.stripes(images, 0.1, random)
+    for _ in range(5):
+        tried = square.recoloured(current, images, 0.1, area, random)
+        changed = (tried != current).any(dim=1)
+        assert changed.flatten(1).any(dim=1).all()
+        side = max(1, round((area * 63) ** 0.5))
+        for axis in (1, 2):
+            assert changed.any(dim=axis).sum(dim=1).max() <= side
+        current = tried
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 5), (7, 7), (1, 1), (4, 6)])
+def test_square_bumps_are_those_of_the_paper(height: int, width: int) -> None:
+    """Each half sums 1/(n+1-k)^2 over the nested squares k that hold the pixel; the halves have opposite signs."""
+    expected = torch.zeros(height, width)
+    for first, high, sign in ((0, height // 2, 1.0), (height // 2, height - height // 2, -1.0)):
+        n = max(high, width) // 2
+        for r in range(high):
+            for s in range(width):
+                inner = n - max(abs(r - high // 2), abs(s - width // 2))
+                expected[first + r, s] = sign * sum(1 / (n + 1 - k) ** 2 for k in range(inner + 1))
+    found = square.bump(height, width, torch.zeros(1))
+    torch.testing.assert_close(found, expected / expected.norm())
+
+
+@pytest.mark.parametrize("targets", [None, torch.tensor([2, 0, 1, 3] * 10)])
+@pytest.mark.parametrize("reject", [None, 4])
+def test_odds_order_images_as_the_loss_does(targets: Tensor | None, reject: int | None) -> None:
+    logits = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    goal = Goal(torch.tensor([1, 2, 3, 0] * 10), targets, reject)
+    probability = goal.log_odds(logits).sigmoid()
+    expected = goal.loss(logits).exp() if targets is not None else 1 - (-goal.loss(logits)).exp()
+    torch.testing.assert_close(probability, expected)
