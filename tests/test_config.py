@@ -184,6 +184,12 @@ def test_several_mistakes_are_all_told_at_once() -> None:
     assert len(caught.value.lines) == 3
 
 
+def test_an_entry_may_take_over_another_s_keys(tmp_path) -> None:
+    file = tmp_path / "f.yaml"
+    file.write_text("attacks:\n  a: &a {method: pgd, steps: 3}\n  b:\n    <<: *a\n    steps: 6\n")
+    assert read_yaml(file)["attacks"]["b"] == {"method": "pgd", "steps": 6}
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

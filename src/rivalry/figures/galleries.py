@@ -143,7 +143,7 @@ def fooling_gallery(data: Results) -> list[Drawn]:
         said = []
         for axis, image, row in zip(axes.flat, images, rows.to_dict("records"), strict=False):
             meant = _named(data, victim, row["target"])
-            _show(axis, image)
+            show(axis, image)
             _under(axis, f"{meant}\n{_confidence(row['confidence'])}", fooled=bool(row["success"]))
             said.append(f"{meant} ({_confidence(row['confidence'])})")
         some = f" The first {len(rows)} of {fact['n']} classes." if len(rows) < fact["n"] else ""
