@@ -292,7 +292,10 @@ class Plan:
             if "attack" in parameters:
                 modules.append(f"attacks.{config.attacks[parameters['attack']].method}")
         if attack:
-            modules.append(f"attacks.{config.attacks[attack].method}")
+            method, parameters = config.parameters("attacks", attack, dataset)
+            modules.append(f"attacks.{method}")
+            if "architecture" in parameters:
+                modules.append(f"architectures.{parameters['architecture']}")
         if fooling:
             modules.append(f"fooling.{config.fooling[fooling].method}")
         return modules

@@ -73,6 +73,8 @@ class Fitted:
         How many images it was fitted to.
     queries, gradients : int
         The victim's forward and backward passes that it took, all images together.
+    zero_gradient, not_finite : int
+        For how many images it met an all-zero gradient, and a number that is not finite.
     seconds : float
         Wall time.
     """
@@ -81,6 +83,8 @@ class Fitted:
     images: int
     queries: int
     gradients: int
+    zero_gradient: int
+    not_finite: int
     seconds: float
 
 
@@ -187,12 +191,15 @@ class Attack:
         goal = Goal(labels.to(device), None if target is None else target.expand(n).to(device), _reject_class(victim))
         ledger = Ledger(n, functools.partial(_say, bar, "fitting, "))
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
-        tensors = self._fit(oracle, images, goal, Random.for_images(images, seed), **parameters)
+        settings = (self.function.__kwdefaults__ or {}) | parameters  # the defaults stand in the attack alone
+        tensors = self._fit(oracle, images, goal, Random.for_images(images, seed), **settings)
         return Fitted(
             tensors={name: tensor.detach().cpu() for name, tensor in tensors.items()},
             images=n,
             queries=int(ledger.queries.sum()),
             gradients=int(ledger.gradients.sum()),
+            zero_gradient=int(ledger.flat.sum()),
+            not_finite=int(ledger.broken.sum()),
             seconds=time.perf_counter() - started,
         )
 

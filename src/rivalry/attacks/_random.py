@@ -31,6 +31,11 @@ class Random:
         """The generators of some of the images."""
         return Random([self._generators[row] for row in rows.tolist()], self._device)
 
+    def shared(self) -> torch.Generator:
+        """A generator, on the CPU, for what is drawn once for all of the images."""
+        (seed,) = torch.randint(2**62, (1,), generator=self._generators[0]).tolist()
+        return torch.Generator().manual_seed(seed)
+
     def uniform(self, *shape: int) -> Tensor:
         """Uniform on [-1, 1), (N, *shape)."""
         draws = [torch.rand(shape, generator=generator) for generator in self._generators]
