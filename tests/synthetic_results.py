@@ -76,6 +76,7 @@ PLAN: dict[str, list] = {
     ],
     "evaluations": [[d, v, f] for d, guards in GUARDED.items() for v, names in guards.items() for f in names],
     "fooling": [["digits", "plain", "ascent"], ["digits", "plain", "patterns"], ["digits", "adversarial", "ascent"]],
+    "transfers": [["digits", "plain"], ["digits", "adversarial"]],
     "kept_apart": [
         {
             "what": "digits: adaptive noise on plain+median3",
@@ -103,6 +104,7 @@ def make(results: Path) -> Path:
         part.unlink()
     artifacts.write_table(tables / "scores.csv", scores)
     artifacts.write_table(tables / "comparisons.csv", comparisons)
+    artifacts.write_table(tables / "transfers.csv", pd.DataFrame(_transfers()))
     artifacts.write_table(tables / "checks.csv", pd.DataFrame(_checks()))
     artifacts.write_table(tables / "reported.csv", pd.DataFrame(_reported()))
     artifacts.write_json(tables / "kept_apart.json", KEPT_APART)
@@ -632,6 +634,35 @@ def _images(channels: int, size: int, rng: np.random.Generator) -> tuple[np.ndar
         inside = (x - size / 2) ** 2 + (y - size / 2) ** 2 < (4 + label) ** 2
         image[:, inside] = rng.uniform(0.5, 1, (channels, 1))
     return images, labels
+
+
+def _transfers() -> list[dict]:
+    """Of the plan's sources on three victims, by two attacks: half as often fooled as on the source itself."""
+    rows = []
+    for attack, eps, (dataset, source) in itertools.product(["fgsm", "pgd"], EPS, PLAN["transfers"]):
+        for victim in MEET[dataset][0]:
+            fooled = round(N * min(1, 3 * eps) * (1 if victim == source else 0.5))
+            low, high = proportion_confint(fooled, N, method="wilson")
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "attack": attack,
+                    "norm": "inf",
+                    "eps": eps,
+                    "goal": "untargeted",
+                    "source": source,
+                    "victim": victim,
+                    "n": N,
+                    "transfer_rate": fooled / N,
+                    "low": low,
+                    "high": high,
+                    "n_fooling": 0 if attack == "pgd" else N,
+                    "rate_fooling": None if attack == "pgd" else fooled / N,
+                    "low_fooling": None if attack == "pgd" else low,
+                    "high_fooling": None if attack == "pgd" else high,
+                }
+            )
+    return rows
 
 
 def _checks() -> list[dict]:

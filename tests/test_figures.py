@@ -117,10 +117,12 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
         else:
             kept &= kept.isna()  # none of them
         artifacts.write_table(lean / "tables" / f"{table}.csv", rows[kept])
+    transfers = artifacts.read_table(results / "tables" / "transfers.csv")
+    artifacts.write_table(lean / "tables" / "transfers.csv", transfers[:0])
     draw(lean, tmp_path / "figures", dataset="digits", plan=plan, confidence=0.95)
     listed = artifacts.read_json(tmp_path / "figures" / "figures.json")
     absent = {item["name"]: item["reason"] for item in listed["absent"]}
-    assert {"detectors", "preprocessors", "backdoor", "fooling", "significance"} <= set(absent)
+    assert {"detectors", "preprocessors", "backdoor", "fooling", "significance", "transfer"} <= set(absent)
     assert all(absent.values())
     assert {"accuracy", "accuracy_by_eps", "gallery"} <= {figure["kind"] for figure in listed["figures"]}
 

@@ -55,7 +55,7 @@ class Run:
 
     def __init__(self, results: Path, source: str = "digits") -> None:
         self.results = results
-        self.plan: dict[str, Any] = {"victims": [], "attacks": [], "evaluations": []}
+        self.plan: dict[str, Any] = {"victims": [], "attacks": [], "evaluations": [], "transfers": []}
         write_tensors(results / "data/toy/test.safetensors", {"images": toy_images(), "labels": LABELS})
         write_json(results / "data/toy/dataset.json", {"dataset": "toy", "source": source, "classes": 3})
 
@@ -349,7 +349,7 @@ def test_without_times_two_runs_give_the_same_bytes(run):
     file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
     write_table(file, read_table(file).assign(seconds=7.0))
     run.tables(times=False, folder="two")
-    for name in ("scores.csv", "comparisons.csv", "reported.csv", "kept_apart.json"):
+    for name in ("scores.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json"):
         assert (run.results / "one" / name).read_bytes() == (run.results / "two" / name).read_bytes()
     assert read_table(run.results / "one/scores.csv")["seconds"].isna().all()
 
@@ -659,6 +659,6 @@ def test_tables_are_recorded_in_manifests(run, toy_victim):
     run.attack()
     run.tables()
     run.checks()
-    for stage, files in (("tabulate", 4), ("check", 1)):
+    for stage, files in (("tabulate", 5), ("check", 1)):
         manifest = json.loads((run.results / f"tables/.{stage}.manifest.json").read_text())
         assert len(manifest["files"]) == files

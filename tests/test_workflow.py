@@ -19,7 +19,7 @@ from rivalry.artifacts import read_json, read_table, read_tensors
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ("--configfile", "config/smoke.yaml")
-TABLES = ("scores", "comparisons", "checks", "reported")
+TABLES = ("scores", "comparisons", "transfers", "checks", "reported")
 
 pytestmark = pytest.mark.workflow
 
@@ -111,11 +111,12 @@ ENDING = {
             {
                 "prepare_dataset": 1,
                 "poison_dataset": 1,
-                "train_victim": 5,
-                "attack_victim": 5 + 4 + 2 + 2,  # plain, two more victims, the trigger, adaptive
+                "train_victim": 5 + 4,
+                "attack_victim": 5 + 4 + 2 + 2 + 2,  # plain, two more victims, the trigger, adaptive, to be replayed
                 "fool_victim": 2,
                 "defend_victim": 3,
                 "evaluate_defense": 3,
+                "transfer_images": 2,  # none from the tree
                 "draw_figures": 1,
             },
         ),
@@ -124,11 +125,12 @@ ENDING = {
             {
                 "prepare_dataset": 2,
                 "poison_dataset": 2,
-                "train_victim": 10,
-                "attack_victim": 2 * (7 + 10 + 2 + 12),
+                "train_victim": 10 + 4,
+                "attack_victim": 2 * (7 + 10 + 2 + 12) + 3 * 2,
                 "fool_victim": 2 * 4,
                 "defend_victim": 10,
                 "evaluate_defense": 10,
+                "transfer_images": 4,
                 "draw_figures": 2,
             },
         ),
@@ -137,11 +139,12 @@ ENDING = {
             {
                 "prepare_dataset": 2,
                 "poison_dataset": 2,
-                "train_victim": 10,
-                "attack_victim": 2 * (7 + 10 + 2 + 20),
+                "train_victim": 10 + 4,
+                "attack_victim": 2 * (7 + 10 + 2 + 20) + 1 + 3 * 4,
                 "fool_victim": 2 * 5,
                 "defend_victim": 12,
                 "evaluate_defense": 12,
+                "transfer_images": 4,
                 "draw_figures": 2,
             },
         ),
@@ -237,10 +240,16 @@ def test_a_changed_teacher_reruns_its_student(finished: Path, edit: Callable[...
 def test_changed_attack_code_reruns_what_uses_it(finished: Path, edit: Callable[..., None]) -> None:
     edit("src/rivalry/attacks/fgsm.py", "(images + eps", "(images + 1.0 * eps")
     assert heavy(planned(finished, *SMOKE)) == {
-        "attack_victim": 6,  # plain (two attacks), distilled, adversarial, plain+median3, plain+detector
+        "attack_victim": 8,  # plain (two), distilled, adversarial, linear, knn, plain+median3, plain+detector
         "defend_victim": 1,  # the detector learns from fgsm
         "evaluate_defense": 2,
+        "transfer_images": 2,
     }
+
+
+def test_a_changed_victim_is_shown_the_sets_again(finished: Path, edit: Callable[..., None]) -> None:
+    edit("config/smoke.yaml", "kernel: rbf", "kernel: linear")
+    assert heavy(planned(finished, *SMOKE)) == {"record_configuration": 1, "train_victim": 1, "transfer_images": 2}
 
 
 def test_a_changed_template_renders_the_page_again(finished: Path, edit: Callable[..., None]) -> None:

@@ -150,6 +150,13 @@ def _parser() -> argparse.ArgumentParser:
     computing(sub)
     folders(sub, "data", "defended", "output")
 
+    sub = command("transfer", _transfer, "replay a victim's adversarial images on other victims")
+    sub.add_argument("--attacks", nargs="+", type=Path, required=True, metavar="PATH", help="sets crafted on it")
+    sub.add_argument("--victims", nargs="+", type=Path, required=True, metavar="PATH", help="whom they are shown to")
+    sub.add_argument("--batch-size", type=int, default=64)
+    computing(sub)
+    folders(sub, "data", "output")
+
     sub = command("record", _record, "write down a checked configuration and its plan")
     words(sub, "content")
     folders(sub, "output")
@@ -216,11 +223,11 @@ def _poison(o: Any) -> None:
 
 
 def _train(o: Any) -> None:
-    from rivalry.config import VictimEntry
+    from rivalry.config import FITTING, VictimEntry
     from rivalry.stages.train import train
 
-    names = ("epochs", "batch_size", "learning_rate", "optimizer", "patience", "validation_fraction")
-    defaults = {name: VictimEntry.model_fields[name].default for name in names}
+    epochs = registry.method("training", o.method).traits.get("epochs", True)
+    defaults = {name: VictimEntry.model_fields[name].default for name in FITTING} if epochs else {}
     for key in o.fit:
         if key not in defaults:
             raise RivalryError(f"--fit {key}: no such parameter; {nearest(key, list(defaults))}")
@@ -310,6 +317,12 @@ def _evaluate(o: Any) -> None:
         accelerator=o.accelerator,
         batch_size=o.batch_size,
     )
+
+
+def _transfer(o: Any) -> None:
+    from rivalry.stages.transfer import transfer
+
+    transfer(o.data, o.attacks, o.victims, o.output, accelerator=o.accelerator, batch_size=o.batch_size)
 
 
 def _record(o: Any) -> None:

@@ -98,6 +98,10 @@ class VictimEntry(Entry):
     """Share of the training images held out to choose the best epoch."""
 
 
+FITTING = ("epochs", "batch_size", "learning_rate", "optimizer", "patience", "validation_fraction")
+"""Keys of a victim that say how it is trained in epochs."""
+
+
 class AttackEntry(Entry):
     images: Count | None = None
     """Test images to attack, for slow attacks; the data set's `images` when left out."""
@@ -129,6 +133,19 @@ class Match(Strict):
     """Whether attacks on a defended victim know of the defense."""
     fooling: list[str] = []
     """Names from `fooling`: images of nothing, made for the victims without a defense."""
+
+
+class Transfer(Strict):
+    """Whose adversarial images are replayed on whom: every combination of what is listed, and each on its source."""
+
+    datasets: Annotated[list[str], Field(min_length=1)]
+    """Names from `datasets`."""
+    sources: Annotated[list[str], Field(min_length=1)]
+    """Names from `victims`: those that the images are crafted on."""
+    victims: Annotated[list[str], Field(min_length=1)]
+    """Names from `victims`: those that are shown the images."""
+    attacks: Annotated[list[str], Field(min_length=1)]
+    """Names from `attacks`; one that needs gradients is left out on a source that has none."""
 
 
 class Threads(Strict):
@@ -169,6 +186,10 @@ DISCRIMINATORS: dict[str, tuple[str, str, type[Strict]]] = {
 """Section -> the key that names an entry's method, the kind of method, what every entry of the section has."""
 
 
+LISTS: dict[str, type[Strict]] = {"matches": Match, "transfers": Transfer}
+"""Sections that are lists, and what their items are."""
+
+
 @cache
 def entry_models(section: str) -> dict[str, type[Strict]]:
     """The model of an entry of `section`, by the method it names."""
@@ -197,6 +218,7 @@ def config_model() -> type[_Config]:
         optional = section in ("poisonings", "defenses", "fooling")
         fields[section] = (dict[Name, entry], Field({}) if optional else Field(min_length=1))
     fields["matches"] = (list[Match], Field(min_length=1))
+    fields["transfers"] = (list[Transfer], [])
     return create_model("Config", __base__=_Config, **fields)
 
 
@@ -348,8 +370,8 @@ def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = Non
             )
         model = entry_models(section).get(str(where[2]), model)
         where = where[:2] + where[3:]  # pydantic names the union's member; the file does not
-    elif not prefix and len(where) > 1 and where[0] == "matches":
-        model = Match
+    elif not prefix and len(where) > 1 and where[0] in LISTS:
+        model = LISTS[where[0]]
     elif not prefix and where[:1] == ["threads"] and len(where) > 1:
         model = Threads
     elif model is None:
@@ -422,12 +444,18 @@ def _yaml_number(text: str) -> str:
     return f"{number:g}"
 
 
+def _in_epochs(kind: str, name: str) -> bool:
+    """Whether an architecture is trained in epochs, or a training method trains in them."""
+    return bool(registry.method(kind, name).traits.get("epochs", True))
+
+
 class Config:
     """A configuration whose keys are right, resolved per data set."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.matches: list[Match] = model.matches
+        self.transfers: list[Transfer] = model.transfers
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -465,12 +493,11 @@ class Config:
         yield from self._unfit_matches()
 
     def _unknown_names(self) -> Iterator[str]:
-        for number, match in enumerate(self.matches):
-            for section in ("datasets", "victims", "attacks", "defenses", "fooling"):
-                known = list(getattr(self.model, section))
-                for name in getattr(match, section):
-                    if name not in known:
-                        yield f"matches[{number}].{section}: '{name}' is not defined; {nearest(name, known)}"
+        for path, section, listed in self._lists():
+            known = list(getattr(self.model, section))
+            for name in listed:
+                if name not in known:
+                    yield f"{path}: '{name}' is not defined; {nearest(name, known)}"
         for section, dataset, name, entry in self._entries():
             kind = DISCRIMINATORS[section][1]
             method = registry.method(kind, entry[DISCRIMINATORS[section][0]])
@@ -487,6 +514,7 @@ class Config:
         for section, dataset, name, entry in self._entries():
             if section == "victims":
                 yield from self._unfit_architecture(dataset, name, entry)
+                yield from self._unfit_training(dataset, name, entry)
             if section == "attacks":
                 norm = entry.get("norm", registry.method("attacks", entry["method"]).traits["norms"][0])
                 path = self._path(section, name, dataset, "eps")
@@ -529,6 +557,25 @@ class Config:
                 TypeAdapter(known[key].annotation).validate_python(value, strict=True)
             except ValidationError as error:
                 yield _explain(error.errors()[0] | {"loc": (key,)}, path.removesuffix(key))
+
+    def _unfit_training(self, dataset: str, name: str, entry: dict[str, Any]) -> Iterator[str]:
+        """An architecture that its method cannot train; keys about epochs where there are none."""
+        architecture, method = entry["architecture"], entry["method"]
+        epochs = _in_epochs("training", method)
+        if _in_epochs("architectures", architecture) != epochs:
+            path = self._path("victims", name, dataset, "architecture")
+            if epochs:
+                fit = [other for other in registry.names("training") if not _in_epochs("training", other)]
+                yield f"{path}: {method} cannot train {architecture}; use method {' or '.join(fit)}"
+            else:
+                fit = [other for other in registry.names("architectures") if not _in_epochs("architectures", other)]
+                yield f"{path}: {method} cannot train {architecture}; it trains {', '.join(fit)}"
+        elif not epochs:
+            given = self.victims[name]
+            for key in FITTING:
+                if key in given.model_fields_set or key in given.per_dataset.get(dataset, {}):
+                    path = self._path("victims", name, dataset, key)
+                    yield f"{path}: {method} trains without epochs; leave this key out"
 
     def _unfit_teachers(self) -> Iterator[str]:
         for section, dataset, name, entry in self._entries():
@@ -576,11 +623,10 @@ class Config:
                 yield f"{path}: is missing; {method.name} needs a class number, next, random or least_likely"
 
     def _unfit_matches(self) -> Iterator[str]:
+        for path, _, listed in self._lists():
+            for name in {n for n in listed if listed.count(n) > 1}:
+                yield f"{path}: '{name}' is listed twice"
         for number, match in enumerate(self.matches):
-            for section in ("datasets", "victims", "attacks", "defenses", "fooling"):
-                listed = getattr(match, section)
-                for name in {n for n in listed if listed.count(n) > 1}:
-                    yield f"matches[{number}].{section}: '{name}' is listed twice"
             for defense in match.defenses:
                 if defense not in self.defenses or self.defenses[defense].method != "neural_cleanse":
                     continue
@@ -591,6 +637,20 @@ class Config:
                             f"matches[{number}].defenses: '{defense}' removes backdoors, "
                             f"but victim '{victim}' has no poisoning; name a poisoned victim"
                         )
+                    elif victim in self.victims and not _in_epochs("training", self.victims[victim].method):
+                        yield (
+                            f"matches[{number}].defenses: '{defense}' retrains its victim in epochs, "
+                            f"which {self.victims[victim].method} does not; leave '{victim}' out"
+                        )
+
+    def _lists(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Every list of names in matches and transfers: its path, the section that its names are from, the names."""
+        for part in LISTS:
+            for number, item in enumerate(getattr(self.model, part)):
+                for key in ("datasets", "sources", "victims", "attacks", "defenses", "fooling"):
+                    if hasattr(item, key):
+                        section = "victims" if key == "sources" else key
+                        yield f"{part}[{number}].{key}", section, getattr(item, key)
 
     def _entries(self) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
         """Every entry as it is on every data set: section, data set, name, keys."""

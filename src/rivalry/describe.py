@@ -6,7 +6,7 @@ import textwrap
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from rivalry.config import DISCRIMINATORS, Match, Threads, config_model, entry_models
+from rivalry.config import DISCRIMINATORS, LISTS, Match, Threads, Transfer, config_model, entry_models
 from rivalry.registry import Method, method, names
 from rivalry.report.references import cite
 from rivalry.types import Reference
@@ -51,7 +51,7 @@ def describe(method: Method) -> str:
 def configuration_page() -> str:
     """Every key of the configuration as a Markdown page, from the models and the methods' signatures."""
     top = config_model().model_fields
-    sections = [*DISCRIMINATORS, "matches", "threads"]
+    sections = [*DISCRIMINATORS, *LISTS, "threads"]
     lines = [
         "# Every key of a configuration",
         "",
@@ -78,6 +78,13 @@ def configuration_page() -> str:
         "A list: who meets whom. Every combination of what an item lists is run.",
         "",
         *_table(Match.model_fields.items()),
+        "",
+        "## transfers",
+        "",
+        "An optional list: images crafted on one victim are replayed on others. Every combination of what an item",
+        "lists is run, and every set is also shown to the victim that it was crafted on.",
+        "",
+        *_table(Transfer.model_fields.items()),
     ]
     for section, (key, kind, base) in DISCRIMINATORS.items():
         lines += ["", f"## {section}", ""]

@@ -17,7 +17,7 @@ from typing import Any
 
 from rivalry import registry
 from rivalry.codehash import code_hash
-from rivalry.config import Config
+from rivalry.config import FITTING, Config
 from rivalry.seeds import derive_seed
 
 
@@ -34,8 +34,11 @@ class Plan:
     evaluations : dict
         (data set, victim, defense) -> {"oblivious": [attack, ...], "adaptive": [attack, ...]}.
     foolings : list of (data set, victim, fooling)
+    transfers : dict
+        (data set, source) -> {"attacks": [attack, ...], "victims": [victim, ...]}: sets crafted on the source and
+        whom they are shown to, the source first. Items of the configuration with the same source are joined.
     kept_apart : list of {"what", "reason"}
-        Combinations that a match lists and that make no sense.
+        Combinations that a match or a transfer lists and that make no sense.
     """
 
     def __init__(self, config: Config) -> None:
@@ -46,6 +49,7 @@ class Plan:
         self.attacks: list[tuple[str, str, str]] = []
         self.evaluations: dict[tuple[str, str, str], dict[str, list[str]]] = {}
         self.foolings: list[tuple[str, str, str]] = []
+        self.transfers: dict[tuple[str, str], dict[str, list[str]]] = {}
         self.kept_apart: list[dict[str, str]] = []
         for match in config.matches:
             for dataset in match.datasets:
@@ -58,6 +62,13 @@ class Plan:
                         self._add_evaluation(dataset, victim, defense, match.attacks, match.settings)
                     for fooling in match.fooling:
                         _add(self.foolings, (dataset, victim, fooling))
+        for item in config.transfers:
+            for dataset in item.datasets:
+                _add(self.datasets, dataset)
+                for victim in (*item.sources, *item.victims):
+                    self._add_victim(dataset, victim)
+                for source in item.sources:
+                    self._add_transfer(dataset, source, item.victims, item.attacks)
         for dataset, victim in list(self.victims):  # teachers last: the first victim is the baseline
             self._add_teachers(dataset, victim)
 
@@ -93,6 +104,20 @@ class Plan:
                 _add(self.kept_apart, {"what": f"{dataset}: adaptive {attack} on {victim}+{defense}", "reason": reason})
             else:
                 _add(planned["adaptive"], attack)
+
+    def _add_transfer(self, dataset: str, source: str, victims: Sequence[str], attacks: Sequence[str]) -> None:
+        architecture = self.config.entry("victims", source, dataset)["architecture"]
+        blind = not registry.method("architectures", architecture).traits.get("gradients", True)
+        for attack in attacks:
+            if blind and self._sees("attacks", attack) == "gradients":
+                reason = f"{attack} follows gradients, and those of a {architecture.replace('_', ' ')} are zero"
+                _add(self.kept_apart, {"what": f"{dataset}: {attack} on {source}, to be replayed", "reason": reason})
+                continue
+            self._add_attack(dataset, source, attack)
+            planned = self.transfers.setdefault((dataset, source), {"attacks": [], "victims": [source]})
+            _add(planned["attacks"], attack)
+            for victim in victims:
+                _add(planned["victims"], victim)
 
     def _sees(self, section: str, name: str) -> str:
         return registry.method(section, getattr(self.config, section)[name].method).traits["sees"]
@@ -135,6 +160,7 @@ class Plan:
                 for attack in planned["adaptive"]
             ],
             "fooling": [list(item) for item in self.foolings],
+            "transfers": [list(item) for item in self.transfers],
             "kept_apart": self.kept_apart,
         }
 
@@ -153,7 +179,7 @@ class Plan:
     def train_options(self, dataset: str, victim: str) -> str:
         method, parameters = self.config.parameters("victims", victim, dataset)
         entry = self.config.entry("victims", victim, dataset)
-        fitting = ("epochs", "batch_size", "learning_rate", "optimizer", "patience", "validation_fraction")
+        epochs = registry.method("training", method).traits.get("epochs", True)
         if "teacher" in parameters:
             parameters["teacher"] = victim_folder(dataset, parameters["teacher"])
         poisoning = entry["poisoning"]
@@ -163,7 +189,7 @@ class Plan:
             architecture_set=entry["architecture_parameters"],
             method=method,
             set=parameters,
-            fit={key: entry[key] for key in fitting},
+            fit={key: entry[key] for key in FITTING} if epochs else None,
             poisoning=f"results/poisoning/{dataset}/{poisoning}" if poisoning else None,
             seed=derive_seed(self.config.seed, "train", dataset, victim),
             threads=self.config.threads.train,
@@ -220,6 +246,14 @@ class Plan:
             **self._computing(),
         )
 
+    def transfer_options(self, dataset: str, source: str) -> str:
+        planned = self.transfers[dataset, source]
+        return _options(
+            attacks=[f"results/attacks/{dataset}/{source}/{attack}" for attack in planned["attacks"]],
+            victims=[victim_folder(dataset, victim) for victim in planned["victims"]],
+            **self._computing(),
+        )
+
     def _data_seed(self, dataset: str) -> int:
         return derive_seed(self.config.seed, "images", dataset)
 
@@ -267,6 +301,14 @@ class Plan:
         attacks = self.evaluations.get((dataset, victim, defense), {}).get(setting, [])
         return [f"results/attacks/{dataset}/{name}/{attack}/attack.json" for attack in attacks]
 
+    def transfer_inputs(self, dataset: str, source: str) -> list[str]:
+        """Marker files of the sets that are replayed, and of the victims that are shown them."""
+        planned = self.transfers[dataset, source]
+        return [
+            *(f"results/attacks/{dataset}/{source}/{attack}/attack.json" for attack in planned["attacks"]),
+            *(f"{victim_folder(dataset, victim)}/victim.json" for victim in planned["victims"]),
+        ]
+
     def code(self, stage: str, dataset: str = "", victim: str = "", attack: str = "", fooling: str = "") -> str:
         """Hash of the code that a job runs: its stage and the methods that it finds by name."""
         return _code(stage, *self._methods(stage, dataset, victim, attack, fooling))
@@ -284,6 +326,9 @@ class Plan:
             modules.append(f"architectures.{entry['architecture']}")
             if stage == "train":
                 modules.append(f"training.{entry['method']}")
+        if stage == "transfer":
+            shown = self.transfers[dataset, plain]["victims"]
+            modules += [f"architectures.{config.entry('victims', name, dataset)['architecture']}" for name in shown]
         if defense:
             method, parameters = config.parameters("defenses", defense, dataset)
             modules.append(f"defenses.{method}")
@@ -326,7 +371,7 @@ def _add(items: list[Any], item: Any) -> None:
 
 
 def _options(**options: Any) -> str:
-    """Command-line options; mappings become key=value words, what is None is left out."""
+    """Command-line options; mappings become key=value words, lists several; what is None is left out."""
     words: list[str] = []
     for name, value in options.items():
         if value is None or value == {}:
@@ -334,6 +379,8 @@ def _options(**options: Any) -> str:
         words.append(f"--{name.replace('_', '-')}")
         if isinstance(value, dict):
             words += [f"{key}={json.dumps(item)}" for key, item in value.items()]
+        elif isinstance(value, list):
+            words += value
         else:
             words.append(str(value))
     return shlex.join(words)

@@ -4,6 +4,7 @@ rule draw_figures:
         FOOLING,
         "results/tables/scores.csv",
         "results/tables/comparisons.csv",
+        "results/tables/transfers.csv",
         plan="results/plan.json",
     output:
         report(

@@ -5,7 +5,7 @@ rule collect_report:
         expand("results/figures/{dataset}", dataset=PLAN.datasets),
         expand(
             "results/tables/{table}.csv",
-            table=["scores", "comparisons", "reported", "checks"],
+            table=["scores", "comparisons", "transfers", "reported", "checks"],
         ),
         configuration="results/configuration.json",
         plan="results/plan.json",

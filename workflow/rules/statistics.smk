@@ -12,6 +12,10 @@ RESULTS = [
         f"results/evaluations/{dataset}/{victim}/{defense}/scores.parquet"
         for dataset, victim, defense in PLAN.evaluations
     ),
+    *(
+        f"results/transfers/{dataset}/{source}/scores.parquet"
+        for dataset, source in PLAN.transfers
+    ),
 ]
 FOOLING = [
     f"results/fooling/{dataset}/{victim}/{fooling}/fooling.json"
@@ -58,6 +62,11 @@ rule tabulate_results:
         report(
             "results/tables/reported.csv",
             caption="../../report/captions/reported.rst",
+            category="Tables",
+        ),
+        report(
+            "results/tables/transfers.csv",
+            caption="../../report/captions/transfers.rst",
             category="Tables",
         ),
     log:

@@ -37,11 +37,25 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N,K) of float32 images (N,C,H,W) in [0,1]."""
-        return self.network((images - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1))
+        return self.network(self.normalised(images))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images (N,C,H,W) with the training images' mean 0 and deviation 1 in each channel."""
+        return (images - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
 
-def architecture(*, source: str) -> Callable[[F], F]:
-    """Register a function (shape, classes, *, ...) -> nn.Module; `source` is its citation key."""
+def architecture(*, source: str, epochs: bool = True, gradients: bool = True) -> Callable[[F], F]:
+    """Register a function (shape, classes, *, ...) -> nn.Module.
+
+    Parameters
+    ----------
+    source : str
+        Citation key.
+    epochs : bool
+        Whether it is trained by gradient descent; if not, it is an `Estimator`.
+    gradients : bool
+        Whether its logits have gradients that an attack could follow.
+    """
     return lambda function: function
 
 

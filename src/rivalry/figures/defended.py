@@ -24,6 +24,7 @@ from rivalry.figures.style import (
     label,
     legend,
     look,
+    matrix,
     plt,
     rate_axis,
     rows_axis,
@@ -281,39 +282,7 @@ def heat_map(data: Results) -> list[Drawn]:
         cells = part.pivot_table(index="attack", columns="defense", values="adversarial_accuracy")
         cells = cells.reindex(index=attacks, columns=["none", *defenses])
         figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.36 * len(attacks)))
-        shades = plt.get_cmap("cividis")
-        for row, attack in enumerate(attacks):
-            for column, value in enumerate(cells.loc[attack]):
-                empty = np.isnan(value)
-                axes.add_patch(
-                    plt.Rectangle(
-                        (column - 0.49, row - 0.48),
-                        0.98,
-                        0.96,
-                        linewidth=0,
-                        facecolor="#efefef" if empty else shades(value),
-                    )
-                )
-                axes.annotate(
-                    percent(value),
-                    (column, row),
-                    ha="center",
-                    va="center",
-                    color="#111111" if empty or value > 0.55 else "white",
-                )
-        axes.set_xlim(-0.5, len(defenses) + 0.5)
-        rows_axis(axes, attacks)
-        axes.set_ylim(len(attacks) - 0.5, -0.5)
-        axes.set_xticks(
-            range(len(defenses) + 1),
-            ["undefended", *defenses],
-            rotation=25,
-            ha="left",
-            rotation_mode="anchor",
-        )
-        axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
-        axes.grid(False)
-        axes.spines[:].set_visible(False)
+        matrix(axes, cells.rename(columns={"none": "undefended"}))
         drawn.append(
             Drawn(
                 f"attack_defense_{victim}",

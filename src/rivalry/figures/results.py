@@ -25,6 +25,7 @@ NAMES = [
     "a",
     "b",
     "kind",
+    "source",
 ]
 
 
@@ -61,8 +62,8 @@ class Results:
     dataset : str
     plan : dict
         `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
-        [[dataset, victim, defense]...] and `fooling` [[dataset, victim, fooling]...]: what was computed, in
-        the configuration's order.
+        [[dataset, victim, defense]...], `fooling` [[dataset, victim, fooling]...] and `transfers`
+        [[dataset, source]...]: what was computed, in the configuration's order.
     confidence : float
         Coverage of intervals, in (0, 1).
     """
@@ -84,6 +85,11 @@ class Results:
     @cached_property
     def comparisons(self) -> pd.DataFrame:
         table = read_scored(self.folder / "tables" / "comparisons.csv")
+        return table[table["dataset"] == self.dataset].reset_index(drop=True)
+
+    @cached_property
+    def transfers(self) -> pd.DataFrame:
+        table = read_scored(self.folder / "tables" / "transfers.csv")
         return table[table["dataset"] == self.dataset].reset_index(drop=True)
 
     @cached_property

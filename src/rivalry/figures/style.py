@@ -15,12 +15,13 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rivalry import artifacts, registry
-from rivalry.report.formatting import epsilon, missing
+from rivalry.report.formatting import epsilon, missing, percent
 
 INK = "#0b0c0e"
 """Colour of text and axes; in the SVG it becomes `currentColor`, so that it follows the page."""
@@ -170,6 +171,37 @@ def rows_axis(axes: Axes, labels: list[str]) -> None:
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, pad=8)
     axes.grid(False, axis="y")
+
+
+def matrix(axes: Axes, cells: pd.DataFrame) -> None:
+    """A table of rates: percent in cells whose colour grows brighter with the rate, grey where there is none."""
+    shades = plt.get_cmap("cividis")
+    for row, values in enumerate(cells.to_numpy()):
+        for column, value in enumerate(values):
+            empty = missing(value)
+            axes.add_patch(
+                plt.Rectangle(
+                    (column - 0.49, row - 0.48),
+                    0.98,
+                    0.96,
+                    linewidth=0,
+                    facecolor="#efefef" if empty else shades(value),
+                )
+            )
+            axes.annotate(
+                percent(value),
+                (column, row),
+                ha="center",
+                va="center",
+                color="#111111" if empty or value > 0.55 else "white",
+            )
+    axes.set_xlim(-0.5, len(cells.columns) - 0.5)
+    rows_axis(axes, [str(name) for name in cells.index])
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.set_xticks(range(len(cells.columns)), cells.columns, rotation=25, ha="left", rotation_mode="anchor")
+    axes.tick_params(axis="x", length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
 
 
 def beside(axes: Axes, row: float, text: str) -> None:

@@ -76,6 +76,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
         "fooling": _facts(results, "fooling", plan["fooling"], "fooling.json"),
         "scores": _records(read_scored(results / "tables" / "scores.csv")),
         "comparisons": _records(read_scored(results / "tables" / "comparisons.csv")),
+        "transfers": _records(read_scored(results / "tables" / "transfers.csv")),
         "checks": _records(artifacts.read_table(results / "tables" / "checks.csv")),
         "reported": _records(artifacts.read_table(results / "tables" / "reported.csv")),
         "kept_apart": plan["kept_apart"] + artifacts.read_json(results / "tables" / "kept_apart.json"),
@@ -148,7 +149,8 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _hashes(results: Path) -> list[dict[str, str]]:
     """Checksums of what the numbers rest on, as each stage wrote them down."""
     hashes = []
-    for room in ("data", "poisoning", "victims", "attacks", "defenses", "evaluations", "fooling", "tables"):
+    rooms = ("data", "poisoning", "victims", "attacks", "defenses", "evaluations", "transfers", "fooling", "tables")
+    for room in rooms:
         for manifest in sorted((results / room).rglob(".*.manifest.json")):
             folder = manifest.parent.relative_to(results)
             for name, value in artifacts.read_json(manifest)["files"].items():
@@ -182,5 +184,7 @@ def _references(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     cited |= {source_of("defenses", fact["method"]) for fact in report["defenses"]}
     for fact in report["victims"]:
         cited |= {source_of("architectures", fact["architecture"]), source_of("training", fact["method"])}
+    if report["transfers"]:
+        cited.add("papernot2016transfer")
     known = all_references()
     return {key: known[key] for key in sorted(cited & known.keys(), key=lambda key: (known[key]["authors"], key))}

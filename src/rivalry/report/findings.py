@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rivalry.report.formatting import NORMS, between, epsilon, listing, number, percent, plural
+from rivalry.report.transfers import at_headline
 from rivalry.report.worst_case import headline_budget
 
 Fact = dict[str, Any]
@@ -29,9 +30,11 @@ def find(report: Fact) -> list[Fact]:
     for dataset in [fact["dataset"] for fact in report["datasets"]]:
         part = {
             key: [row for row in report[key] if row["dataset"] == dataset]
-            for key in ("victims", "attacks", "defenses", "scores", "comparisons", "worst_cases", "fooling")
+            for key in (
+                *("victims", "attacks", "defenses", "scores", "comparisons", "worst_cases", "transfers", "fooling"),
+            )
         }
-        for rule in (_clean, _robust, _strongest, _defended, _backdoors, _fooled, _ties):
+        for rule in (_clean, _robust, _strongest, _transferred, _defended, _backdoors, _fooled, _ties):
             for topic, verdict, tone, text in rule(part):
                 findings.append({"dataset": dataset, "topic": topic, "verdict": verdict, "tone": tone, "text": text})
     for topic, verdict, tone, text in _whole_run(report):
@@ -174,6 +177,31 @@ def _strongest(part: Fact) -> Iterator[tuple[str, str, str, str]]:
                 "bad" if best_name else "good",
                 " ".join(sentences),
             )
+
+
+def _transferred(part: Fact) -> Iterator[tuple[str, str, str, str]]:
+    """Between which victims an untargeted attack transfers best and worst, at the budget that the figures show."""
+    rows = [r for r in at_headline(part["transfers"]) if r["goal"] == "untargeted" and r["source"] != r["victim"]]
+    for attack in dict.fromkeys(row["attack"] for row in rows):
+        met = sorted((r for r in rows if r["attack"] == attack and r["n"]), key=lambda r: r["transfer_rate"])
+        if not met:
+            continue
+        least, most = met[0], met[-1]
+        at = "" if most["eps"] is None else f" (ε {epsilon(most['eps'])})"
+        said = (
+            f"Of images that {attack}{at} crafted on {most['source']}, {percent(most['transfer_rate'])} % "
+            f"[{between(most['low'], most['high'])}] also fool {most['victim']}"
+        )
+        if len(met) > 1:
+            said += f"; at the other end, crafted on {least['source']}, {percent(least['transfer_rate'])} % "
+            said += f"[{between(least['low'], least['high'])}] fool {least['victim']}"
+        strong, weak = most["low"] > 0.5, most["low"] > 0.05
+        yield (
+            f"Transfer of {attack}",
+            "transfers" if strong else "transfers in part" if weak else "does not transfer",
+            "bad" if strong else "open" if weak else "good",
+            f"{said}.",
+        )
 
 
 def _defended(part: Fact) -> Iterator[tuple[str, str, str, str]]:

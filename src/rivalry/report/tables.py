@@ -24,6 +24,7 @@ from rivalry.report.formatting import (
     probability,
     settings,
 )
+from rivalry.report.transfers import at_headline
 
 Row = dict[str, Any]
 
@@ -304,6 +305,36 @@ def _fits(report: Row, dataset: str) -> list[Table]:
                 Column("gradients", "gradients", "count"),
             ],
             rows,
+        )
+    ]
+
+
+def transfer_tables(report: Row, dataset: str) -> list[Table]:
+    """What images crafted on one victim do to others; none where nothing was replayed."""
+    rows = [row for row in report["transfers"] if row["dataset"] == dataset]
+    if not rows:
+        return []
+    drawn = [id(row) for row in at_headline(rows)]
+    return [
+        Table(
+            f"{dataset}-transfers",
+            "Transfer",
+            "Images crafted on the source and shown to the victim. The rate is the share that fools the victim, of the "
+            "n images that both classified correctly before and that could be attacked; the last columns are the "
+            "same among those of them that fooled the source. Where the source is the victim, it is the attack itself.",
+            [
+                Column("attack", "attack", "name", width=0.16),
+                Column("eps", "ε", "eps"),
+                Column("goal", "goal", paper=False),
+                Column("source", "crafted on", "name", width=0.14),
+                Column("victim", "shown to", "name", width=0.14),
+                Column("n", "n", "count"),
+                Column("transfer_rate", "fooled %", "rate", low="low", high="high"),
+                Column("n_fooling", "n that fool the source", "count", paper=False),
+                Column("rate_fooling", "of those %", "rate", low="low_fooling", high="high_fooling"),
+                Column("figure", "in the figure", paper=False),
+            ],
+            [row | {"figure": "yes" if id(row) in drawn else "no"} for row in rows],
         )
     ]
 

@@ -96,6 +96,7 @@ def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str
         found += check_noise(crafted)
         found += check_masking(crafted)
         found += check_converged(crafted)
+        found += check_transfer(crafted, _replayed(results, dataset, plan))
         for one in crafted:
             found += check_monotone(one)
             found += check_success(one, classes)
@@ -352,6 +353,37 @@ def check_converged(crafted: Sequence[Crafted]) -> Iterator[Row]:
                     yield _row("converged", subject, "pass" if abs(gain) < NOTICEABLE else "warn", words, won)
 
 
+def check_transfer(crafted: Sequence[Crafted], replayed: pd.DataFrame) -> Iterator[Row]:
+    """What is crafted on a victim fools it at least as often as what is crafted on another and replayed.
+
+    Where it does not, the victim's own gradients mislead. For each victim, attack and eps, with the source whose
+    images do best against it: compared are images that both sources' attacks were after, with the same target.
+    """
+    for one in crafted:
+        if one.facts["defense"] != "none":
+            continue
+        mine = replayed[(replayed["victim"] == one.facts["victim"]) & (replayed["attack"] == one.facts["attack"])]
+        for eps, own in one.budgets:
+            at = mine[mine["eps"].isna() if np.isnan(eps) else mine["eps"] == eps]
+            rivals = []
+            for source, images in at[at["source"] != one.facts["victim"]].groupby("source", sort=False):
+                both = own.merge(images, on=["index", "target"], suffixes=("", "_replayed")).set_index("index")
+                both = both[both["attacked"] & both["attacked_replayed"]]
+                if len(both):
+                    rivals.append((both["success_replayed"].mean() - both["success"].mean(), source, both))
+            if not rivals:
+                continue
+            excess, source, both = max(rivals, key=lambda rival: rival[0])
+            lost = both.index[both["success_replayed"] & ~both["success"]].tolist()
+            words = f"its own set fools it on {_percent(both['success'])} of {len(both)} images, "
+            words += f"that of {source} on {_percent(both['success_replayed'])}"
+            single = own["iterations"].max() <= 1
+            words += ": one step may overshoot" if excess > 0 and single else ""
+            status = "pass" if excess <= 0 else "fail" if excess > NOTICEABLE and not single else "warn"
+            subject = one.subject if np.isnan(eps) else f"{one.subject}, eps {eps:.4g}"
+            yield _row("white-box at least transfer", subject, status, words, lost if excess > 0 else [])
+
+
 def check_monotone(crafted: Crafted) -> Iterator[Row]:
     """A larger eps does not save images: success does not fall as eps grows.
 
@@ -446,6 +478,20 @@ def _crafted(results: Path, dataset: str, plan: dict[str, Any]) -> Iterator[Craf
         yield Crafted(folder, attacked, read_json(folder / "attack.json"), read_table(folder / "scores.parquet"))
 
 
+def _replayed(results: Path, dataset: str, plan: dict[str, Any]) -> pd.DataFrame:
+    """Every set that was replayed on a data set, with its source; an image counts as attacked if its victim has it
+    right."""
+    tables = [
+        read_table(results / "transfers" / place / source / "scores.parquet").assign(source=source)
+        for place, source in plan["transfers"]
+        if place == dataset
+    ]
+    if not tables:
+        return pd.DataFrame(columns=["victim", "attack", "eps", "source"])
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(attacked=table["attacked"] & table["clean_correct"])
+
+
 def _images_hash(test: Split, index: Tensor) -> str:
     digest = hashlib.sha256()
     for rows in index.split(BATCH):
@@ -500,8 +546,9 @@ def _where(mask: Tensor) -> list[int]:
     return mask.nonzero().squeeze(1).tolist()
 
 
-def _percent(mask: Tensor) -> str:
-    return f"{100 * mask.float().mean():.1f} %"
+def _percent(mask: Tensor | pd.Series) -> str:
+    share = mask.float().mean() if isinstance(mask, Tensor) else mask.mean()
+    return f"{100 * share:.1f} %"
 
 
 def _some(names: Sequence[str]) -> str:

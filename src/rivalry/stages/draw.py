@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rivalry import artifacts
-from rivalry.figures import accuracy, attacks, defended, galleries
+from rivalry.figures import accuracy, attacks, defended, galleries, transfers
 from rivalry.figures.results import Results
 from rivalry.figures.style import Absent, save, use_style
 
@@ -18,6 +18,7 @@ FIGURES = {
     "cost": accuracy.cost,
     "queries": attacks.queries,
     "significance": accuracy.significance,
+    "transfer": transfers.transfer_matrix,
     "attack_defense": defended.heat_map,
     "preprocessors": defended.preprocessors,
     "detectors": defended.detectors,
@@ -47,7 +48,7 @@ def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list], co
     dataset : str
     plan : dict
         `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
-        [[dataset, victim, defense]...], `fooling` [[dataset, victim, fooling]...].
+        [[dataset, victim, defense]...], `fooling` [[dataset, victim, fooling]...], `transfers` [[dataset, source]...].
     confidence : float
         Coverage of the worst case's intervals; all others are in the tables.
     """

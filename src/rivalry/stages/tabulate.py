@@ -1,4 +1,4 @@
-"""The tables of a run: scores, comparisons, and reported against measured."""
+"""The tables of a run: scores, comparisons, transfers, and reported against measured."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rivalry.artifacts import write_json, write_manifest, write_table
 from rivalry.statistics.comparisons import compare, first_victims, kept_apart
 from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import COLUMNS, Match, clean_errors, evaluated_matches, undefended_matches
+from rivalry.statistics.transfers import transfer_rates
 
 SETTINGS = ["undefended", "oblivious", "adaptive"]
 
@@ -24,7 +25,7 @@ def tabulate(
     seed: int,
     record_times: bool,
 ) -> None:
-    """Write scores.csv, comparisons.csv, reported.csv and kept_apart.json.
+    """Write scores.csv, comparisons.csv, transfers.csv, reported.csv and kept_apart.json.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def tabulate(
     plan : dict
         What belongs to the run, so that left-over files are ignored: "victims" (data set, victim), the
         first of a data set being its baseline; "attacks" (data set, victim, attack), undefended;
-        "evaluations" (data set, victim, defense). Tables keep its order.
+        "evaluations" (data set, victim, defense); "transfers" (data set, source). Tables keep its order.
     confidence : float
         Coverage of all intervals, in (0,1).
     seed : int
@@ -53,9 +54,10 @@ def tabulate(
 
     write_table(output / "scores.csv", scores)
     write_table(output / "comparisons.csv", comparisons)
+    write_table(output / "transfers.csv", transfer_rates(results, plan, confidence))
     write_table(output / "reported.csv", reported)
     write_json(output / "kept_apart.json", kept_apart(matches, first))
-    names = ("scores.csv", "comparisons.csv", "reported.csv", "kept_apart.json")
+    names = ("scores.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json")
     write_manifest(output, "tabulate", [output / name for name in names])
 
 

@@ -17,9 +17,12 @@ from rivalry import registry
 from rivalry.architectures import Classifier
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table
 from rivalry.data import load_split
+from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
-from rivalry.training._fit import fit
+from rivalry.training import Direct
 from rivalry.victims import save_victim
+
+CURVE = ["epoch", "train_loss", "validation_loss", "validation_accuracy"]
 
 
 def train(
@@ -45,7 +48,8 @@ def train(
     architecture, architecture_parameters, method, parameters
         Names from the registry and their parameters.
     fitting : dict
-        epochs, batch_size, learning_rate, optimizer, patience, validation_fraction; see `rivalry.training._fit.fit`.
+        epochs, batch_size, learning_rate, optimizer, patience, validation_fraction; see `rivalry.training._fit.fit`;
+        empty for a method without epochs.
     data, output : Path
         Folders. An interrupted training leaves its checkpoints in `output` and resumes there.
     seed : int
@@ -54,6 +58,9 @@ def train(
         Folder of a poisoning, whose training set is used instead.
     """
     started = time.perf_counter()
+    kinds = (("architectures", architecture), ("training", method))
+    if len({registry.method(kind, name).traits.get("epochs", True) for kind, name in kinds}) > 1:
+        raise RivalryError(f"method: {method} cannot train {architecture}; scikit_learn trains what has no epochs")
     facts = read_json(data / "dataset.json")
     if poisoning is None:
         split = load_split(data, "train")
@@ -95,27 +102,36 @@ def train(
     ).hexdigest()[:16]
     checkpoints = output / ".checkpoints" / fingerprint
     recipe = registry.method("training", method).load()(images, labels, **parameters)
-    outcome = fit(model, images, recipe, checkpoints, seed=seed, accelerator=accelerator, **fitting)
+    history: list[dict[str, float]] = []
+    best = None
+    if isinstance(recipe, Direct):
+        recipe.fit(model, seed)
+    else:
+        from rivalry.training._fit import fit  # Lightning
+
+        outcome = fit(model, images, recipe, checkpoints, seed=seed, accelerator=accelerator, **fitting)
+        history, best = outcome.history, outcome.best_epoch
 
     predictions = predict(model.eval(), data)
     weights = save_victim(output, model)
     write_table(output / "predictions.parquet", predictions)
-    write_table(output / "training.csv", pd.DataFrame(outcome.history))
+    write_table(output / "training.csv", pd.DataFrame(history, columns=CURVE))
     write_json(
         output / "victim.json",
         description
         | {
             "parameters_count": sum(p.numel() for p in model.parameters()),
             "clean_accuracy": float((predictions["label"] == predictions["prediction"]).mean()),
-            "validation_accuracy": outcome.history[outcome.best_epoch - 1]["validation_accuracy"],
-            "epochs_run": len(outcome.history),
-            "best_epoch": outcome.best_epoch,
+            "validation_accuracy": history[best - 1]["validation_accuracy"] if best else None,
+            "epochs_run": len(history) or None,
+            "best_epoch": best,
             "seconds": time.perf_counter() - started,
         },
     )
     names = ("predictions.parquet", "training.csv", "victim.json")
     write_manifest(output, "train", [weights, *(output / name for name in names)])
-    shutil.rmtree(output / ".checkpoints")
+    if checkpoints.is_dir():
+        shutil.rmtree(checkpoints.parent)
 
 
 def predict(victim: nn.Module, data: Path) -> pd.DataFrame:

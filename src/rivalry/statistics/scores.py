@@ -147,9 +147,9 @@ def _match(
         "eps": float(images["eps"].iloc[0]),
         "n": len(images),
         "n_attacked": len(attacked),
-        **_rate("clean", images["clean_handled"], confidence, "clean_accuracy"),
-        **_rate("adversarial", images["handled"], confidence, "adversarial_accuracy"),
-        **_rate("success", attacked["success"], confidence, "success_rate"),
+        **rate(("clean_accuracy", "clean_low", "clean_high"), images["clean_handled"], confidence),
+        **rate(("adversarial_accuracy", "adversarial_low", "adversarial_high"), images["handled"], confidence),
+        **rate(("success_rate", "success_low", "success_high"), attacked["success"], confidence),
         "confidence": images["confidence"].mean() if "confidence" in images else np.nan,
     }
     for size in SIZES:
@@ -183,6 +183,7 @@ def macro_measures(labels: pd.Series, predictions: pd.Series) -> tuple[float, fl
     return float(precision), float(recall)
 
 
-def _rate(prefix: str, hits: pd.Series, confidence: float, name: str) -> dict[str, float]:
+def rate(names: tuple[str, str, str], hits: pd.Series, confidence: float) -> dict[str, float]:
+    """The share of hits and its Wilson interval, under three names; NaN of nothing."""
     low, high = wilson_interval(int(hits.sum()), len(hits), confidence) if len(hits) else (np.nan, np.nan)
-    return {name: hits.mean(), f"{prefix}_low": low, f"{prefix}_high": high}
+    return dict(zip(names, (hits.mean(), low, high), strict=True))

@@ -8,7 +8,9 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-F = TypeVar("F", bound=Callable[..., "Recipe"])
+from rivalry.architectures import Classifier
+
+F = TypeVar("F", bound=Callable[..., "Recipe | Direct"])
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(victim in training mode, images (N,C,H,W) in [0,1], targets of these images) -> scalar."""
@@ -30,9 +32,23 @@ class Recipe:
     loss: Loss
 
 
-def training_method(*, source: str) -> Callable[[F], F]:
-    """Register a function (images, labels, *, ...) -> Recipe; `source` is its citation key.
+@dataclass(frozen=True)
+class Direct:
+    """How to train without epochs.
 
-    It is given the training images, uint8 (N,C,H,W), and their labels, int64 (N,).
+    Attributes
+    ----------
+    fit : function
+        (victim, seed) -> None; leaves the victim trained.
+    """
+
+    fit: Callable[[Classifier, int], None]
+
+
+def training_method(*, source: str, epochs: bool = True) -> Callable[[F], F]:
+    """Register a function (images, labels, *, ...) -> Recipe, or Direct; `source` is its citation key.
+
+    It is given the training images, uint8 (N,C,H,W), and their labels, int64 (N,). Without `epochs` it trains
+    directly, and trains only the architectures that have no epochs either.
     """
     return lambda function: function

@@ -1,0 +1,94 @@
+"""Replaying adversarial images on victims that they were not made on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from rivalry.artifacts import read_json, write_manifest, write_table
+from rivalry.attacks import Goal
+from rivalry.data import load_split
+from rivalry.devices import device
+from rivalry.errors import RivalryError
+from rivalry.stages.evaluate import adversarial_sets
+from rivalry.victims import load_victim
+
+COLUMNS = [
+    *("attack", "eps", "victim", "index", "label", "target", "attacked", "success_source"),
+    *("clean_correct", "prediction", "success"),
+]
+
+
+def transfer(
+    data: Path,
+    attacks: list[Path],
+    victims: list[Path],
+    output: Path,
+    *,
+    accelerator: str = "auto",
+    batch_size: int = 64,
+) -> None:
+    """Show images crafted on one victim to others; write scores.parquet, one row an image, set and victim.
+
+    `attacked` and `success_source` are the attack's own, on the victim it was made on; `clean_correct` says that
+    this victim has the unchanged image right; `success`: the source was attacked with it, this victim has it right
+    unchanged, and the attack's goal is reached on this victim.
+
+    Parameters
+    ----------
+    data, output : Path
+        Folders.
+    attacks : list of Path
+        Folders of attacks on one and the same undefended victim, the source.
+    victims : list of Path
+        Folders of the victims that are shown the images; the source may be one of them.
+    accelerator : str
+        auto, cpu or gpu.
+    batch_size : int
+        Images classified at once.
+
+    Raises
+    ------
+    RivalryError
+        The attacks were made on several victims.
+    """
+    facts = {folder: read_json(folder / "attack.json") for folder in attacks}
+    sources = {(fact["victim"], fact["defense"]) for fact in facts.values()}
+    if len(sources) > 1:
+        made = ", ".join(sorted(victim for victim, _ in sources))
+        raise RivalryError(f"--attacks: were made on several victims ({made}); name attacks on one")
+    test = load_split(data, "test")
+    tables = []
+    for folder in victims:
+        name = read_json(folder / "victim.json")["victim"]
+        victim = load_victim(folder).to(device(accelerator))
+        clean: dict[bytes, Tensor] = {}  # by the images that an attack met, of which there are few different sets
+        for attack, fact in facts.items():
+            for images, rows in adversarial_sets(attack):
+                index = torch.tensor(rows["index"].to_numpy())
+                key = index.numpy().tobytes()
+                if key not in clean:
+                    clean[key] = _predictions(victim, test.floats(index), batch_size)
+                rows = rows.rename(columns={"success": "success_source"}).assign(attack=fact["attack"], victim=name)
+                tables.append(_replayed(rows, clean[key], _predictions(victim, images, batch_size)))
+    write_table(output / "scores.parquet", pd.concat(tables, ignore_index=True))
+    write_manifest(output, "transfer", [output / "scores.parquet"])
+
+
+def _replayed(rows: pd.DataFrame, clean: Tensor, predictions: Tensor) -> pd.DataFrame:
+    labels, targets = (torch.tensor(rows[name].to_numpy()) for name in ("label", "target"))
+    reached = Goal(labels, targets if (targets >= 0).all() else None).reached(predictions)
+    right = clean == labels
+    attacked = torch.tensor(rows["attacked"].to_numpy(dtype=bool))
+    success = (attacked & right & reached).numpy()
+    return rows.assign(clean_correct=right.numpy(), prediction=predictions.numpy(), success=success)[COLUMNS]
+
+
+def _predictions(victim: nn.Module, images: Tensor, batch_size: int) -> Tensor:
+    """Predicted classes of images (N,C,H,W), int64 (N,) on the CPU."""
+    place = next(victim.parameters()).device
+    with torch.no_grad():
+        return torch.cat([victim(part.to(place)).argmax(dim=1).cpu() for part in images.split(batch_size)])

@@ -1,0 +1,57 @@
+"""How often images that were crafted on one victim fool another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rivalry.artifacts import read_json, read_table
+from rivalry.statistics.scores import rate
+
+COLUMNS = [
+    *("dataset", "attack", "norm", "eps", "goal", "source", "victim"),
+    *("n", "transfer_rate", "low", "high"),
+    *("n_fooling", "rate_fooling", "low_fooling", "high_fooling"),
+]
+
+
+def transfer_rates(results: Path, plan: dict[str, Any], confidence: float) -> pd.DataFrame:
+    """One row for each set of images and victim that they were shown to, in the plan's order.
+
+    `transfer_rate`: the share that fools the victim (untargeted: it errs; targeted: it gives the target) of the
+    `n` images that both source and victim have right unchanged and that were attacked. `rate_fooling`: the share
+    among the `n_fooling` of them that fooled the source.
+    """
+    rows = []
+    for dataset, source in plan["transfers"]:
+        scores = read_table(results / "transfers" / dataset / source / "scores.parquet")
+        for (attack, eps, victim), images in scores.groupby(["attack", "eps", "victim"], dropna=False, sort=False):
+            facts = read_json(results / "attacks" / dataset / source / str(attack) / "attack.json")
+            fair = images[images["attacked"] & images["clean_correct"]]
+            fooling = fair[fair["success_source"]]
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "attack": attack,
+                    "norm": facts["norm"],
+                    "eps": eps,
+                    "goal": facts["goal"],
+                    "source": source,
+                    "victim": victim,
+                    "n": len(fair),
+                    **rate(("transfer_rate", "low", "high"), fair["success"], confidence),
+                    "n_fooling": len(fooling),
+                    **rate(("rate_fooling", "low_fooling", "high_fooling"), fooling["success"], confidence),
+                }
+            )
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    # The files hold one source each; readers compare the sources of one attack.
+    order = {name: {value: k for k, value in enumerate(table[name].unique())} for name in ("dataset", "attack")}
+    return table.sort_values(
+        ["dataset", "attack", "eps"],
+        key=lambda column: column.map(order[column.name]) if column.name in order else column,
+        kind="stable",
+        ignore_index=True,
+    )
