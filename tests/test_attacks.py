@@ -344,7 +344,7 @@ class Guarded(nn.Module):
         return torch.stack([0.1 + 0 * brightness, flat[:, 0] - flat[:, 1], 20 * (brightness - 0.6)], dim=1)
 
 
-@pytest.mark.parametrize("name", ["i_fgsm", "pgd", "deepfool"])
+@pytest.mark.parametrize("name", ["i_fgsm", "pgd", "deepfool", "one_pixel", "square"])
 def test_attacks_on_a_victim_that_refuses_evade_the_refusal_too(name: str) -> None:
     images, labels = torch.full((4, 1, 3, 3), 0.5), torch.zeros(4, dtype=torch.int64)
     result = run(name, Guarded(), images, labels)

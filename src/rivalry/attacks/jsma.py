@@ -10,6 +10,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
+from rivalry.errors import RivalryError
 from rivalry.types import Fraction
 
 AT_ONCE = 2**22
@@ -47,6 +48,8 @@ def jsma(
     gamma : float
         Share of the features that may be changed, two an iteration.
     """
+    if not 0 < abs(theta) <= 1:
+        raise RivalryError(f"jsma: theta: {theta:g} is out of range; it is between -1 and 1, and not 0")
     result = images.clone()
     active = torch.arange(len(images), device=images.device)
     classes = victim.logits(images).shape[1]
