@@ -55,7 +55,7 @@ class Run:
 
     def __init__(self, results: Path, source: str = "digits") -> None:
         self.results = results
-        self.plan: dict[str, Any] = {"victims": [], "attacks": [], "evaluations": [], "transfers": []}
+        self.plan: dict[str, Any] = {name: [] for name in ("victims", "attacks", "evaluations", "transfers", "fooling")}
         write_tensors(results / "data/toy/test.safetensors", {"images": toy_images(), "labels": LABELS})
         write_json(results / "data/toy/dataset.json", {"dataset": "toy", "source": source, "classes": 3})
 
@@ -535,6 +535,20 @@ def test_a_wrong_prediction_on_disk_is_found(run, toy_victim):
     table = run.checks()
     assert row(table, check="predictions repeat")["images"] == "2"
     assert row(table, check="scored on its goal")[["status", "images"]].tolist() == ["fail", "2"]
+
+
+@pytest.mark.parametrize(
+    ("pixel", "confidence", "status"), [(1.0, 0.9999, "pass"), (1.2, 0.9999, "fail"), (1.0, 0.9, "fail")]
+)
+def test_fooling_images_are_shown_to_the_victim_again(run, toy_victim, pixel, confidence, status):
+    folder = run.results / "fooling/toy/plain/ascent"
+    images = pixel * torch.eye(3).view(3, 1, 1, 3)
+    write_tensors(folder / "images.safetensors", {"images": images})
+    write_table(
+        folder / "scores.parquet", pd.DataFrame({"target": [0, 1, 2], "confidence": [0.9999, confidence, 0.9999]})
+    )
+    run.plan["fooling"].append(["toy", "plain", "ascent"])
+    assert row(run.checks(), check="fooling images repeat", subject="ascent on plain")["status"] == status
 
 
 def test_targeted_attacks_scored_by_mere_error_are_found(run, toy_victim):

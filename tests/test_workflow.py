@@ -261,7 +261,7 @@ def test_changed_fooling_code_reruns_what_uses_it(finished: Path, edit: Callable
     edit("src/rivalry/fooling/map_elites_cppn.py", "INPUTS + hidden :] + 1)", "INPUTS + hidden :] + 1.0)")
     jobs = planned(finished, *SMOKE)
     assert jobs.pop("fool_victim") == 1
-    assert set(jobs) == {"draw_figures", "collect_report", "render_html", "render_latex", "all", *PDF}
+    assert set(jobs) == {"check_results", "draw_figures", "collect_report", "render_html", "render_latex", "all", *PDF}
 
 
 def test_comments_rerun_nothing(finished: Path, edit: Callable[..., None]) -> None:

@@ -136,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     settings(sub, "set", method_text)
     sub.add_argument("--confidence", type=float, default=0.99, help="the probability that counts as being fooled")
     sub.add_argument("--victim-name", required=True, metavar="NAME")
+    sub.add_argument("--data-seed", type=int, default=0, help="chooses the test images to compare distances with")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--batch-size", type=int, default=64)
     computing(sub)
@@ -297,6 +298,7 @@ def _fool(o: Any) -> None:
         o.output,
         victim_name=o.victim_name,
         confidence=o.confidence,
+        data_seed=o.data_seed,
         seed=o.seed,
         accelerator=o.accelerator,
         batch_size=o.batch_size,

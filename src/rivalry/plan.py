@@ -235,6 +235,7 @@ class Plan:
             set=parameters,
             confidence=self.config.entry("fooling", fooling, dataset)["confidence"],
             victim_name=victim,
+            data_seed=self._data_seed(dataset),
             seed=derive_seed(self.config.seed, "fool", dataset, fooling),
             **self._computing(),
         )

@@ -87,6 +87,7 @@ rule tabulate_results:
 rule check_results:
     input:
         RESULTS,
+        FOOLING,
         plan="results/plan.json",
     output:
         report(

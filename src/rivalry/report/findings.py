@@ -299,8 +299,8 @@ def _fooled(part: Fact) -> Iterator[tuple[str, str, str, str]]:
         mine = sorted((f for f in part["fooling"] if f["victim"] == victim), key=lambda f: -f["success_rate"])
         share = mine[0]["success_rate"]
         said = [
-            f"{fact['n_success']} of {plural(fact['n'], 'class')} in those of {fact['fooling']} "
-            f"(at least {number(100 * fact['asked_confidence'])} %)"
+            f"{fact['n_success']} of {fact['n']} classes in those of {fact['fooling']} "
+            f"(at least {epsilon(100 * fact['asked_confidence'])} %)"
             for fact in mine
         ]
         yield (

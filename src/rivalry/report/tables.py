@@ -445,7 +445,7 @@ def fooling_table(report: Row, dataset: str) -> Table:
     real = number(rows[0]["real_nearest_l2"]) if rows else MISSING
     return Table(
         f"{dataset}-fooling",
-        "Images of nothing",
+        "Fooling images",
         "One image per class, made from grey, noise or patterns and not from any image of the data. It fools the "
         "victim when it is taken for its class with at least the confidence asked for. The distance is the mean over "
         f"the images of the L2 distance to the nearest training image; for real test images its median is {real}. "
@@ -453,12 +453,9 @@ def fooling_table(report: Row, dataset: str) -> Table:
         [
             Column("victim", "victim", "name", width=0.1),
             Column("fooling", "method", "name", width=0.16),
-            Column("method", "registered as", "code", paper=False),
             Column("source", "source", "cite", width=0.13),
             Column("sees", "sees"),
-            Column("settings", "parameters", paper=False),
             Column("n", "classes", "count"),
-            Column("asked_confidence", "asked %", "rate", paper=False),
             Column("success_rate", "fooled %", "rate"),
             Column("median_confidence", "median confidence %", "rate"),
             Column("least_confidence", "least %", "rate"),
@@ -467,6 +464,9 @@ def fooling_table(report: Row, dataset: str) -> Table:
             Column("queries", "forward", "count"),
             Column("gradients", "gradients", "count"),
             Column("seconds", "time", "time", paper=False),
+            Column("asked_confidence", "asked %", "rate", paper=False),
+            Column("method", "registered as", "code", paper=False),
+            Column("settings", "parameters", paper=False),
         ],
         rows,
     )

@@ -24,6 +24,8 @@ from rivalry.victims import load_victim
 BATCH = 256
 TOLERANCE = 1e-6
 """Rounding allowed on a budget, in units of the pixel range."""
+SURE = 1e-3
+"""Difference in probability that another batch size may make."""
 TIE = 1e-4
 """Two best logits closer than this share of their size are a tie, which another batch size may break."""
 NOTICEABLE = 0.01
@@ -101,6 +103,9 @@ def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str
             found += check_monotone(one)
             found += check_success(one, classes)
         found += check_broken_defenses(crafted, models)
+        for _, victim_name, fooling in (names for names in plan["fooling"] if names[0] == dataset):
+            folder = results / "fooling" / dataset / victim_name / fooling
+            found += check_fooling(folder, results / "victims" / dataset / victim_name, place)
         rows += [{"dataset": dataset, **row} for row in found]
     columns = ["check", "dataset", "subject", "status", "found", "images"]
     write_table(output / "checks.csv", pd.DataFrame(rows, columns=columns))
@@ -246,6 +251,26 @@ def check_gradients(victim: nn.Module, subject: str, test: Split, place: torch.d
     words = f"of {len(flat)} images' loss gradients {_percent(zero)} are zero and {_percent(broken)} not finite"
     status = "fail" if bool(broken.any()) else "warn" if zero.float().mean() >= NOTICEABLE else "pass"
     yield _row("gradients", subject, status, words, _where(broken | zero))
+
+
+def check_fooling(folder: Path, victim: Path, place: torch.device) -> Iterator[Row]:
+    """Fooling images are images, and the victim is as sure of them as recorded, not surer and not less."""
+    scores = read_table(folder / "scores.parquet")
+    with safe_open(folder / "images.safetensors", framework="pt") as tensors:
+        images = tensors.get_tensor("images")
+    outside = ~((images >= 0) & (images <= 1)).flatten(1).all(dim=1)
+    model = load_victim(victim).to(place)
+    with torch.no_grad():
+        probabilities = torch.cat([model(part.to(place)).softmax(dim=1).cpu() for part in images.split(BATCH)])
+    sure = probabilities.gather(1, torch.tensor(scores["target"].to_numpy())[:, None]).squeeze(1)
+    other = ~((sure - torch.tensor(scores["confidence"].to_numpy())).abs() <= SURE)
+    subject = f"{folder.name} on {victim.name}"
+    for wrong, said in ((outside, "images leave [0,1]"), (other, "images have other confidences than recorded")):
+        if bool(wrong.any()):
+            words = f"{int(wrong.sum())} of {len(scores)} {said}"
+            yield _row("fooling images repeat", subject, "fail", words, _where(wrong))
+    if not bool((outside | other).any()):
+        yield _row("fooling images repeat", subject, "pass", f"{len(scores)} images with the recorded confidences")
 
 
 def check_iterative(crafted: Sequence[Crafted]) -> Iterator[Row]:

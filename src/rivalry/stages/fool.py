@@ -34,6 +34,7 @@ def fool(
     *,
     victim_name: str,
     confidence: float,
+    data_seed: int,
     seed: int,
     batch_size: int = 64,
     accelerator: str = "auto",
@@ -50,6 +51,8 @@ def fool(
         How the victim is called.
     confidence : float
         An image succeeds when the victim takes it for its class with at least this probability.
+    data_seed : int
+        Chose the test images, whose distances to the training images are given beside those of the images made.
     """
     started = time.perf_counter()
     facts = read_json(data / "dataset.json")
@@ -68,7 +71,7 @@ def fool(
         **parameters,
     )
     train, test = load_split(data, "train"), load_split(data, "test")
-    real = test.floats(select_images(len(test), min(REAL, len(test)), seed))
+    real = test.floats(select_images(len(test), min(REAL, len(test)), data_seed))
     nearest = _nearest(made.images, train)
     scores = pd.DataFrame(
         {
