@@ -72,7 +72,7 @@ def test_what_fitting_costs_is_counted() -> None:
     result = rivalry.attacks.universal.run(victim, images, labels, training=training, eps=0.0, passes=3)
     n = len(training[0])
     assert result.fitted.images == n
-    assert result.fitted.queries == n + 3 * n * (1 + 2 + 1)
+    assert result.fitted.queries == n + 3 * n * (1 + 2 + 4)
     assert result.fitted.gradients == 3 * n * 2 * 2
     assert not result.success.any()
 

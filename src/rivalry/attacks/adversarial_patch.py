@@ -36,7 +36,7 @@ def fit(
     optimizer = torch.optim.Adam([patch], lr=learning_rate, maximize=True)
     generator = random.shared()
     # Patches are compared at the same places; they are learned at ever new ones.
-    trial = random.uniform(3)[rows.cpu()].to(images.device)
+    trial = random.uniform(3)[rows]
     for _ in range(passes if len(rows) else 0):
         order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
         for some in order.split(32):

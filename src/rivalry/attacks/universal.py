@@ -30,18 +30,24 @@ def fit(
     best_rate, generator = 0.0, random.shared()
     for _ in range(passes if len(right) else 0):
         order = right[torch.randperm(len(right), generator=generator).to(right.device)]
-        # The paper goes image by image. Eight at a time are many times faster, and every image's change is still
-        # computed from a sum that lacks at most seven others'.
-        for rows in order.split(8):
-            current = (images[rows] + change).clamp(0, 1)
-            fooled = deepfool.function(victim.on(rows), current, goal[rows], random[rows], norm=2, steps=10)
-            change = project(change + (fooled - current).sum(dim=0, keepdim=True), norm, eps)
-        predictions = victim.on(right).decisions((images[right] + change).clamp(0, 1))
-        rate = goal[right].reached(predictions).double().mean().item()
-        if rate > best_rate:
-            best, best_rate = change, rate
-        if rate >= fooling_rate:
-            break
+        # The rate goes up and down as one and then another class attracts most images: it is measured four times
+        # a pass.
+        for quarter in order.chunk(4):
+            # The paper goes image by image. Sixteen at a time are many times faster, and every image's change is
+            # still computed from a sum that lacks at most fifteen others'. The four nearest classes find as good
+            # changes as all ten, at half the gradients.
+            for rows in quarter.split(16):
+                current = (images[rows] + change).clamp(0, 1)
+                fooled = deepfool.function(
+                    victim.on(rows), current, goal[rows], random[rows], norm=2, steps=10, candidates=4
+                )
+                change = project(change + (fooled - current).sum(dim=0, keepdim=True), norm, eps)
+            predictions = victim.on(right).decisions((images[right] + change).clamp(0, 1))
+            rate = goal[right].reached(predictions).double().mean().item()
+            if rate > best_rate:
+                best, best_rate = change, rate
+            if best_rate >= fooling_rate:
+                return {"perturbation": best}
     return {"perturbation": best}
 
 
@@ -80,7 +86,7 @@ def universal(
     training_images : int
         How many images it is fitted to; those that the victim gets wrong are left out.
     passes : int
-        Most passes over them; the perturbation after the best pass is kept.
+        Most passes over them; the best perturbation, measured four times a pass, is kept.
     fooling_rate : float
         Share of them that is enough to stop.
     """
