@@ -127,6 +127,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("defenses.median.window", 4, "defenses.median.window: 4 is unknown; valid: 3, 5, 7"),
     ("defenses.detector.attack", "fsgm", "defenses.detector.attack: 'fsgm' is not in attacks; did you mean 'fgsm'?"),
     ("defenses.detector.attack", "trigger", "defenses.detector.attack: 'trigger' cannot make examples to learn from"),
+    ("attacks.fgsm", {"method": "universal"}, "defenses.detector.attack: 'fgsm' cannot make examples to learn from"),
+    ("attacks.fgsm", {"method": "one_pixel", "eps": 0.5}, "attacks.fgsm.eps: 0.5 is no whole number"),
+    ("attacks.fgsm", {"method": "illc", "target": 3}, "attacks.fgsm.target: illc has a target of its own"),
+    ("attacks.fgsm", {"method": "universal", "target": "next"}, "attacks.fgsm.target: universal has no targeted form"),
+    (
+        "attacks.fgsm",
+        {"method": "adversarial_patch", "target": "next"},
+        "attacks.fgsm.target: adversarial_patch makes one thing",
+    ),
     # fooling
     ("fooling.ascent.prior", "blurr", "fooling.ascent.prior: 'blurr' is unknown; did you mean 'blur'?"),
     ("fooling.ascent.confidence", 99, "fooling.ascent.confidence: 99 is wrong: should be less than or equal to 1"),

@@ -525,6 +525,8 @@ class Config:
                             f"{path}: {eps:g} is out of range; pixels lie in [0,1], so at most 1"
                             + (f" ({eps:g}/255 is {eps / 255:.4g})" if eps <= 255 else "")
                         )
+                    if norm == 0 and eps != int(eps):
+                        yield f"{path}: {eps:g} is no whole number; in L0 it counts pixels"
                 if len(set(budgets)) < len(budgets):
                     yield f"{path}: {budgets} names a budget twice"
                 most = self.datasets[dataset].images
@@ -532,10 +534,13 @@ class Config:
                     path = self._path(section, name, dataset, "images")
                     yield f"{path}: {entry['images']} is more than datasets.{dataset}.images, {most}"
             if section == "defenses" and "attack" in entry and entry["attack"] in self.attacks:
-                method = self.attacks[entry["attack"]].method
-                if "untargeted" not in registry.method("attacks", method).traits["goals"]:
+                traits = registry.method("attacks", self.attacks[entry["attack"]].method).traits
+                if "untargeted" not in traits["goals"] or traits.get("fitted"):
                     path = self._path(section, name, dataset, "attack")
-                    yield f"{path}: '{entry['attack']}' cannot make examples to learn from; use an untargeted attack"
+                    yield (
+                        f"{path}: '{entry['attack']}' cannot make examples to learn from; "
+                        "use an untargeted attack that makes them one by one"
+                    )
             if section == "datasets":
                 available = registry.method("sources", entry["source"]).traits.get("test_images", entry.get("n_test"))
                 if available is not None and entry["images"] > available:
