@@ -13,6 +13,7 @@ from helpers import Linear, distances, linear_problem, small_cnn
 from rivalry.attacks import Goal
 from rivalry.attacks._apgd import checkpoints, dlr
 from rivalry.attacks._norms import length
+from rivalry.attacks.fab import _to_hyperplane
 
 APGD = ["apgd_ce", "apgd_dlr", "apgd_targeted"]
 
@@ -100,6 +101,23 @@ def test_apgd_flips_exactly_the_images_within_its_budget(name: str, norm: str | 
     assert torch.equal(result.success[clear], (exact < eps)[clear])
 
 
+class Bullseye(nn.Module):
+    """A victim that errs only within a small distance of one point."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        target = torch.linspace(0.45, 0.6, 16)
+        return torch.stack([0 * images[:, 0, 0, 0], 1e-5 - ((images.flatten(1) - target) ** 2).sum(dim=1)], dim=1)
+
+
+@pytest.mark.parametrize("name", APGD)
+def test_apgd_halves_its_steps_until_it_hits_a_point_inside_the_ball(name: str) -> None:
+    images, labels = torch.full((8, 1, 4, 4), 0.5), torch.zeros(8, dtype=torch.int64)
+    images += 0.01 * torch.arange(8).view(8, 1, 1, 1)
+    result = getattr(rivalry.attacks, name).run(Bullseye(), images, labels, norm=2, eps=1.0)
+    assert result.success.all()
+    assert not rivalry.attacks.pgd.run(Bullseye(), images, labels, norm=2, eps=1.0, step_size=0.25).success.any()
+
+
 @pytest.mark.parametrize(("norm", "eps"), [("inf", 0.33), (2, 1.7)])
 @pytest.mark.parametrize("name", APGD)
 def test_apgd_is_at_least_as_strong_as_pgd_at_equal_steps(
@@ -171,29 +189,17 @@ def test_fab_is_exact_on_linear_victims(norm: str | int) -> None:
     assert (found <= exact * 1.01).all()
 
 
-@pytest.mark.parametrize("norm", ["inf", 2])
-def test_fab_is_exact_where_pixels_meet_the_edge(norm: str | int) -> None:
-    """Against SciPy's solution of the same problem: the nearest point of [0,1] behind a hyperplane."""
+def _corner_problem() -> tuple[np.ndarray, np.ndarray, float]:
+    """Points of the cube, some of them corners, and a hyperplane that cuts off one corner."""
     generator = np.random.default_rng(4)
     weight = generator.normal(size=9)
-    pixels = generator.uniform(size=(12, 9)).clip(0.1, 0.9).round(1)
-    pixels[:6] = pixels[:6].round()
-    level = 0.1 * weight.clip(max=0).sum() + 0.9 * weight.clip(min=0).sum()  # behind it lies a corner of the cube
-    victim = Linear(
-        torch.tensor(np.stack([0 * weight, weight]), dtype=torch.float32), torch.tensor([level, 0.0]).float()
-    )
-    images = torch.tensor(pixels, dtype=torch.float32).view(12, 1, 3, 3)
-    labels = victim(images).argmax(dim=1)
-    exact = torch.tensor([_nearest(point, weight, level, norm) for point in pixels], dtype=torch.float32)
-    assert (exact > 1.1 * distances(victim, images, labels, norm)).sum() >= 4  # the edge does matter
-    result = rivalry.attacks.fab.run(victim, images, labels, norm=norm)
-    assert result.success.all()
-    found = length(result.images - images, norm)
-    assert (found >= exact * (1 - 1e-3)).all()
-    assert (found <= exact * 1.01).all()
+    points = generator.uniform(size=(12, 9))
+    points[:6] = points[:6].round()
+    return points, weight, 0.1 * weight.clip(max=0).sum() + 0.9 * weight.clip(min=0).sum()
 
 
 def _nearest(point: np.ndarray, weight: np.ndarray, level: float, norm: str | int) -> float:
+    """SciPy's distance from a point to the hyperplane inside the cube."""
     if norm == "inf":
         rows = np.concatenate([np.eye(9), -np.eye(9)])
         bounds = [(0, 1)] * 9 + [(0, None)]
@@ -217,6 +223,47 @@ def _nearest(point: np.ndarray, weight: np.ndarray, level: float, norm: str | in
         )
     assert solved.success
     return float(solved.fun if norm == "inf" else np.sqrt(solved.fun))
+
+
+@pytest.mark.parametrize("side", [1, -1])
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_projection_is_the_nearest_point_of_the_hyperplane_inside_the_cube(norm: str | int, side: int) -> None:
+    points, weight, level = _corner_problem()
+    images = torch.tensor(points, dtype=torch.float32).view(12, 1, 3, 3)
+    normal = torch.tensor(side * weight, dtype=torch.float32)
+    rise = side * level - images.flatten(1) @ normal
+    change = _to_hyperplane(images, normal.expand(12, -1).view_as(images), rise, norm)
+    exact = torch.tensor([_nearest(point, weight, level, norm) for point in points], dtype=torch.float32)
+    torch.testing.assert_close(length(change, norm), exact, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(change.flatten(1) @ normal, rise, rtol=1e-4, atol=1e-5)
+    assert (images + change).min() >= -1e-6
+    assert (images + change).max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_projection_ends_in_the_corner_where_the_hyperplane_is_out_of_reach(norm: str | int) -> None:
+    points, weight, _ = _corner_problem()
+    images = torch.tensor(points, dtype=torch.float32).view(12, 1, 3, 3)
+    weight[0] = 0
+    normal = torch.tensor(weight, dtype=torch.float32).expand(12, -1).view_as(images)
+    change = _to_hyperplane(images, normal, torch.full((12,), 100.0), norm)
+    corner = torch.where(normal == 0, images, (normal > 0).float())
+    torch.testing.assert_close(images + change, corner)
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_fab_is_exact_where_pixels_meet_the_edge(norm: str | int) -> None:
+    points, weight, level = _corner_problem()
+    victim = Linear(torch.tensor(np.stack([0 * weight, weight])).float(), torch.tensor([level, 0.0]).float())
+    images = torch.tensor(points, dtype=torch.float32).view(12, 1, 3, 3)
+    labels = victim(images).argmax(dim=1)
+    exact = torch.tensor([_nearest(point, weight, level, norm) for point in points], dtype=torch.float32)
+    assert (exact > 1.1 * distances(victim, images, labels, norm)).sum() >= 4  # the edge does matter
+    result = rivalry.attacks.fab.run(victim, images, labels, norm=norm)
+    assert result.success.all()
+    found = length(result.images - images, norm)
+    assert (found >= exact * (1 - 1e-3)).all()
+    assert (found <= exact * 1.01).all()
 
 
 @pytest.mark.parametrize("norm", ["inf", 2])

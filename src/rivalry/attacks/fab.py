@@ -91,7 +91,10 @@ def fab(
             better = reached & (size < shortest[active])
             best[active[better]], shortest[active[better]] = current[better], size[better]
             current[reached] = origin[reached] + beta * (current - origin)[reached]
-    return _shortened(victim, images, goal, best, shortest.isfinite().nonzero().squeeze(1))
+    found = shortest.isfinite().nonzero().squeeze(1)
+    if len(found):
+        best[found] = _shortened(victim.on(found), images[found], goal[found], best[found], norm)
+    return best
 
 
 def _boundaries(victim: Gradients, current: Tensor, goal: Goal, held: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,14 +147,17 @@ def _to_hyperplane(points: Tensor, normal: Tensor, rise: Tensor, norm: str | int
     return change.to(points).view_as(points)
 
 
-def _shortened(victim: Gradients, images: Tensor, goal: Goal, best: Tensor, found: Tensor) -> Tensor:
-    """`best` drawn to the boundary along the straight line to the image, where it was `found` behind it."""
-    low, high = torch.zeros(len(found), device=images.device), torch.ones(len(found), device=images.device)
+def _shortened(victim: Gradients, images: Tensor, goal: Goal, found: Tensor, norm: str | int) -> Tensor:
+    """`found`, all behind the boundary, brought to the smallest ball around the images in which they still are."""
+    change, size = found - images, length(found - images, norm)
+    low, high = torch.zeros_like(size), torch.ones_like(size)
+
+    def shrunk(share: Tensor) -> Tensor:
+        radius = column(share * size, change)
+        return images + (change.clamp(-radius, radius) if norm == "inf" else change * column(share, change))
+
     for _ in range(10):
         middle = (low + high) / 2
-        trial = images[found] + column(middle, images[found]) * (best - images)[found]
-        reached = goal[found].reached(victim.on(found).decisions(trial))
+        reached = goal.reached(victim.decisions(shrunk(middle)))
         low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
-    best = best.clone()
-    best[found] = images[found] + column(high, images[found]) * (best - images)[found]
-    return best
+    return torch.where(column(high < 1, change), shrunk(high), found)
