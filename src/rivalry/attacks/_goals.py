@@ -44,6 +44,12 @@ class Goal:
             held[:, self.reject] = True
         return held
 
+    def rivals(self, logits: Tensor, count: int) -> Tensor:
+        """The `count` likeliest classes, or all there are, that an untargeted attack may reach: int64 (N,count)."""
+        held = self.held(logits.shape[1])
+        free = logits.shape[1] - int(held[0].sum())
+        return logits.masked_fill(held, -torch.inf).topk(min(count, free), dim=1).indices
+
     def loss(self, logits: Tensor) -> Tensor:
         """What a gradient attack ascends, (N,).
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from rivalry.attacks._apgd import apgd, dlr
@@ -49,9 +48,6 @@ def apgd_targeted(
     candidates : int
         How many classes, the most likely ones of the clean image, are tried.
     """
-    logits = victim.logits(images)
-    held = goal.held(logits.shape[1])
-    others = logits.masked_fill(held, -torch.inf)
-    rivals = others.topk(min(candidates, logits.shape[1] - int(held[0].sum())), dim=1).indices
+    rivals = goal.rivals(victim.logits(images), candidates)
     aims = [Goal(goal.labels, rival, goal.reject) for rival in rivals.unbind(dim=1)] * restarts
     return apgd(victim, images, goal, random, aims=aims, loss_of=dlr, norm=norm, eps=eps, steps=steps)

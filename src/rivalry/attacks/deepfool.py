@@ -50,8 +50,7 @@ def deepfool(
     active = torch.arange(len(images), device=images.device)
     logits = victim.logits(images)
     held = goal.held(logits.shape[1])
-    others = logits.masked_fill(held, -torch.inf)
-    rivals = others.topk(min(candidates, logits.shape[1] - int(held[0].sum())), dim=1).indices
+    rivals = goal.rivals(logits, candidates)
 
     for _ in range(steps):
         # Which held class must be outrun (the true one, or a defended victim's refusal) is known only at the

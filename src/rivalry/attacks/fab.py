@@ -59,8 +59,7 @@ def fab(
     shortest = torch.full((len(images),), torch.inf, device=images.device)
     logits = victim.logits(images)
     held = goal.held(logits.shape[1])
-    others = logits.masked_fill(held, -torch.inf)
-    rivals = others.topk(min(candidates, logits.shape[1] - int(held[0].sum())), dim=1).indices
+    rivals = goal.rivals(logits, candidates)
 
     for restart in range(restarts):
         current = images.clone()
