@@ -447,17 +447,18 @@ def fooling_table(report: Row, dataset: str) -> Table:
         f"{dataset}-fooling",
         "Fooling images",
         "One image per class, made from grey, noise or patterns and not from any image of the data. It fools the "
-        "victim when it is taken for its class with at least the confidence asked for. The distance is the mean over "
+        "victim when it is taken for its class with at least the confidence asked for; median and least are of the "
+        "victim's confidence in the class meant. The distance is the mean over "
         f"the images of the L2 distance to the nearest training image; for real test images its median is {real}. "
         "Passes are per image.",
         [
             Column("victim", "victim", "name", width=0.1),
-            Column("fooling", "method", "name", width=0.16),
-            Column("source", "source", "cite", width=0.13),
-            Column("sees", "sees"),
+            Column("fooling", "method", "name", width=0.15),
+            Column("source", "source", "cite", width=0.11),
+            Column("sees", "sees", paper=False),
             Column("n", "classes", "count"),
             Column("success_rate", "fooled %", "rate"),
-            Column("median_confidence", "median confidence %", "rate"),
+            Column("median_confidence", "median %", "rate"),
             Column("least_confidence", "least %", "rate"),
             Column("mean_nearest_l2", "distance", "number"),
             Column("real_nearest_l2", "real images", "number", paper=False),
