@@ -35,8 +35,8 @@ def train(seed: int, hidden: int) -> nn.Module:
     images, labels = data()
     torch.manual_seed(seed)
     victim = nn.Sequential(
-        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(256, hidden), nn.ReLU(),
-        nn.Linear(hidden, 10),
+        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(256, hidden), nn.ReLU(), nn.Linear(hidden, 10),
     )  # fmt: skip
     optimizer = torch.optim.Adam(victim.parameters(), lr=0.003)
     for step in range(150):

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import column, length
+from rivalry.attacks._linearising import cross
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
 from rivalry.types import Count, NonNegative, Norm
@@ -45,45 +44,4 @@ def deepfool(
     candidates : int
         How many classes, the most likely ones of the clean image, are tried as the nearest.
     """
-    result = images.clone()
-    change = torch.zeros_like(images)
-    active = torch.arange(len(images), device=images.device)
-    logits = victim.logits(images)
-    held = goal.held(logits.shape[1])
-    rivals = goal.rivals(logits, candidates)
-
-    for _ in range(steps):
-        # Which held class must be outrun (the true one, or a defended victim's refusal) is known only at the
-        # current point, so all held classes are differentiated beside the rivals.
-        holders = held[active].nonzero()[:, 1].view(len(active), -1)
-        classes = torch.cat([holders, rivals[active]], dim=1)
-        logits, jacobian = victim.on(active).jacobian(result[active], classes)
-        reached = goal[active].reached(logits.argmax(dim=1))
-        active, classes, logits, jacobian = (t[~reached] for t in (active, classes, logits, jacobian))
-        if len(active) == 0:
-            break
-        values = logits.gather(1, classes)
-        first_rival = holders.shape[1]
-        holder = values[:, :first_rival].argmax(dim=1)
-        rows = torch.arange(len(active), device=images.device)
-        gap = (values[rows, holder, None] - values[:, first_rival:]).clamp_min(0)
-        normals = (jacobian[:, first_rival:] - jacobian[rows, holder, None]).flatten(2)
-        # A pixel at the edge of [0,1] cannot move on: it is no direction of the hyperplane's.
-        pixels = result[active].flatten(1)[:, None]
-        normals[((pixels <= 0) & (normals < 0)) | ((pixels >= 1) & (normals > 0))] = 0
-        # The distance to a hyperplane is measured in the dual norm of the perturbation's.
-        dual = torch.linalg.vector_norm(normals, ord=2 if norm == 2 else 1, dim=2)
-        distance = torch.where(dual > 0, gap / dual, torch.inf)
-        nearest = distance.argmin(dim=1)
-        alive = distance[rows, nearest].isfinite()
-        active, rows, nearest = active[alive], rows[alive], nearest[alive]
-        normal = normals[rows, nearest].view(-1, *images.shape[1:])
-        direction = normal / column(dual[rows, nearest], normal) if norm == 2 else normal.sign()
-        # Newton's steps shrink towards a boundary that curves away and end on it: a thousandth of the change so
-        # far is the least that a step after the first is worth.
-        least = (1e-3 * length(change[active], norm)).clamp_min(1e-7)
-        change[active] += column(torch.maximum(distance[rows, nearest], least), normal) * direction
-        result[active] = (images[active] + (1 + overshoot) * change[active]).clamp(0, 1)
-        if len(active) == 0:
-            break
-    return result
+    return cross(victim, images, goal, norm=norm, steps=steps, candidates=candidates, overshoot=overshoot)

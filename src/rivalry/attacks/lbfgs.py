@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from rivalry.attacks._attack import attack
+from rivalry.attacks._goals import Goal
+from rivalry.attacks._norms import length
+from rivalry.attacks._oracles import Gradients
+from rivalry.attacks._random import Random
+from rivalry.types import Count, Positive
+
+
+@attack(
+    sees="gradients",
+    goals=["untargeted", "targeted"],
+    norms=[2],
+    budget="minimal",
+    source="szegedy2014",
+)
+def lbfgs(
+    victim: Gradients,
+    images: Tensor,
+    goal: Goal,
+    random: Random,
+    *,
+    search_steps: Count = 12,
+    steps: Count = 30,
+    initial_constant: Positive = 0.1,
+) -> Tensor:
+    """L-BFGS: the box-constrained minimum of c |change|^2 - log p, for the largest c at which the goal is reached.
+
+    Seeks the smallest perturbation in L2 that keeps pixels in [0,1]; p is the probability of the target or, without
+    one, of any wrong class. SciPy's L-BFGS-B minimises, each image by
+    itself; c is searched for by factors of ten, then by bisection of its logarithm.
+
+    Parameters
+    ----------
+    search_steps : int
+        Values of c that are tried for an image.
+    steps : int
+        Most iterations of the minimiser for each of them.
+    initial_constant : float
+        The first c.
+    """
+    best = [image.clone() for image in images]
+    for k, image in enumerate(images):
+        row = torch.tensor([k])
+        low, high, constant, shortest = 0.0, np.inf, initial_constant, np.inf
+        for _ in range(search_steps):
+            found, size = _nearest(victim.on(row), image[None], goal[row.to(image.device)], constant, steps)
+            if size < shortest:
+                best[k], shortest = found[0], size
+            # The larger c, the more the change weighs: reached, it may weigh more.
+            low, high = (constant, high) if size < np.inf else (low, constant)
+            if low == 0:
+                constant /= 10
+            elif high == np.inf:
+                constant *= 10
+            else:
+                constant = float(np.sqrt(low * high))
+    return torch.stack(best)
+
+
+def _log_p(goal: Goal, logits: Tensor) -> Tensor:
+    """Log of the probability of reaching the goal, (N,); that of the true class would be flat where it is sure."""
+    return -softplus(-goal.log_odds(logits))
+
+
+def _nearest(victim: Gradients, image: Tensor, goal: Goal, constant: float, steps: int) -> tuple[Tensor, float]:
+    """The nearest image that reached the goal on one descent, and its distance; infinite where none did."""
+    best, shortest = image, np.inf
+
+    def value_and_slope(pixels: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal best, shortest
+        current = torch.from_numpy(pixels.astype(np.float32)).to(image).view_as(image)
+        logits, log_p, gradient = victim.loss_gradient(current, goal, _log_p)
+        change = current - image
+        size = float(length(change, 2))
+        if size < shortest and bool(goal.reached(logits.argmax(dim=1))):
+            best, shortest = current, size
+        slope = 2 * constant * change - gradient
+        return constant * size**2 - float(log_p), slope.flatten().double().cpu().numpy()
+
+    bounds = [(0.0, 1.0)] * image.numel()
+    start = image.flatten().double().cpu().numpy()
+    minimize(value_and_slope, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
+    return best, shortest
