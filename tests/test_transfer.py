@@ -33,6 +33,7 @@ from rivalry.errors import RivalryError
 from rivalry.figures.results import Results
 from rivalry.figures.transfers import transfer_matrix
 from rivalry.plan import Plan
+from rivalry.report.findings import _transferred
 from rivalry.report.transfers import at_headline
 from rivalry.stages.attack import attack
 from rivalry.stages.check import Crafted, check_transfer
@@ -344,6 +345,22 @@ def test_the_headline_is_one_budget_per_attack() -> None:
 
     shown = at_headline([*rows("fgsm", 0.1, 0.2, 0.3), *rows("pgd", 0.2), *rows("big", 0.5), *rows("free", None)])
     assert [(row["attack"], row["eps"]) for row in shown] == [("fgsm", 0.2), ("pgd", 0.2), ("big", 0.5), ("free", None)]
+
+
+def test_the_finding_names_both_ends_and_leaves_out_noise_and_sources() -> None:
+    def row(attack: str, source: str, victim: str, rate: float) -> dict[str, Any]:
+        ends = dict(zip(("low", "high"), wilson_interval(round(100 * rate), 100), strict=True))
+        about = {"attack": attack, "norm": "inf", "eps": 0.2, "goal": "untargeted", "n": 100}
+        return about | {"source": source, "victim": victim, "transfer_rate": rate} | ends
+
+    rows = [row("fgsm", "a", "a", 1.0), row("fgsm", "a", "b", 0.7), row("fgsm", "b", "a", 0.02)]
+    sees = [{"attack": "fgsm", "sees": "gradients"}, {"attack": "noise", "sees": "nothing"}]
+    (finding,) = _transferred({"transfers": [*rows, row("noise", "a", "b", 0.9)], "attacks": sees})
+    assert finding[:3] == ("Transfer of fgsm", "transfers", "bad")
+    assert "crafted on a, 70.0 % [60.4–78.1] also fool b" in finding[3]
+    assert "crafted on b, 2.0 % [0.6–7.0] fool a" in finding[3]
+    ((_, verdict, tone, _),) = _transferred({"transfers": rows[2:], "attacks": sees})
+    assert (verdict, tone) == ("does not transfer", "good")
 
 
 def test_the_matrix_says_what_the_table_says(run: Path) -> None:

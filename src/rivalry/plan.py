@@ -65,7 +65,7 @@ class Plan:
         for item in config.transfers:
             for dataset in item.datasets:
                 _add(self.datasets, dataset)
-                for victim in (*item.sources, *item.victims):
+                for victim in (*item.victims, *item.sources):
                     self._add_victim(dataset, victim)
                 for source in item.sources:
                     self._add_transfer(dataset, source, item.victims, item.attacks)

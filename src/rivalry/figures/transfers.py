@@ -44,7 +44,8 @@ def transfer_matrix(data: Results) -> list[Drawn]:
                 f"Share in percent of the images crafted on one victim (row) that {aim} by another (column), among "
                 "those that both classified correctly before. Brighter is more. The framed diagonal is the attack on "
                 "its own victim. A row of bright cells is a source whose images fool many; a column of dark cells is "
-                "a victim that is hard to fool without knowing it.",
+                "a victim that is hard to fool without knowing it. A victim that noise fools as well is "
+                "merely fragile.",
                 f"Table of transfer rates of {name}. "
                 + "; ".join(
                     f"crafted on {source}: "

@@ -180,8 +180,13 @@ def _strongest(part: Fact) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _transferred(part: Fact) -> Iterator[tuple[str, str, str, str]]:
-    """Between which victims an untargeted attack transfers best and worst, at the budget that the figures show."""
-    rows = [r for r in at_headline(part["transfers"]) if r["goal"] == "untargeted" and r["source"] != r["victim"]]
+    """Between which victims an untargeted attack transfers best and worst, at the budget that the figures show.
+
+    Noise looks at no victim, so it is no transfer.
+    """
+    blind = {fact["attack"] for fact in part["attacks"] if fact["sees"] == "nothing"}
+    rows = [r for r in at_headline(part["transfers"]) if r["source"] != r["victim"] and r["attack"] not in blind]
+    rows = [row for row in rows if row["goal"] == "untargeted"]
     for attack in dict.fromkeys(row["attack"] for row in rows):
         met = sorted((r for r in rows if r["attack"] == attack and r["n"]), key=lambda r: r["transfer_rate"])
         if not met:
