@@ -483,9 +483,9 @@ def test_a_configuration_without_transfers_plans_none() -> None:
     assert Plan(load_config(content)).transfers == {}
 
 
-def test_a_transfer_s_code_is_that_of_its_victims_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_transfer_s_code_is_that_of_its_victims_too() -> None:
     plan = Plan(load_config(yaml.safe_load(GOOD)))
-    assert plan._methods("transfer", "digits", "plain", "") == [
+    assert plan._methods("transfer", "digits", "plain", "", "") == [
         "architectures.lenet5",
         "architectures.knn",
         "architectures.decision_tree",
