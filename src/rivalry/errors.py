@@ -9,7 +9,9 @@ def nearest(given: str, valid: list[str]) -> str:
     """A hint that ends an error line: the closest valid name, or all of them when none is close."""
     from difflib import get_close_matches
 
-    close = get_close_matches(given, valid, n=1, cutoff=0.5)
+    close = get_close_matches(given, valid, n=5, cutoff=0.5)
+    # Letters that changed places are the likelier slip.
+    close.sort(key=lambda name: sorted(name) != sorted(given))
     if close:
         return f"did you mean '{close[0]}'?"
     return f"valid: {', '.join(sorted(valid))}" if valid else "none is defined"
