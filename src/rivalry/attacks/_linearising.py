@@ -63,9 +63,6 @@ def cross(
         rows = torch.arange(len(active), device=images.device)
         gap = (values[rows, holder, None] - values[:, first_rival:]).clamp_min(0)
         normals = (jacobian[:, first_rival:] - jacobian[rows, holder, None]).flatten(2)
-        # A pixel at the edge of [0,1] cannot move on: it is no direction of the hyperplane's.
-        pixels = result[active].flatten(1)[:, None]
-        normals[((pixels <= 0) & (normals < 0)) | ((pixels >= 1) & (normals > 0))] = 0
         # The distance to a hyperplane is measured in the dual norm of the perturbation's.
         dual = torch.linalg.vector_norm(normals, ord=2 if norm == 2 else 1, dim=2)
         distance = torch.where(dual > 0, gap / dual, torch.inf)
