@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
+from rivalry.attacks._norms import length
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._penalised import Descent, handicapped, lead
 from rivalry.attacks._random import Random
@@ -114,36 +115,34 @@ def _smallest_in_linf(descent: Descent, constant: Tensor, typical: Tensor, rate:
 
 def _fewest_pixels(descent: Descent, constant: Tensor, typical: Tensor, rate: float, tries: int) -> Tensor:
     """The change of fewest pixels: freeze those of least effect, fewer at a time once the rest no longer suffice."""
-    best = descent.images.clone()
-    rows = torch.arange(len(best), device=best.device)
+    # A short change already tells which pixels matter; the shortest would tell little more.
+    best = _smallest_in_l2(descent, constant, typical, rate, (tries + 2) // 3)
     free = torch.ones_like(best[:, :1], dtype=torch.bool)
-    anything = torch.full_like(constant, torch.inf)
-    for k in range(tries):  # any change at all, by a c that grows until there is one
-        found, sizes, _ = descent(rows, constant[rows] * 10**k, 2 * rate * typical[rows], anything[rows])
-        best[rows] = found
-        rows = rows[~sizes.isfinite()]
-        if len(rows) == 0:
-            break
-    share = torch.where((best != descent.images).flatten(1).any(dim=1), 0.5, 0.0)
+    most = torch.full_like(constant, free[0].numel())
+    active = (best != descent.images).flatten(1).any(dim=1).nonzero().squeeze(1)
     for _ in range(5 * tries):
-        active = share.nonzero().squeeze(1)
         if len(active) == 0:
             break
         change = best[active] - descent.images[active]
         _, _, gradient = descent.victim.on(active).loss_gradient(best[active], descent.goal[active], _hardness)
         # What a pixel's change does for the goal, by the slope at the image found.
-        effect = (-gradient * change).sum(dim=1, keepdim=True).masked_fill(~free[active], torch.inf).flatten(1)
-        changed = free[active].flatten(1).sum(dim=1)
-        frozen = (share[active] * changed).ceil()
-        rank = effect.argsort(dim=1, stable=True).argsort(dim=1)
-        fewer = free[active] & (rank >= frozen[:, None]).view_as(free[active])
+        effect = (-gradient * change).sum(dim=1).flatten(1)
+        order = effect.masked_fill(~free[active].flatten(1), torch.inf).argsort(dim=1, stable=True)
+        worth = (effect.clamp_min(0) * free[active].flatten(1)).gather(1, order).cumsum(dim=1)
+        # Pixels that together have less than a third of the effect; at least one, and fewer after each failure.
+        frozen = (worth < worth[:, -1:] / 3).sum(dim=1).minimum(most[active]).clamp_min(1)
+        fewer = free[active] & (order.argsort(dim=1) >= frozen[:, None]).view_as(free[active])
         descent.restart(active, best[active])
-        quick = torch.full_like(constant[active], 0.2 * rate)
-        found, sizes, _ = descent(active, 10 * constant[active], quick, anything[active], fewer)
+        left = fewer.flatten(1).sum(dim=1).clamp_min(1) * change.shape[1]
+        quick = (2 * rate * length(change, 2) / left.sqrt()).clamp_max(0.5)
+        slope = length(gradient * fewer, 2).clamp_min(1e-12)
+        found, sizes, _ = descent(
+            active, 20 * worth[:, -1] / slope.square(), quick, torch.full_like(quick, torch.inf), fewer
+        )
         hit = sizes.isfinite()
         best[active[hit]], free[active[hit]] = found[hit], fewer[hit]
-        last = frozen <= 1
-        share[active] = torch.where(hit, share[active], torch.where(last, 0.0, share[active] / 2))
+        most[active] = torch.where(hit, 2 * most[active], (frozen / 2).floor())
+        active = active[hit | (frozen > 1)]
     return best
 
 

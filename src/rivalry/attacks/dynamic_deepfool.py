@@ -17,7 +17,7 @@ from rivalry.types import Count, NonNegative, Norm
     goals=["untargeted"],
     norms=[2, "inf"],
     budget="minimal",
-    source="rana2021",
+    source="course2020",
 )
 def dynamic_deepfool(
     victim: Gradients,
