@@ -112,7 +112,7 @@ ENDING = {
                 "prepare_dataset": 1,
                 "poison_dataset": 1,
                 "train_victim": 5 + 4,
-                "attack_victim": 5 + 4 + 2 + 2 + 2,  # plain, two more victims, the trigger, adaptive, to be replayed
+                "attack_victim": 7 + 4 + 2 + 2 + 2,  # plain, two more victims, the trigger, adaptive, to be replayed
                 "fool_victim": 2,
                 "defend_victim": 3,
                 "evaluate_defense": 3,
@@ -126,7 +126,7 @@ ENDING = {
                 "prepare_dataset": 2,
                 "poison_dataset": 2,
                 "train_victim": 10 + 4,
-                "attack_victim": 2 * (7 + 10 + 2 + 12) + 3 * 2,
+                "attack_victim": 2 * (16 + 14 + 2 + 12) + 3 * 2,
                 "fool_victim": 2 * 4,
                 "defend_victim": 10,
                 "evaluate_defense": 10,
@@ -139,12 +139,12 @@ ENDING = {
             {
                 "prepare_dataset": 2,
                 "poison_dataset": 2,
-                "train_victim": 10 + 4,
-                "attack_victim": 2 * (7 + 10 + 2 + 20) + 1 + 3 * 4,
+                "train_victim": 10 + 8,
+                "attack_victim": 166 + 2 * 20,  # undefended, adaptive
                 "fool_victim": 2 * 5,
                 "defend_victim": 12,
                 "evaluate_defense": 12,
-                "transfer_images": 4,
+                "transfer_images": 14,
                 "draw_figures": 2,
             },
         ),
