@@ -294,6 +294,11 @@ def test_the_oracle_counts_what_was_asked() -> None:
     assert ledger.gradients.tolist() == [0, 0, 1, 3, 0, 0]
 
 
+def test_a_flat_objective_behind_the_boundary_is_no_masked_gradient() -> None:
+    victim, images, labels = linear_problem(n=6)
+    assert not rivalry.attacks.cw.run(victim, images, labels, objective="f6").zero_gradient.any()
+
+
 def test_counts_of_known_attacks() -> None:
     victim, images, labels = linear_problem(n=6)
     fgsm = rivalry.attacks.fgsm.run(victim, images, labels, eps=1e-6)

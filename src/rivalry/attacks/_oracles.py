@@ -33,7 +33,7 @@ class Ledger:
         self.gradients = torch.zeros(n, dtype=torch.int64)
         """Backward passes; a Jacobian over k classes costs k."""
         self.flat = torch.zeros(n, dtype=torch.bool)
-        """An all-zero gradient was met."""
+        """An all-zero gradient was met where the goal was not reached: an attack has nowhere to go."""
         self.broken = torch.zeros(n, dtype=torch.bool)
         """A gradient or a score was not finite."""
 
@@ -126,7 +126,8 @@ class Gradients(Scores):
             (gradient,) = torch.autograd.grad(loss.sum(), part)
             answers.append((logits.detach(), loss.detach(), gradient))
         logits, loss, gradient = (torch.cat(parts) for parts in zip(*answers, strict=True))
-        return self._checked(logits), loss, self._noted(gradient)
+        stuck = ~goal.reached(logits.argmax(dim=1))
+        return self._checked(logits), loss, self._noted(gradient, stuck)
 
     def jacobian(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and the gradients of some of them, each image its own.
@@ -156,8 +157,10 @@ class Gradients(Scores):
         logits, jacobian = (torch.cat(parts) for parts in zip(*answers, strict=True))
         return self._checked(logits), self._noted(jacobian)
 
-    def _noted(self, gradient: Tensor) -> Tensor:
+    def _noted(self, gradient: Tensor, stuck: Tensor | None = None) -> Tensor:
         flat = (gradient == 0).flatten(1).all(dim=1)
+        if stuck is not None:
+            flat &= stuck
         self._ledger.flat[self._rows[flat.cpu()]] = True
         return self._checked(gradient)
 
