@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from helpers import Linear, distances, linear_problem, small_cnn
 from rivalry.attacks import Decisions, Goal, hopskipjump
+from rivalry.attacks._boundary import normal_at, step_along
 from rivalry.attacks._norms import length
 from rivalry.attacks._oracles import Ledger
 from rivalry.attacks._random import Random
-from rivalry.attacks.hopskipjump import _normal, _step
 
 GENEROUS = {"iterations": 30, "max_evaluations": 1000, "initial_evaluations": 300}
 FEW = {"iterations": 8, "max_evaluations": 100, "initial_evaluations": 10}
@@ -144,7 +144,7 @@ def test_the_normal_is_the_same_however_the_probes_are_divided() -> None:
         ledger = Ledger(len(points))
         oracle = Decisions(victim, ledger, torch.arange(len(points)), batch)
         random, radius = Random.for_images(points, 0), torch.full((len(points),), 0.01)
-        estimates.append(_normal(oracle, points, Goal(labels), random, radius, 402))
+        estimates.append(normal_at(oracle, points, Goal(labels), random, radius, 402))
         assert (ledger.queries == 402).all()
     assert torch.cosine_similarity(estimates[0].flatten(1), normals, dim=1).min() > 0.9
     torch.testing.assert_close(estimates[1], estimates[0])
@@ -158,10 +158,10 @@ def test_the_normal_is_right_where_pixels_are_at_the_edge() -> None:
     image = torch.zeros(1, 1, 8, 8)
     oracle = Decisions(victim, Ledger(1), torch.arange(1), 64)
     goal, random = Goal(torch.tensor([0])), Random.for_images(image, 0)
-    estimate = _normal(oracle, image, goal, random, torch.tensor([0.1]), 2000)
+    estimate = normal_at(oracle, image, goal, random, torch.tensor([0.1]), 2000)
     assert torch.cosine_similarity(estimate.flatten(1), normal).item() > 0.9
     # One probe that stays on its side is a direction to avoid: the one that it has after clipping.
-    single = _normal(oracle, image, goal, random, torch.tensor([1e-3]), 1)
+    single = normal_at(oracle, image, goal, random, torch.tensor([1e-3]), 1)
     assert (single <= 0).all()
     assert (single < 0).any()
 
@@ -171,7 +171,7 @@ def test_a_step_is_halved_until_it_stays_among_mistakes() -> None:
     points, goal = torch.tensor([0.51, 0.51, 0.55]).view(3, 1, 1, 1), Goal(torch.zeros(3, dtype=torch.int64))
     ledger = Ledger(3)
     direction, size = torch.tensor([1.0, 1.0, -1.0]).view(3, 1, 1, 1), torch.tensor([0.4, 0.04, 9.0])
-    stepped = _step(Decisions(victim, ledger, torch.arange(3), 64), points, goal, direction, size).flatten()
+    stepped = step_along(Decisions(victim, ledger, torch.arange(3), 64), points, goal, direction, size).flatten()
     torch.testing.assert_close(stepped, torch.tensor([0.51 + 0.4 / 8, 0.51 + 0.04, 0.55 - 9 / 256]))
     assert ledger.queries.tolist() == [4, 1, 9]
 

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 import rivalry.attacks
 from helpers import Linear, distances, linear_problem
-from rivalry.attacks import Goal, Random
+from rivalry.attacks import Goal, Random, _squares
 from rivalry.attacks._norms import length
 from rivalry.errors import RivalryError
 
 # The attack's name in the package is the attack itself, which hides its module.
-jsma, one_pixel, square = (sys.modules[f"rivalry.attacks.{name}"] for name in ("jsma", "one_pixel", "square"))
+jsma, one_pixel = (sys.modules[f"rivalry.attacks.{name}"] for name in ("jsma", "one_pixel"))
 
 
 def unreachable(classes: int = 2, channels: int = 1, side: int = 8, seed: int = 0) -> tuple[Linear, Tensor, Tensor]:
@@ -272,9 +272,9 @@ def test_images_may_be_tiny_and_oblong(shape: tuple[int, int, int]) -> None:
 def test_square_changes_one_square_and_never_nothing(area: float) -> None:
     images = torch.rand(40, 3, 7, 9, generator=torch.Generator().manual_seed(0))
     random = Random.for_images(images, 0)
-    current = square.stripes(images, 0.1, random)
+    current = _squares.stripes(images, 0.1, random)
     for _ in range(5):
-        tried = square.recoloured(current, images, 0.1, area, random)
+        tried = _squares.recoloured(current, images, 0.1, area, random)
         changed = (tried != current).any(dim=1)
         assert changed.flatten(1).any(dim=1).all()
         side = max(1, round((area * 63) ** 0.5))
@@ -289,7 +289,7 @@ def test_square_in_l2_spends_in_two_windows_what_is_left_of_the_budget() -> None
     change = torch.randn(40, 3, 11, 11, generator=generator)
     current = images + 0.2 * change / length(change, 2).view(-1, 1, 1, 1)
     random = Random.for_images(torch.rand(40, 1, 2, 2, generator=generator), 0)
-    tried = square.shifted(current, images, 0.3, 0.05, random)
+    tried = _squares.shifted(current, images, 0.3, 0.05, random)
     torch.testing.assert_close(length(tried - images, 2), torch.full((40,), 0.3))
     moved = ((tried - current).abs() > 1e-6).any(dim=1)
     assert (moved.flatten(1).sum(dim=1) <= 2 * 3 * 3).all()
@@ -308,7 +308,7 @@ def test_square_bumps_are_those_of_the_paper(height: int, width: int) -> None:
             for s in range(width):
                 inner = n - max(abs(r - high // 2), abs(s - width // 2))
                 expected[first + r, s] = sign * sum(1 / (n + 1 - k) ** 2 for k in range(inner + 1))
-    found = square.bump(height, width, torch.zeros(1))
+    found = _squares.bump(height, width, torch.zeros(1))
     torch.testing.assert_close(found, expected / expected.norm())
 
 

@@ -13,7 +13,7 @@ from helpers import Linear, distances, linear_problem, small_cnn
 from rivalry.attacks import Goal
 from rivalry.attacks._apgd import checkpoints, dlr
 from rivalry.attacks._norms import length
-from rivalry.attacks.fab import _to_hyperplane
+from rivalry.attacks._projections import to_hyperplane
 
 APGD = ["apgd_ce", "apgd_dlr", "apgd_targeted"]
 
@@ -232,7 +232,7 @@ def test_projection_is_the_nearest_point_of_the_hyperplane_inside_the_cube(norm:
     images = torch.tensor(points, dtype=torch.float32).view(12, 1, 3, 3)
     normal = torch.tensor(side * weight, dtype=torch.float32)
     rise = side * level - images.flatten(1) @ normal
-    change = _to_hyperplane(images, normal.expand(12, -1).view_as(images), rise, norm)
+    change = to_hyperplane(images, normal.expand(12, -1).view_as(images), rise, norm)
     exact = torch.tensor([_nearest(point, weight, level, norm) for point in points], dtype=torch.float32)
     torch.testing.assert_close(length(change, norm), exact, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(change.flatten(1) @ normal, rise, rtol=1e-4, atol=1e-5)
@@ -246,7 +246,7 @@ def test_projection_ends_in_the_corner_where_the_hyperplane_is_out_of_reach(norm
     images = torch.tensor(points, dtype=torch.float32).view(12, 1, 3, 3)
     weight[0] = 0
     normal = torch.tensor(weight, dtype=torch.float32).expand(12, -1).view_as(images)
-    change = _to_hyperplane(images, normal, torch.full((12,), 100.0), norm)
+    change = to_hyperplane(images, normal, torch.full((12,), 100.0), norm)
     corner = torch.where(normal == 0, images, (normal > 0).float())
     torch.testing.assert_close(images + change, corner)
 

@@ -7,6 +7,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import column, length, random_in_ball
 from rivalry.attacks._oracles import Gradients
+from rivalry.attacks._projections import to_hyperplane
 from rivalry.attacks._random import Random
 from rivalry.types import Count, Fraction, Norm, OpenFraction, Positive
 
@@ -80,8 +81,8 @@ def fab(
             margin, normal = margins[rows, nearest], normals[rows, nearest].view_as(current)
             # Towards the boundary from either side, and from the original to the same hyperplane.
             origin_margin = margin + (normal * (origin - current)).flatten(1).sum(dim=1)
-            step = _to_hyperplane(current, normal, -margin, norm)
-            origin_step = _to_hyperplane(origin, normal, -origin_margin, norm)
+            step = to_hyperplane(current, normal, -margin, norm)
+            origin_step = to_hyperplane(origin, normal, -origin_margin, norm)
             near, far = length(step, norm), length(origin_step, norm)
             alpha = column((near / (near + far).clamp_min(1e-12)).clamp_max(alpha_max), current)
             current = ((1 - alpha) * (current + eta * step) + alpha * (origin + eta * origin_step)).clamp(0, 1)
@@ -122,28 +123,6 @@ def _softness(logits: Tensor) -> Tensor:
     Projecting onto the boundary of now this one, now that one would run to and fro between them.
     """
     return (logits.amax(dim=1, keepdim=True) - logits.amin(dim=1, keepdim=True)).clamp_min(1e-12) / 20
-
-
-def _to_hyperplane(points: Tensor, normal: Tensor, rise: Tensor, norm: str | int) -> Tensor:
-    """The shortest change of each point (N,C,H,W) inside [0,1] that moves it by `rise` (N,) along `normal`.
-
-    As far as it goes where [0,1] does not reach the hyperplane. Each pixel travels at its own speed until it meets
-    the edge of [0,1]; the rise is then concave and piecewise linear in time, and solved for on the right piece.
-    """
-    slope = (normal * column(rise.sign(), normal)).flatten(1).double()
-    room = torch.where(slope > 0, 1 - points.flatten(1), points.flatten(1)).double()
-    weight = slope.abs()
-    speed = weight if norm == 2 else (weight > 0).double()
-    arrivals, order = torch.where(weight > 0, room / speed, 0).sort(dim=1)
-    rates = (weight * speed).gather(1, order)
-    moving = rates.flip(1).cumsum(dim=1).flip(1)  # of the pixels that arrive then or later
-    arrived = (rates * arrivals).cumsum(dim=1) - rates * arrivals
-    risen = arrived + moving * arrivals
-    piece = (risen < rise.abs()[:, None]).sum(dim=1, keepdim=True).clamp_max(risen.shape[1] - 1)
-    missing = rise.abs()[:, None] - arrived.gather(1, piece)
-    time = missing / moving.gather(1, piece).clamp_min(1e-300)
-    change = slope.sign() * torch.minimum(time * speed, room)
-    return change.to(points).view_as(points)
 
 
 def _shortened(victim: Gradients, images: Tensor, goal: Goal, found: Tensor, norm: str | int) -> Tensor:

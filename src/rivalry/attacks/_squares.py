@@ -1,0 +1,96 @@
+"""The shapes that the square attack tries: stripes and recoloured squares in Linf, bumps that share a budget in L2."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rivalry.attacks._norms import column, steepest
+from rivalry.attacks._random import Random
+
+
+def stripes(clean: Tensor, eps: float, random: Random) -> Tensor:
+    """Vertical lines of +eps and -eps."""
+    return (clean + eps * sign(random.uniform(clean.shape[1], 1, clean.shape[3]))).clamp(0, 1)
+
+
+def recoloured(current: Tensor, clean: Tensor, eps: float, area: float, random: Random) -> Tensor:
+    """One square of each image set to +eps or -eps, a sign per channel; it always differs from what is there."""
+    height, width = clean.shape[2:]
+    side = max(1, min(round(math.sqrt(area * height * width)), height - 1, width - 1))
+    drawn = random.uniform(2 + clean.shape[1])
+    inside = window(drawn[:, :2], side, clean)[2]
+    signs = sign(drawn[:, 2:, None, None])
+    tried = torch.where(inside, (clean + eps * signs).clamp(0, 1), current)
+    same = column((tried == current).flatten(1).all(dim=1), clean)
+    return torch.where(inside & same, (clean - eps * signs).clamp(0, 1), tried)
+
+
+def tiles(clean: Tensor, eps: float, random: Random) -> Tensor:
+    """A grid of 5x5 bumps, each with its own direction, and its own sign per channel."""
+    channels, height, width = clean.shape[1:]
+    high, wide, rows, columns = max(1, height // 5), max(1, width // 5), min(5, height), min(5, width)
+    drawn = sign(random.uniform(1 + channels, rows, 1, columns, 1))
+    shape = torch.where(drawn[:, :1] > 0, bump(high, wide, clean)[:, None], bump(wide, high, clean).T[:, None])
+    top, left = (height - rows * high) // 2, (width - columns * wide) // 2
+    change = torch.zeros_like(clean)
+    grid = (shape * drawn[:, 1:]).flatten(4).flatten(2, 3)
+    change[:, :, top : top + rows * high, left : left + columns * wide] = grid
+    return (clean + eps * steepest(change, 2)).clamp(0, 1)
+
+
+def shifted(current: Tensor, clean: Tensor, eps: float, area: float, random: Random) -> Tensor:
+    """A bump is added in one window, which grows by the unused budget and by what another window has to give up."""
+    channels, height, width = clean.shape[1:]
+    side = max(3, round(math.sqrt(area * height * width))) // 2 * 2 + 1
+    side = min(side, (min(height, width) - 1) // 2 * 2 + 1)
+    drawn = random.uniform(5 + channels)
+    down, right, into = window(drawn[:, :2], side, clean)
+    _, _, taken = window(drawn[:, 2:4], side, clean)
+    down, right = down.clamp(0, side - 1), right.clamp(0, side - 1)
+    shape = bump(side, side, clean)
+    shape = torch.where(column(drawn[:, 4] < 0, clean), shape[down, right], shape[right, down])
+
+    change = current - clean
+    unused = (eps**2 - change.square().sum(dim=(1, 2, 3), keepdim=True)).clamp_min(0)
+    available = (change.square() * (into | taken)).sum(dim=(2, 3), keepdim=True) + unused / channels
+    added = sign(drawn[:, 5:, None, None]) * shape * into + unit(change * into)
+    change = torch.where(into, unit(added) * available.sqrt(), change.masked_fill(taken, 0))
+    return (clean + eps * steepest(change, 2)).clamp(0, 1)
+
+
+def window(drawn: Tensor, side: int, clean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A random square window of each image, from two uniform numbers each.
+
+    Returns how far rows and columns are from its corner, (N,1,H,1) and (N,1,1,W), and which pixels it has.
+    """
+    height, width = clean.shape[2:]
+    free = torch.tensor([height - side + 1, width - side + 1], device=clean.device)
+    corners = (drawn.add(1).div(2) * free).long()[:, :, None, None, None]
+    down = torch.arange(height, device=clean.device)[:, None] - corners[:, 0]
+    right = torch.arange(width, device=clean.device) - corners[:, 1]
+    return down, right, (down >= 0) & (down < side) & (right >= 0) & (right < side)
+
+
+def bump(height: int, width: int, like: Tensor) -> Tensor:
+    """Two square pyramids side by side, one up and one down: (height,width) of unit length."""
+
+    def pyramid(high: int) -> Tensor:
+        down = (torch.arange(high, device=like.device) - high // 2).abs()[:, None]
+        right = (torch.arange(width, device=like.device) - width // 2).abs()
+        slopes = torch.arange(1, max(high, width) // 2 + 2, device=like.device).to(like) ** -2
+        return slopes.flip(0).cumsum(0).flip(0)[torch.maximum(down, right)]
+
+    both = torch.cat([pyramid(height // 2), -pyramid(height - height // 2)])
+    return both / both.norm()
+
+
+def unit(change: Tensor) -> Tensor:
+    """Each channel scaled to unit L2 length; zero stays zero."""
+    return change / torch.linalg.vector_norm(change, dim=(2, 3), keepdim=True).clamp_min(torch.finfo(change.dtype).tiny)
+
+
+def sign(uniform: Tensor) -> Tensor:
+    return torch.where(uniform < 0, -1.0, 1.0)
