@@ -35,6 +35,9 @@ from rivalry.report.formatting import NORMS, epsilon, listing, number, percent, 
 from rivalry.report.worst_case import headline_budget, worst_cases
 
 ROW = 0.225  # inches a row of bars needs at 9-point text
+MOST_ROWS = 30
+"""Rows of bars that one figure holds: what can be read on a printed page."""
+Page = list[tuple[str, pd.DataFrame]]
 
 
 def headline(data: Results) -> list[Drawn]:
@@ -94,11 +97,14 @@ def accuracy(data: Results) -> list[Drawn]:
     scores = data.strongest(data.undefended)
     if scores.empty:
         raise Absent("no attack was run on an undefended victim")
-    victims = [victim for victim in data.victims if victim in set(scores["victim"])]
-    parts = {victim: scores[scores["victim"] == victim] for victim in victims}
-    figure, axes = stack([0.4 + ROW * (len(part) + 1) for part in parts.values()], below=0.35, sharex=True)
+    pages = _pages(data, scores)
+    return [_accuracies(data, page, number, len(pages)) for number, page in enumerate(pages, start=1)]
+
+
+def _accuracies(data: Results, page: Page, number: int, pages: int) -> Drawn:
+    figure, axes = stack([0.4 + ROW * (len(part) + 1) for _, part in page], below=0.35, sharex=True)
     said = []
-    for axis, (victim, part) in zip(axes[:, 0], parts.items(), strict=True):
+    for axis, (victim, part) in zip(axes[:, 0], page, strict=True):
         first = part.iloc[0]
         axis.barh(0, first["clean_accuracy"], 0.72, color="none", edgecolor=INK, linewidth=1)
         _interval(axis, 0, first["clean_low"], first["clean_high"])
@@ -110,24 +116,22 @@ def accuracy(data: Results) -> list[Drawn]:
             _interval(axis, row, score["adversarial_low"], score["adversarial_high"])
             beside(axis, row, percent(value))
         rows_axis(axis, ["clean", *(label(s.attack, s.eps) for s in each(part))])
-        axis.set_title(f"{victim}  (n = {int(first['n'])})")
+        axis.set_title(f"{victim}  (n = {_counts(part)})")
         said.append(
             f"{victim}: clean {percent(first['clean_accuracy'])} %, "
             + ", ".join(f"{label(s.attack, s.eps)} {percent(s.adversarial_accuracy)} %" for s in each(part))
         )
     rate_axis(axes[-1, 0], "accuracy that is left")
-    return [
-        Drawn(
-            "accuracy",
-            "Accuracy under attack",
-            "Each bar is the accuracy that one attack leaves of a victim, at the attack's largest budget; "
-            "the outlined bar on top is the accuracy on clean images. The thin line is the Wilson "
-            "interval, the number at the right the accuracy in percent. Shorter is a stronger attack. "
-            "Targeted attacks (hatched) want one class and therefore often leave more.",
-            f"Bar chart of accuracy under attack. {'. '.join(said)}.",
-            figure,
-        )
-    ]
+    return Drawn(
+        "accuracy" + _numbered("_{}", number, pages),
+        "Accuracy under attack" + _numbered(" ({} of {})", number, pages),
+        "Each bar is the accuracy that one attack leaves of a victim, at the attack's largest budget; "
+        "the outlined bar on top is the accuracy on clean images. The thin line is the Wilson "
+        "interval, the number at the right the accuracy in percent. Shorter is a stronger attack. "
+        "Targeted attacks (hatched) want one class and therefore often leave more.",
+        f"Bar chart of accuracy under attack. {'. '.join(said)}.",
+        figure,
+    )
 
 
 def accuracy_by_eps(data: Results) -> list[Drawn]:
@@ -195,11 +199,14 @@ def budgets(data: Results) -> list[Drawn]:
     scores = scores[scores["mean_l2"].notna()]
     if scores.empty:
         raise Absent("no attack succeeded on an undefended victim")
-    victims = [victim for victim in data.victims if victim in set(scores["victim"])]
-    parts = [scores[scores["victim"] == victim] for victim in victims]
-    figure, axes = stack([0.4 + ROW * len(part) for part in parts], below=0.35, columns=2, sharex="col")
+    pages = _pages(data, scores)
+    return [_budgets(data, page, place, len(pages)) for place, page in enumerate(pages, start=1)]
+
+
+def _budgets(data: Results, page: Page, place: int, pages: int) -> Drawn:
+    figure, axes = stack([0.4 + ROW * len(part) for _, part in page], below=0.35, columns=2, sharex="col")
     said = []
-    for (left, right), victim, part in zip(axes, victims, parts, strict=True):
+    for (left, right), (victim, part) in zip(axes, page, strict=True):
         for axis, norm in ((left, "l2"), (right, "linf")):
             for row, score in enumerate(part.to_dict("records")):
                 style = look(score["attack"], data.methods[score["attack"]])
@@ -228,18 +235,16 @@ def budgets(data: Results) -> list[Drawn]:
         axis.set_xlabel(text)
         axis.set_xlim(left=0)
         axis.locator_params(axis="x", nbins=4)
-    return [
-        Drawn(
-            "budgets",
-            "How much the successful attacks changed",
-            "Mean perturbation of the images on which an attack succeeded (bar and number) and its median "
-            "(tick): L2 at the left, L∞ at the right, pixel values in [0, 1]. Each attack at its largest "
-            "ε. Attacks that look for the smallest change are comparable here with each other, not with "
-            "attacks that spend their whole ε.",
-            f"Bar chart of perturbation sizes. {'. '.join(said)}.",
-            figure,
-        )
-    ]
+    return Drawn(
+        "budgets" + _numbered("_{}", place, pages),
+        "How much the successful attacks changed" + _numbered(" ({} of {})", place, pages),
+        "Mean perturbation of the images on which an attack succeeded (bar and number) and its median "
+        "(tick): L2 at the left, L∞ at the right, pixel values in [0, 1]. Each attack at its largest "
+        "ε. Attacks that look for the smallest change are comparable here with each other, not with "
+        "attacks that spend their whole ε.",
+        f"Bar chart of perturbation sizes. {'. '.join(said)}.",
+        figure,
+    )
 
 
 def cost(data: Results) -> list[Drawn]:
@@ -456,6 +461,28 @@ def training(data: Results) -> list[Drawn]:
             figure,
         )
     ]
+
+
+def _pages(data: Results, scores: pd.DataFrame) -> list[Page]:
+    """Each victim's rows, in the configuration's order, in as many figures as fit on pages."""
+    pages: list[Page] = [[]]
+    for victim in data.victims:
+        part = scores[scores["victim"] == victim]
+        for start in range(0, len(part), MOST_ROWS):
+            chunk = part.iloc[start : start + MOST_ROWS]
+            if pages[-1] and sum(len(rows) for _, rows in pages[-1]) + len(chunk) > MOST_ROWS:
+                pages.append([])
+            pages[-1].append((victim, chunk))
+    return pages
+
+
+def _numbered(form: str, number: int, of: int) -> str:
+    return form.format(number, of) if of > 1 and not (number == 1 and form == "_{}") else ""
+
+
+def _counts(part: pd.DataFrame) -> str:
+    least, most = int(part["n"].min()), int(part["n"].max())
+    return f"{most}" if least == most else f"{least} to {most}"
 
 
 def _guarded(victim: str, defense: str) -> str:

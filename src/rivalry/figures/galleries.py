@@ -16,6 +16,8 @@ from rivalry.figures.style import ALARM, INK, WIDTH, Absent, Drawn, label, plt
 from rivalry.report.formatting import epsilon, number, settings
 
 MOST_EPS = 9
+MOST_ATTACKS = 12
+"""Attacks that one gallery shows: what can be seen on a printed page."""
 MOST_CLASSES = 10
 
 
@@ -23,49 +25,59 @@ def gallery(data: Results) -> list[Drawn]:
     """Original, perturbation and result of every attack on one image, per victim."""
     drawn = []
     for victim in data.victims:
-        attacks = [attack for name, attack in data.attacks if name == victim]
-        if not attacks:
+        met = [attack for name, attack in data.attacks if name == victim]
+        if not met:
             continue
-        rows = {attack: _rows(data, victim, attack) for attack in attacks}
+        rows = {attack: _rows(data, victim, attack) for attack in met}
         index = _telling(rows)
         before = _prediction(data, victim, index)
-        blocks = math.ceil(len(attacks) / 2)
-        figure = plt.figure(figsize=(WIDTH, 1.44 * blocks), layout="constrained")
-        panels = figure.subfigures(blocks, min(2, len(attacks)), wspace=0.06, squeeze=False).flat
-        original = _original(data, index)
-        said = []
-        for panel, attack in zip(panels, attacks, strict=False):
-            row = _at(rows[attack], index)
-            changed = _image(data, victim, attack, row["eps"], index)
-            change = changed - original
-            axes = panel.subplots(1, 3)
-            show(axes[0], original)
-            show(axes[1], visible(change))
-            show(axes[2], changed)
-            after = _named(data, victim, row["prediction"])
-            _under(axes[0], f"{before[0]}\n{100 * before[1]:.0f} %")
-            _under(axes[1], _size(data.attacks[victim, attack], change))
-            _under(axes[2], f"{after}\n{100 * row['confidence']:.0f} %", fooled=bool(row["success"]))
-            panel.suptitle(label(attack, row["eps"]), x=0.02, ha="left", fontsize=9, fontweight="bold")
-            outcome = f"becomes {after} ({100 * row['confidence']:.0f} %)" if row["success"] else f"stays {after}"
-            said.append(f"under {label(attack, row['eps'])} it {outcome}")
-        drawn.append(
-            Drawn(
-                f"gallery_{victim}",
-                f"One image under every attack on {victim}",
-                f"Test image {index}. Per attack: the original, the change (grey is none, amplified to full "
-                "contrast, its size below) and the attacked image, with the victim's prediction and "
-                "confidence. Bold and coloured: the attack succeeded. Of several budgets the smallest that "
-                "succeeded is shown, else the largest; the image is the one that most attacks fooled.",
-                f"Images. Test image {index} is classified as {before[0]} ({100 * before[1]:.0f} %); "
-                f"{'; '.join(said)}.",
-                figure,
-                group="gallery",
-            )
-        )
+        for page, start in enumerate(range(0, len(met), MOST_ATTACKS), start=1):
+            drawn.append(_gallery(data, victim, met[start : start + MOST_ATTACKS], rows, index, before, page))
     if not drawn:
         raise Absent("no attack was run on an undefended victim")
     return drawn
+
+
+def _gallery(
+    data: Results,
+    victim: str,
+    attacks: list[str],
+    rows: dict[str, pd.DataFrame],
+    index: int,
+    before: tuple[str, float],
+    page: int,
+) -> Drawn:
+    blocks = math.ceil(len(attacks) / 2)
+    figure = plt.figure(figsize=(WIDTH, 1.44 * blocks), layout="constrained")
+    panels = figure.subfigures(blocks, min(2, len(attacks)), wspace=0.06, squeeze=False).flat
+    original = _original(data, index)
+    said = []
+    for panel, attack in zip(panels, attacks, strict=False):
+        row = _at(rows[attack], index)
+        changed = _image(data, victim, attack, row["eps"], index)
+        change = changed - original
+        axes = panel.subplots(1, 3)
+        show(axes[0], original)
+        show(axes[1], visible(change))
+        show(axes[2], changed)
+        after = _named(data, victim, row["prediction"])
+        _under(axes[0], f"{before[0]}\n{100 * before[1]:.0f} %")
+        _under(axes[1], _size(data.attacks[victim, attack], change))
+        _under(axes[2], f"{after}\n{100 * row['confidence']:.0f} %", fooled=bool(row["success"]))
+        panel.suptitle(label(attack, row["eps"]), x=0.02, ha="left", fontsize=9, fontweight="bold")
+        outcome = f"becomes {after} ({100 * row['confidence']:.0f} %)" if row["success"] else f"stays {after}"
+        said.append(f"under {label(attack, row['eps'])} it {outcome}")
+    return Drawn(
+        f"gallery_{victim}" + (f"_{page}" if page > 1 else ""),
+        f"One image under every attack on {victim}" + (f" (page {page})" if page > 1 else ""),
+        f"Test image {index}. Per attack: the original, the change (grey is none, amplified to full "
+        "contrast, its size below) and the attacked image, with the victim's prediction and "
+        "confidence. Bold and coloured: the attack succeeded. Of several budgets the smallest that "
+        "succeeded is shown, else the largest; the image is the one that most attacks fooled.",
+        f"Images. Test image {index} is classified as {before[0]} ({100 * before[1]:.0f} %); {'; '.join(said)}.",
+        figure,
+        group="gallery",
+    )
 
 
 def gallery_by_eps(data: Results) -> list[Drawn]:
