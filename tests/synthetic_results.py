@@ -311,7 +311,7 @@ class _Dataset:
                 change = eps * np.sign(rng.normal(size=shape[1:] if attack == "universal" else shape))
                 hit = strength * eps > margin
                 if attack == "universal":
-                    tensors["fitted.perturbation"] = torch.from_numpy(change.astype(np.float32))
+                    tensors["fitted.perturbation"] = torch.from_numpy(change.astype(np.float32))[None]
             success = hit & attacked
             images = np.where(attacked[:, None, None, None], np.clip(self.images + change, 0, 1), self.images)
             key = f"images_eps_{eps:g}" if eps_list and len(eps_list) > 1 else "images"

@@ -110,7 +110,8 @@ def fitted(data: Results) -> list[Drawn]:
                         float(start.removeprefix("fitted_eps_")) if start != "fitted" else float(scores["eps"].iloc[0])
                     )
                     part = scores[np.isclose(scores["eps"], eps)] if np.isfinite(eps) else scores
-                    found.append((victim, attack, tensors.get_tensor(key), name, part, fact))
+                    made = tensors.get_tensor(key)
+                    found.append((victim, attack, made.reshape(made.shape[-3:]), name, part, fact))
     if not found:
         raise Absent("no universal perturbation or patch was fitted")
     columns = min(3, len(found))
