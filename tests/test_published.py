@@ -100,3 +100,62 @@ def test_a_backdoor_works_and_is_unlearned(results: Path, scores: pd.DataFrame) 
 def test_distillation_costs_little_and_is_broken(results: Path, scores: pd.DataFrame) -> None:
     assert clean_accuracy(results, "plain") - clean_accuracy(results, "distilled") <= 0.015
     assert one(scores, victim="distilled", attack="deepfool")["success_rate"] == 1
+
+
+def test_carlini_and_wagner_fool_every_image_with_the_smallest_change(scores: pd.DataFrame) -> None:
+    for victim in ("plain", "distilled", "adversarial"):
+        assert one(scores, victim=victim, attack="cw")["success_rate"] == 1
+    assert one(scores, victim="plain", attack="cw")["mean_l2"] <= 1.45
+    assert one(scores, victim="plain", attack="cw_targeted")["success_rate"] == 1
+
+
+def test_momentum_random_starts_and_the_strong_ensemble(scores: pd.DataFrame) -> None:
+    left = {
+        attack: one(scores, victim="plain", attack=attack, eps=0.3)["adversarial_accuracy"]
+        for attack in ("fgsm", "rand_fgsm", "mi_fgsm", "bim", "apgd_ce", "apgd_dlr")
+    }
+    assert left["mi_fgsm"] < 0.01
+    assert max(left["bim"], left["apgd_ce"], left["apgd_dlr"]) == 0
+    robust = {
+        attack: one(scores, victim="adversarial", attack=attack, eps=0.3)["adversarial_accuracy"]
+        for attack in ("fgsm", "pgd", "apgd_ce", "apgd_dlr")
+    }
+    assert max(robust["apgd_ce"], robust["apgd_dlr"]) <= robust["pgd"] <= robust["fgsm"]
+
+
+def test_saliency_maps_change_few_features(scores: pd.DataFrame) -> None:
+    row = one(scores, victim="plain", attack="jsma")
+    assert row["success_rate"] > 0.85  # published: 97 % on LeNet, with 4 % of the features
+    assert row["mean_l0"] < 0.1 * 784
+
+
+def test_decisions_approach_what_gradients_find_as_queries_grow(results: Path, scores: pd.DataFrame) -> None:
+    presets = ["hopskipjump_course", "hopskipjump_fast", "hopskipjump_recommended"]
+    rows = [one(scores, victim="plain", attack=attack) for attack in presets]
+    assert all(row["success_rate"] == 1 for row in rows)
+    assert [row["queries"] for row in rows] == sorted(row["queries"] for row in rows)
+    sizes = [row["median_l2"] for row in rows]
+    assert sizes == sorted(sizes, reverse=True)
+    floor = one(scores, victim="plain", attack="cw")["median_l2"]
+    assert floor <= sizes[-1] < 1.15 * floor
+
+
+def test_a_longer_first_step_needs_fewer(scores: pd.DataFrame) -> None:
+    plain, dynamic = (one(scores, victim="plain", attack=name) for name in ("deepfool", "dynamic_deepfool"))
+    assert dynamic["success_rate"] >= plain["success_rate"]
+    assert dynamic["iterations"] < plain["iterations"]
+
+
+def test_one_change_for_all_images_beats_noise_of_its_size(scores: pd.DataFrame) -> None:
+    noise = one(scores, victim="plain", attack="noise", eps=0.3)["success_rate"]
+    assert one(scores, victim="plain", attack="universal", eps=0.3)["success_rate"] > 2 * noise
+
+
+def test_transfer_between_techniques(results: Path) -> None:
+    table = read_table(results / "tables/transfers.csv")
+    table = table[(table["dataset"] == "mnist") & (table["eps"] == 0.3)]
+    rate = table.set_index(["attack", "source", "victim"])["transfer_rate"]
+    assert rate["pgd", "linear", "svm"] > rate["pgd", "plain", "svm"]  # alike techniques
+    assert rate["fgsm", "plain", "tree"] > rate["fgsm", "plain", "knn"]
+    for source in ("plain", "linear"):
+        assert rate["mi_fgsm", source, "svm"] >= rate["i_fgsm", source, "svm"]
