@@ -187,7 +187,7 @@ def test_distances_are_held_a_part_at_a_time(run: Path, monkeypatch: pytest.Monk
     with torch.no_grad():
         whole = victim(images)
         monkeypatch.setattr("rivalry.architectures.knn.MOST", 600 * 7)
-        torch.testing.assert_close(victim(images), whole)
+        torch.testing.assert_close(victim(images), whole, rtol=1e-4, atol=1e-4)  # other parts, other rounding
 
 
 def test_two_classes_are_two_logits(tmp_path: Path) -> None:
