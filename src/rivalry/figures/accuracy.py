@@ -259,7 +259,8 @@ def cost(data: Results) -> list[Drawn]:
     columns = min(2, len(victims))
     rows = math.ceil(len(victims) / columns)
     keys = {attack: look(attack, data.methods[attack]) for attack in data.methods if attack in set(scores["attack"])}
-    height = 1.85 * rows + 0.25 * math.ceil(len(keys) / 3) + 0.2
+    columns_of_keys = 3 if max(map(len, keys)) <= 15 else 2  # names that are long
+    height = 1.85 * rows + 0.25 * math.ceil(len(keys) / columns_of_keys) + 0.2
     fewest, most = scores["passes"].min(), scores["passes"].max()
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False)
     for axis, victim in zip(axes.flat, victims, strict=False):
@@ -282,6 +283,7 @@ def cost(data: Results) -> list[Drawn]:
     legend(
         figure,
         [Line2D([], [], color=s.color, marker=s.marker, linestyle="", label=a) for a, s in keys.items()],
+        columns=columns_of_keys,
     )
     best = scores.sort_values(["success_rate", "passes"], ascending=[False, True]).groupby("victim", sort=False).head(1)
     return [
@@ -340,6 +342,8 @@ def _matrix(part: pd.DataFrame, names: list[str], victim: str, goal: str, norm: 
         for row, column, value in ((a, b, record["difference"]), (b, a, -record["difference"])):
             color = shades(0.5 - 0.45 * value / largest) if colored else "#f7f7f7"
             axes.add_patch(_cell(row, column, facecolor=color, hatch="" if fair else "////"))
+            if size > 14:  # no room for numbers; the table has them
+                continue
             axes.annotate(
                 points(value).partition(".")[0] if crowded else points(value),
                 (column, row),

@@ -24,9 +24,14 @@ def queries(data: Results) -> list[Drawn]:
         if fact["budget"] == "minimal" and fact["goal"] == "untargeted":
             table = artifacts.read_table(data.folder / "attacks" / data.dataset / victim / attack / "scores.parquet")
             panels.setdefault((victim, str(fact["norm"])), {})[attack] = table.set_index("index")
-    panels = {key: tables for key, tables in panels.items() if any(_blind(data, key[0], name) for name in tables)}
+    # One attack alone has nothing to stand beside.
+    panels = {
+        (victim, norm): tables
+        for (victim, norm), tables in panels.items()
+        if len(tables) > 1 and any(_blind(data, victim, name) for name in tables)
+    }
     if not panels:
-        raise Absent("no attack that sees only decisions or scores sought the smallest change")
+        raise Absent("no two attacks, one of them blind to gradients, sought the smallest change")
     figure, axes = plt.subplots(
         len(panels), 1, figsize=(WIDTH, 2.3 * len(panels) + 0.2), squeeze=False, layout="constrained"
     )
@@ -52,7 +57,11 @@ def queries(data: Results) -> list[Drawn]:
             style = look(name, data.attacks[victim, name])
             axis.vlines(asked, low, high if np.isfinite(high) else middle, color=style.color, linewidth=1.2)
             axis.plot(asked, middle, color=style.color, marker=style.marker, linestyle="")
-            axis.annotate(name, (asked, middle), (6, 3), textcoords="offset points", fontsize=8.5)
+            rightmost = asked >= max(tables[other].loc[images, "queries"].mean() for other in blind)
+            place: dict[str, Any] = {"ha": "right"} if rightmost and len(blind) > 1 else {}
+            axis.annotate(
+                name, (asked, middle), (-6 if place else 6, 5), textcoords="offset points", fontsize=8.5, **place
+            )
             top = max(top, high if np.isfinite(high) else middle)
             said.append(
                 f"on {victim} {name} needs {count(asked)} queries for a median {NORMS[norm]} of {number(middle)}"
