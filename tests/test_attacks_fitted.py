@@ -248,3 +248,9 @@ def test_a_copys_architecture_is_part_of_its_jobs_code() -> None:
         }
         codes.add(Plan(load_config(yaml.safe_load(yaml.safe_dump(config)))).code("attack", "digits", "plain", "copied"))
     assert len(codes) == 2
+
+
+def test_one_thing_for_all_images_has_one_target() -> None:
+    victim, images, labels = linear_problem()
+    with pytest.raises(ValueError, match="same target"):
+        rivalry.attacks.adversarial_patch(victim, images, labels, targets=labels, training=(images, labels))

@@ -183,11 +183,12 @@ def test_a_cold_vote_is_that_of_the_nearest_image(run: Path, tmp_path: Path) -> 
 
 
 def test_distances_are_held_a_part_at_a_time(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    victim, images = load_victim(run / "victims/digits/knn"), split(run, "test")[0][:50]
+    # In double precision: how single precision rounds depends on the part's size and on the threads.
+    victim, images = load_victim(run / "victims/digits/knn").double(), split(run, "test")[0][:50].double()
     with torch.no_grad():
         whole = victim(images)
         monkeypatch.setattr("rivalry.architectures.knn.MOST", 600 * 7)
-        torch.testing.assert_close(victim(images), whole, rtol=1e-4, atol=1e-4)  # other parts, other rounding
+        torch.testing.assert_close(victim(images), whole)
 
 
 def test_two_classes_are_two_logits(tmp_path: Path) -> None:

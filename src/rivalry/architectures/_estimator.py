@@ -30,7 +30,7 @@ class Estimator(nn.Module):
 
     def fit(self, pixels: Tensor, labels: Tensor, seed: int) -> None:
         """Learn from normalised pixels, float32 (N,D), and labels, int64 (N,), that hold every class."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is fitted")
 
     def set(self, **tensors: Tensor) -> None:
         """Take over what was learned."""

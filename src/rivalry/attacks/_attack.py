@@ -159,6 +159,8 @@ class Attack:
             raise ValueError(f"{self.name} has no {kind} form")
         if self._fit is not None and training is None:
             raise ValueError(f"{self.name} needs `training`: images, and their labels, to fit to")
+        if self._fit is not None and targets is not None and len(targets.unique()) > 1:
+            raise ValueError(f"{self.name} makes one thing for all images, so all need the same target")
         fitted, results = None, []
         with _frozen(victim), tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0) as bar:
             bar.mininterval = 5
