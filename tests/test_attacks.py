@@ -289,7 +289,7 @@ def test_the_oracle_counts_what_was_asked() -> None:
     oracle.decisions(images)
     oracle.on(torch.tensor([1, 1, 5])).logits(images[[1, 1, 5]])
     oracle.on(torch.tensor([2])).loss_gradient(images[2:3], Goal(labels[2:3]))
-    oracle.on(torch.tensor([3])).jacobian(images[3:4], torch.tensor([[0, 4, 2]]))
+    oracle.on(torch.tensor([3])).jacobian(images[3:4], lambda rows, logits: torch.eye(logits.shape[1])[None, :3])
     assert ledger.queries.tolist() == [1, 3, 2, 2, 1, 2]
     assert ledger.gradients.tolist() == [0, 0, 1, 3, 0, 0]
 
@@ -327,16 +327,16 @@ def test_the_victim_is_left_as_it_was(images: torch.Tensor) -> None:
     assert victim[3].weight.grad is None
 
 
-def test_jacobian_rows_are_the_gradients_of_the_chosen_logits(images: torch.Tensor) -> None:
+def test_jacobian_rows_are_the_gradients_of_the_weighted_logits(images: torch.Tensor) -> None:
     victim = small_cnn()
     oracle = Gradients(victim, Ledger(20), torch.arange(20), 6)
-    classes = torch.stack([torch.randperm(4, generator=torch.Generator().manual_seed(i))[:2] for i in range(20)])
-    logits, jacobian = oracle.jacobian(images, classes)
+    weights = torch.randn(20, 2, 4, generator=torch.Generator().manual_seed(0))
+    logits, jacobian = oracle.jacobian(images, lambda rows, _: weights[rows])
     torch.testing.assert_close(logits, victim(images))
     for image in (0, 11):
         for place in range(2):
             leaf = images[image : image + 1].clone().requires_grad_(True)
-            (expected,) = torch.autograd.grad(victim(leaf)[0, classes[image, place]], leaf)
+            (expected,) = torch.autograd.grad((weights[image, place] * victim(leaf)[0]).sum(), leaf)
             torch.testing.assert_close(jacobian[image, place], expected[0])
 
 

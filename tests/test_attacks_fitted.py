@@ -73,7 +73,7 @@ def test_what_fitting_costs_is_counted() -> None:
     n = len(training[0])
     assert result.fitted.images == n
     assert result.fitted.queries == n + 3 * n * (1 + 2 + 4)
-    assert result.fitted.gradients == 3 * n * 2 * 2
+    assert result.fitted.gradients == 3 * n * 2 * 1
     assert not result.success.any()
 
 

@@ -19,12 +19,14 @@ from rivalry.errors import RivalryError
 jsma, one_pixel = (sys.modules[f"rivalry.attacks.{name}"] for name in ("jsma", "one_pixel"))
 
 
-def unreachable(classes: int = 2, channels: int = 1, side: int = 8, seed: int = 0) -> tuple[Linear, Tensor, Tensor]:
+def unreachable(
+    classes: int = 2, channels: int = 1, side: int = 8, seed: int = 0, lead: float = 1000
+) -> tuple[Linear, Tensor, Tensor]:
     """A linear victim so biased to class 0 that no change makes it err, and images to spend a whole budget on."""
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(classes, channels * side * side, generator=generator)
     bias = torch.zeros(classes)
-    bias[0] = 1000
+    bias[0] = lead
     images = torch.rand(6, channels, side, side, generator=generator)
     return Linear(weight, bias), images, torch.zeros(6, dtype=torch.int64)
 
@@ -62,30 +64,40 @@ def test_jsma_finds_the_best_of_all_pairs(kind: str, at_once: int, monkeypatch: 
 
 @pytest.mark.parametrize("theta", [1.0, -1.0, 0.25])
 @pytest.mark.parametrize("target", [None, 2])
-def test_jsma_moves_the_pair_of_largest_saliency(target: int | None, theta: float) -> None:
-    victim, images, labels = unreachable(classes=4)
+@pytest.mark.parametrize(("output", "cost"), [("probabilities", 1), ("logits", 2)])
+def test_jsma_moves_the_pair_of_largest_saliency(output: str, cost: int, target: int | None, theta: float) -> None:
+    victim, images, labels = unreachable(classes=4, lead=100)  # exp(-100) is something in double precision
     images[:, :, 0] = float(theta > 0)  # a row of pixels that cannot move on
     targets = None if target is None else torch.full_like(labels, target)
-    result = rivalry.attacks.jsma.run(victim, images, labels, targets=targets, theta=theta, gamma=2 / 64)
+    result = rivalry.attacks.jsma.run(victim, images, labels, targets=targets, theta=theta, gamma=2 / 64, output=output)
     chosen = torch.tensor([1, 2, 3]) if target is None else torch.tensor([target])
-    alpha = victim.weight[chosen].sum(0).detach()
-    beta = victim.weight.detach().sum(0) - alpha
-    a, b = (torch.sign(torch.tensor(theta)) * t.repeat(6, 1) for t in (alpha, -beta))
+    rest, sign = torch.tensor([k for k in range(4) if k not in chosen]), 1
+    point = images.double().requires_grad_(True)
+    answers = victim.double()(point)
+    if output == "probabilities":
+        answers = answers.softmax(dim=1)
+        rest, sign = chosen, -1  # they add up to 1; that of class 0 is too near 1 to be differentiated
+    alpha, beta = (
+        torch.autograd.grad(answers[:, classes].sum(), point, retain_graph=True)[0].flatten(1)
+        for classes in (chosen, rest)
+    )
+    a, b = (theta / abs(theta) * t / t.abs().amax(dim=1, keepdim=True) for t in (alpha, -sign * beta))
     values = value_of_pairs(a.index_fill(1, torch.arange(8), -99), b.index_fill(1, torch.arange(8), -99))
     expected = images.flatten(1).clone()
     for row, place in enumerate(values.flatten(1).argmax(dim=1).tolist()):
         for pixel in divmod(place, 64):
             expected[row, pixel] = (expected[row, pixel] + theta).clamp(0, 1)
     torch.testing.assert_close(result.images.flatten(1), expected)
-    assert (result.gradients == 2).all()
+    assert (result.gradients == cost).all()
 
 
-def test_jsma_spends_two_gradients_an_iteration_and_two_features_at_most() -> None:
+@pytest.mark.parametrize(("output", "cost"), [("probabilities", 1), ("logits", 2)])
+def test_jsma_spends_two_features_an_iteration_at_most(output: str, cost: int) -> None:
     victim, images, labels = unreachable(classes=3, channels=3)
-    result = rivalry.attacks.jsma.run(victim, images, labels, gamma=0.1)
+    result = rivalry.attacks.jsma.run(victim, images, labels, gamma=0.1, output=output)
     pairs = int(0.1 * 3 * 64) // 2
     assert (result.iterations == pairs).all()
-    assert (result.gradients == 2 * pairs).all()
+    assert (result.gradients == cost * pairs).all()
     assert ((result.images != images).flatten(1).sum(dim=1) == 2 * pairs).all()
     assert (length(result.images - images, 0) <= 2 * pairs).all()
     assert torch.equal(rivalry.attacks.jsma(victim, images, labels, gamma=0.01), images)  # 1 feature is no pair

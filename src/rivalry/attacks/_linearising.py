@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import column, length
@@ -47,22 +48,20 @@ def cross(
     held = goal.held(logits.shape[1])
     rivals = goal.rivals(logits, candidates)
 
+    def margins(rows: Tensor, logits: Tensor) -> Tensor:
+        """Weights of each rival's lead over the held class that must be outrun: the true one, or a refusal."""
+        holder = logits.masked_fill(~held[active[rows]], -torch.inf).argmax(dim=1)
+        return one_hot(rivals[active[rows]], logits.shape[1]).to(logits) - one_hot(holder, logits.shape[1])[:, None]
+
     for step in range(1, steps + 1):
-        # Which held class must be outrun (the true one, or a defended victim's refusal) is known only at the
-        # current point, so all held classes are differentiated beside the rivals.
-        holders = held[active].nonzero()[:, 1].view(len(active), -1)
-        classes = torch.cat([holders, rivals[active]], dim=1)
-        logits, jacobian = victim.on(active).jacobian(result[active], classes)
-        reached = goal[active].reached(logits.argmax(dim=1))
-        active, classes, logits, jacobian = (t[~reached] for t in (active, classes, logits, jacobian))
+        logits, normals = victim.on(active).jacobian(result[active], margins)
+        going = ~goal[active].reached(logits.argmax(dim=1))
+        active, logits, normals = active[going], logits[going], normals[going].flatten(2)
         if len(active) == 0:
             break
-        values = logits.gather(1, classes)
-        first_rival = holders.shape[1]
-        holder = values[:, :first_rival].argmax(dim=1)
+        holder = logits.masked_fill(~held[active], -torch.inf).amax(dim=1, keepdim=True)
+        gap = (holder - logits.gather(1, rivals[active])).clamp_min(0)
         rows = torch.arange(len(active), device=images.device)
-        gap = (values[rows, holder, None] - values[:, first_rival:]).clamp_min(0)
-        normals = (jacobian[:, first_rival:] - jacobian[rows, holder, None]).flatten(2)
         # The distance to a hyperplane is measured in the dual norm of the perturbation's.
         dual = torch.linalg.vector_norm(normals, ord=2 if norm == 2 else 1, dim=2)
         distance = torch.where(dual > 0, gap / dual, torch.inf)
@@ -71,10 +70,12 @@ def cross(
         active, rows, nearest = active[alive], rows[alive], nearest[alive]
         normal = normals[rows, nearest].view(-1, *images.shape[1:])
         direction = normal / column(dual[rows, nearest], normal) if norm == 2 else normal.sign()
-        # Newton's steps shrink towards a boundary that curves away and end on it: a thousandth of the change so
-        # far is the least that a step after the first is worth.
-        least = (1e-3 * length(change[active], norm)).clamp_min(1e-7)
-        change[active] += column(stretch(step) * torch.maximum(distance[rows, nearest], least), normal) * direction
+        # Newton's steps shrink towards a boundary that curves away and end on it: a thousandth of the change so far
+        # takes a step across.
+        further = (1e-3 * length(change[active], norm)).clamp_min(1e-7)
+        change[active] += column(stretch(step) * (distance[rows, nearest] + further), normal) * direction
+        # Only what the pixels' range leaves of it is a change to go on from.
+        change[active] = (images[active] + change[active]).clamp(0, 1) - images[active]
         result[active] = (images[active] + (1 + overshoot) * change[active]).clamp(0, 1)
         if len(active) == 0:
             break

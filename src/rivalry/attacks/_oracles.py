@@ -129,15 +129,15 @@ class Gradients(Scores):
         stuck = ~goal.reached(logits.argmax(dim=1))
         return self._checked(logits), loss, self._noted(gradient, stuck)
 
-    def jacobian(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and the gradients of some of them, each image its own.
+    def jacobian(self, images: Tensor, weights_of: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Logits and the gradients of weighted sums of them, each image its own.
 
         Parameters
         ----------
         images : Tensor
             (N,C,H,W).
-        classes : Tensor
-            int64 (N,k): whose logits to differentiate; or float (N,k,K): the weighted sums of them.
+        weights_of : function
+            Maps some of the images' rows, int64 (n,), and their logits (n,K) to weights, float (n,k,K): k sums.
 
         Returns
         -------
@@ -145,16 +145,17 @@ class Gradients(Scores):
             (N,K) and (N,k,C,H,W).
         """
         self._count(self._ledger.queries)
-        self._count(self._ledger.gradients, classes.shape[1])
         self._count(self._ledger.iterations)
         answers = []
-        for part, chosen in zip(images.split(self.batch), classes.split(self.batch), strict=True):
-            part = part.detach().requires_grad_(True)
+        for rows in torch.arange(len(images), device=images.device).split(self.batch):
+            part = images[rows].detach().requires_grad_(True)
             logits = self._victim(part)
-            weights = chosen if chosen.dim() == 3 else torch.nn.functional.one_hot(chosen, logits.shape[1]).to(logits)
-            (rows,) = torch.autograd.grad(logits, part, weights.transpose(0, 1), is_grads_batched=True)
-            answers.append((logits.detach(), rows.transpose(0, 1)))
+            weights = weights_of(rows, logits.detach())
+            # One after the other: on a CPU faster than all sums at once, for all but a handful of images.
+            gradients = [torch.autograd.grad(logits, part, sums, retain_graph=True)[0] for sums in weights.unbind(1)]
+            answers.append((logits.detach(), torch.stack(gradients, dim=1)))
         logits, jacobian = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        self._count(self._ledger.gradients, jacobian.shape[1])
         return self._checked(logits), self._noted(jacobian)
 
     def _noted(self, gradient: Tensor, stuck: Tensor | None = None) -> Tensor:

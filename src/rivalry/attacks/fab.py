@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
@@ -102,12 +103,15 @@ def _boundaries(victim: Gradients, current: Tensor, goal: Goal, held: Tensor, ri
     if goal.targets is not None:
         _, margin, gradient = victim.loss_gradient(current, goal, _target_margin)
         return margin[:, None], gradient.flatten(1)[:, None]
-    holders = held.nonzero()[:, 1].view(len(held), -1)
-    logits, jacobian = victim.jacobian(current, torch.cat([holders, rivals], dim=1))
-    mine, jacobian, first = logits.gather(1, holders), jacobian.flatten(2), holders.shape[1]
+
+    def leads(rows: Tensor, logits: Tensor) -> Tensor:
+        held_share = (logits / _softness(logits)).masked_fill(~held[rows], -torch.inf).softmax(dim=1)
+        return one_hot(rivals[rows], logits.shape[1]).to(logits) - held_share[:, None]
+
+    logits, normals = victim.jacobian(current, leads)
     softness = _softness(logits)
-    margins = logits.gather(1, rivals) - softness * (mine / softness).logsumexp(dim=1, keepdim=True)
-    return margins, jacobian[:, first:] - (mine / softness).softmax(dim=1)[:, None] @ jacobian[:, :first]
+    mine = softness * (logits / softness).masked_fill(~held, -torch.inf).logsumexp(dim=1, keepdim=True)
+    return logits.gather(1, rivals) - mine, normals.flatten(2)
 
 
 def _target_margin(goal: Goal, logits: Tensor) -> Tensor:

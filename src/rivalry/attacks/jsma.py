@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,12 +33,13 @@ def jsma(
     *,
     theta: float = 1.0,
     gamma: Fraction = 0.145,
+    output: Literal["probabilities", "logits"] = "probabilities",
 ) -> Tensor:
     """Jacobian saliency map attack: saturate, two by two, the features that most favour the target over the rest.
 
     Seeks a change of few features; a feature is one channel of one pixel, so that the L0 distance, which counts
     pixels, is at most the number of changed features. Of a pair of features, alpha is the derivative of the
-    target's logit and beta that of all other logits together: among the pairs with alpha > 0 > beta, each
+    target's output and beta that of all other outputs together: among the pairs with alpha > 0 > beta, each
     iteration moves the one of largest -alpha * beta. A feature at the edge of [0,1] leaves the search. Without
     a target the map is mirrored: alpha is of all wrong classes together, beta of the true one.
 
@@ -47,28 +49,50 @@ def jsma(
         By how much a feature is moved, in units of the [0,1] pixel range; negative to darken.
     gamma : float
         Share of the features that may be changed, two an iteration.
+    output : "probabilities" or "logits"
+        What is differentiated. Probabilities add up to one, so beta is -alpha and classes weigh as much as they
+        rival the target; of logits, all weigh the same, those far behind too.
     """
     if not 0 < abs(theta) <= 1:
         raise RivalryError(f"jsma: theta: {theta:g} is out of range; it is between -1 and 1, and not 0")
+    slopes_of = _of_probabilities if output == "probabilities" else _of_logits
     result = images.clone()
     active = torch.arange(len(images), device=images.device)
-    classes = victim.logits(images).shape[1]
-    aim = ~goal.held(classes) if goal.targets is None else one_hot(goal.targets, classes)
-    weights = torch.stack([aim.to(images), aim.to(images) - 1], dim=1)
     for _ in range(int(gamma * images[0].numel()) // 2):
-        logits, jacobian = victim.on(active).jacobian(result[active], weights[active])
+        logits, alpha, beta = slopes_of(victim.on(active), result[active], goal[active])
         going = ~goal[active].reached(logits.argmax(dim=1))
         active = active[going]
         pixels = result[active].flatten(1)
         movable = pixels < 1 if theta > 0 else pixels > 0
-        slopes = (math.copysign(1, theta) * jacobian[going].flatten(2)).masked_fill(~movable[:, None], -torch.inf)
-        pairs, found = best_pairs(slopes[:, 0], slopes[:, 1])
+        sign = math.copysign(1, theta)
+        gains = ((sign * slope[going]).masked_fill(~movable, -torch.inf) for slope in (alpha, -beta))
+        pairs, found = best_pairs(*gains)
         active, pixels, pairs = active[found], pixels[found], pairs[found]
         if len(active) == 0:
             break
         pixels.scatter_(1, pairs, (pixels.gather(1, pairs) + theta).clamp(0, 1))
         result[active] = pixels.view(-1, *images.shape[1:])
     return result
+
+
+def _of_probabilities(victim: Gradients, images: Tensor, goal: Goal) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (n,K), alpha and beta (n,d) of p, what the goal wants, each divided by p (1 - p).
+
+    That changes no order, and does not vanish where a victim is sure: it is the slope of the log odds.
+    """
+    logits, _, gradient = victim.loss_gradient(images, goal, Goal.log_odds)
+    return logits, gradient.flatten(1), -gradient.flatten(1)
+
+
+def _of_logits(victim: Gradients, images: Tensor, goal: Goal) -> tuple[Tensor, Tensor, Tensor]:
+    def aims(rows: Tensor, logits: Tensor) -> Tensor:
+        classes = logits.shape[1]
+        aim = ~goal[rows].held(classes) if goal.targets is None else one_hot(goal.targets[rows], classes)
+        return torch.stack([aim.to(logits), 1 - aim.to(logits)], dim=1)
+
+    logits, jacobian = victim.jacobian(images, aims)
+    alpha, beta = jacobian.flatten(2).unbind(1)
+    return logits, alpha, beta
 
 
 def best_pairs(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
