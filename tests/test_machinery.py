@@ -18,6 +18,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from rivalry import artifacts, codehash, registry
+from rivalry.devices import device
 from rivalry.errors import RivalryError
 from rivalry.report.references import cite
 from rivalry.seeds import derive_seed
@@ -233,3 +234,17 @@ def test_conda_environments_are_in_step_with_the_lock_file() -> None:
                     assert version == versions[canonical(name)], f"{file.name}: {pin}"
                     pinned += 1
     assert pinned > 20
+
+
+# ---- devices ----
+
+
+def test_a_gpu_adds_up_in_full_precision_and_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    assert device("cpu").type == "cpu"
+    assert torch.backends.cudnn.allow_tf32  # whatever is set for others stays as it is
+    assert device("auto").type == device("gpu").type == "cuda"
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.deterministic

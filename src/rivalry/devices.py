@@ -8,7 +8,7 @@ from rivalry.errors import RivalryError
 
 
 def device(accelerator: str) -> torch.device:
-    """The device that `accelerator` (auto, cpu, gpu) means here; a GPU is set to compute as repeatably as a CPU does."""
+    """The device that `accelerator` (auto, cpu, gpu) means here; a GPU is told to compute as repeatably as a CPU."""
     if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
