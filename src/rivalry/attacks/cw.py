@@ -100,15 +100,17 @@ def _smallest_in_l2(descent: Descent, constant: Tensor, typical: Tensor, rate: f
 
 
 def _smallest_in_linf(descent: Descent, constant: Tensor, typical: Tensor, rate: float, tries: int) -> Tensor:
-    """The shortest change over descents, each within a bound a little below the shortest change so far."""
+    """The shortest change over descents, each within a bound between the last that failed and the shortest so far."""
     best, lengths = descent.images.clone(), torch.full_like(constant, torch.inf)
-    bound = 1.5 * typical
+    failed, bound = torch.zeros_like(constant), 1.5 * typical
     rows = torch.arange(len(best), device=best.device)
     for k in range(tries):
         found, sizes, _ = descent(rows, constant, 0.5 * 0.8**k * rate * typical.clamp_max(0.1), bound)
         hit, better = sizes <= bound, sizes < lengths
         best[better], lengths[better] = found[better], sizes[better]
-        bound = torch.where(hit, 0.95 * lengths, torch.minimum(1.5 * bound, (bound + lengths) / 2))
+        failed = torch.where(hit, failed, bound)
+        lower = torch.maximum(0.8 * lengths, (failed + lengths) / 2).minimum(0.97 * lengths)
+        bound = torch.where(hit, lower, torch.minimum(1.5 * bound, (bound + lengths) / 2))
         typical = torch.where(lengths.isfinite(), lengths, 1.5 * typical)
     return best
 
