@@ -125,8 +125,8 @@ def test_momentum_random_starts_and_the_strong_ensemble(scores: pd.DataFrame) ->
 
 def test_saliency_maps_change_few_features(scores: pd.DataFrame) -> None:
     row = one(scores, victim="plain", attack="jsma")
-    assert row["success_rate"] > 0.85  # published: 97 % on LeNet, with 4 % of the features
-    assert row["mean_l0"] < 0.1 * 784
+    assert row["success_rate"] >= 0.97  # published: 97 % on LeNet, with 4 % of the features
+    assert row["mean_l0"] < 0.05 * 784
 
 
 def test_decisions_approach_what_gradients_find_as_queries_grow(results: Path, scores: pd.DataFrame) -> None:
