@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -13,35 +15,39 @@ from rivalry.seeds import derive_seed
 class Random:
     """One generator per image, seeded by the job's seed and the image's own pixels.
 
-    An image so draws the same numbers alone, in any batch, and beside images that leave early.
+    An image so draws the same numbers alone, in any batch, and beside images that leave early. An attack that
+    draws nothing pays nothing: generators are made when the first is asked for.
     """
 
-    def __init__(self, generators: list[torch.Generator], device: torch.device) -> None:
-        self._generators = generators
+    def __init__(self, make: Callable[[], list[torch.Generator]], device: torch.device) -> None:
+        self._make = cache(make)
         self._device = device
 
     @classmethod
     def for_images(cls, images: Tensor, seed: int) -> Random:
         """Generators for images (N,C,H,W)."""
-        keys = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images.cpu()]
-        generators = [torch.Generator().manual_seed(derive_seed(seed, key)) for key in keys]
-        return cls(generators, images.device)
+
+        def make() -> list[torch.Generator]:
+            keys = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images.cpu()]
+            return [torch.Generator().manual_seed(derive_seed(seed, key)) for key in keys]
+
+        return cls(make, images.device)
 
     def __getitem__(self, rows: Tensor) -> Random:
         """The generators of some of the images."""
-        return Random([self._generators[row] for row in rows.tolist()], self._device)
+        return Random(lambda: [self._make()[row] for row in rows.tolist()], self._device)
 
     def shared(self) -> torch.Generator:
         """A generator, on the CPU, for what is drawn once for all of the images."""
-        (seed,) = torch.randint(2**62, (1,), generator=self._generators[0]).tolist()
+        (seed,) = torch.randint(2**62, (1,), generator=self._make()[0]).tolist()
         return torch.Generator().manual_seed(seed)
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform on [-1, 1), (N, *shape)."""
-        draws = [torch.rand(shape, generator=generator) for generator in self._generators]
+        draws = [torch.rand(shape, generator=generator) for generator in self._make()]
         return torch.stack(draws).to(self._device).mul_(2).sub_(1)
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal, (N, *shape)."""
-        draws = [torch.randn(shape, generator=generator) for generator in self._generators]
+        draws = [torch.randn(shape, generator=generator) for generator in self._make()]
         return torch.stack(draws).to(self._device)

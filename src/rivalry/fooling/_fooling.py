@@ -91,7 +91,7 @@ def fool(
     with tqdm(desc=method, unit=" passes", disable=not progress, mininterval=5) as bar:
         ledger = Ledger(classes, lambda passes: bar.update(passes - bar.n))
         oracle = ORACLES[declared.traits["sees"]](victim, ledger, torch.arange(classes), batch_size)
-        images = declared.load()(oracle, grey, Random(generators, grey.device), **parameters).detach()
+        images = declared.load()(oracle, grey, Random(lambda: generators, grey.device), **parameters).detach()
     with torch.no_grad():
         logits = torch.cat([victim(part) for part in images.split(batch_size)]).cpu()
     return Fooled(
