@@ -302,11 +302,44 @@ def test_a_flat_objective_behind_the_boundary_is_no_masked_gradient() -> None:
 def test_counts_of_known_attacks() -> None:
     victim, images, labels = linear_problem(n=6)
     fgsm = rivalry.attacks.fgsm.run(victim, images, labels, eps=1e-6)
-    assert (fgsm.queries == 2).all()  # is it right at first, and the one with the gradient
+    assert (fgsm.queries == 1).all()  # it shows which images are right, and is differentiated
     assert (fgsm.gradients == 1).all()
     pgd = rivalry.attacks.pgd.run(victim, images, labels, eps=1e-6, step_size=1e-6, steps=7, restarts=2)
     assert (pgd.gradients == 14).all()
     assert (pgd.queries == 1 + 2 * 8).all()  # each start ends with a look at the last iterate
+
+
+@pytest.mark.parametrize("name", ["fgsm", "i_fgsm"])
+def test_the_clean_images_pass_is_made_once(name: str) -> None:
+    victim, images, labels = linear_problem(n=6)
+    labels = labels.clone()
+    labels[2] = (labels[2] + 1) % 5  # not attacked: the gradient is asked for some of the batch only
+    shown = []
+    victim.register_forward_hook(lambda module, inputs, logits: shown.append(len(logits)))
+    result = run(name, victim, images, labels, eps=1e-6)
+    assert int(result.queries.sum()) == sum(shown) - 6  # the last look at what came out is not the attack's
+    going = torch.tensor([0, 1, 3, 4, 5])
+    assert (result.queries[going] == result.iterations[going] + (name == "i_fgsm")).all()  # its last iterate
+    torch.testing.assert_close(result.images[going], run(name, victim, images[going], labels[going], eps=1e-6).images)
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0]])
+@pytest.mark.parametrize("clean_first", [True, False])
+def test_gradients_are_those_where_they_were_asked(rows: list[int], clean_first: bool) -> None:
+    """The clean images' pass serves the first question if that is about them, and no other."""
+    victim, images, labels = small_cnn(), torch.rand(3, 1, 8, 8), torch.arange(3)
+    ledger = Ledger(3)
+    oracle = Gradients(victim, ledger, torch.arange(3), 4)
+    oracle.clean_decisions(images)
+    oracle, images = oracle.handed(images, torch.tensor(rows))
+    goal = Goal(labels[rows])
+    for asked in (images, 1 - images) if clean_first else (1 - images, images):
+        logits, _, gradient = oracle.loss_gradient(asked, goal)
+        leaf = asked.clone().requires_grad_(True)
+        (expected,) = torch.autograd.grad(goal.loss(victim(leaf)).sum(), leaf)
+        torch.testing.assert_close(logits, victim(asked))
+        torch.testing.assert_close(gradient, expected)
+    assert (ledger.queries[rows] == (2 if clean_first else 3)).all()
 
 
 def test_an_oracle_has_no_more_than_it_is_named_for() -> None:

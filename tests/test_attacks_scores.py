@@ -286,7 +286,7 @@ def test_square_changes_one_square_and_never_nothing(area: float) -> None:
     random = Random.for_images(images, 0)
     current = _squares.stripes(images, 0.1, random)
     for _ in range(5):
-        tried = _squares.recoloured(current, images, 0.1, area, random)
+        tried = _squares.recoloured(current, images, 0.1, area, random.uniform(5))
         changed = (tried != current).any(dim=1)
         assert changed.flatten(1).any(dim=1).all()
         side = max(1, round((area * 63) ** 0.5))
@@ -301,7 +301,7 @@ def test_square_in_l2_spends_in_two_windows_what_is_left_of_the_budget() -> None
     change = torch.randn(40, 3, 11, 11, generator=generator)
     current = images + 0.2 * change / length(change, 2).view(-1, 1, 1, 1)
     random = Random.for_images(torch.rand(40, 1, 2, 2, generator=generator), 0)
-    tried = _squares.shifted(current, images, 0.3, 0.05, random)
+    tried = _squares.shifted(current, images, 0.3, 0.05, random.uniform(8))
     torch.testing.assert_close(length(tried - images, 2), torch.full((40,), 0.3))
     moved = ((tried - current).abs() > 1e-6).any(dim=1)
     assert (moved.flatten(1).sum(dim=1) <= 2 * 3 * 3).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -97,6 +98,28 @@ def apgd(
     return best
 
 
+@dataclass
+class _State:
+    """Where the images that still climb are; every tensor begins with (n,)."""
+
+    rows: Tensor
+    origin: Tensor
+    current: Tensor
+    previous: Tensor
+    gradient: Tensor
+    best: Tensor
+    best_gradient: Tensor
+    size: Tensor
+    loss: Tensor
+    best_loss: Tensor
+    judged_loss: Tensor
+    rises: Tensor
+    halved: Tensor
+
+    def __getitem__(self, rows: Tensor) -> _State:
+        return _State(**{name: value[rows] for name, value in vars(self).items()})
+
+
 def _climb(
     victim: Gradients,
     images: Tensor,
@@ -108,42 +131,60 @@ def _climb(
     eps: float,
     steps: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    current = within(images + random_in_ball(random, images, norm, eps), images, norm, eps)
-    best, best_gradient, previous = current.clone(), torch.zeros_like(current), current.clone()
-    size = torch.full((len(images),), 2.0 * eps, device=images.device)
-    best_loss = torch.full_like(size, -torch.inf)
-    judged_loss, last_loss = best_loss.clone(), -best_loss
-    reached = torch.zeros_like(size, dtype=torch.bool)
-    halved = reached.clone()
-    rises = torch.zeros_like(size)
-    active = torch.arange(len(images), device=images.device)
+    start = within(images + random_in_ball(random, images, norm, eps), images, norm, eps)
+    lowest = torch.full((len(images),), -torch.inf, device=images.device)
+    state = _State(
+        rows=torch.arange(len(images), device=images.device),
+        origin=images,
+        current=start,
+        previous=start,
+        gradient=torch.zeros_like(start),
+        best=start,
+        best_gradient=torch.zeros_like(start),
+        size=torch.full_like(lowest, 2.0 * eps),
+        loss=-lowest,
+        best_loss=lowest,
+        judged_loss=lowest,
+        rises=torch.zeros_like(lowest),
+        halved=torch.zeros_like(lowest, dtype=torch.bool),
+    )
+    found, found_loss, reached = start.clone(), lowest.clone(), torch.zeros_like(state.halved)
     checks, judged = checkpoints(steps), 0
     for step in range(steps + 1):
         if step < steps:
-            logits, loss, gradient = victim.on(active).loss_gradient(current, aim[active], loss_of)
+            logits, loss, state.gradient = victim.loss_gradient(state.current, aim, loss_of)
         else:
-            logits, gradient = victim.on(active).logits(current), torch.zeros_like(current)
-            loss = loss_of(aim[active], logits)
-        done = goal[active].reached(logits.argmax(dim=1))
-        better = done | (loss > best_loss[active])
-        for kept, value in ((best, current), (best_loss, loss), (best_gradient, gradient)):
-            kept[active[better]] = value[better]
-        reached[active] = done
-        rises[active] += loss > last_loss[active]
-        last_loss[active] = loss
-        active, current, gradient = active[~done], current[~done], gradient[~done]
-        if step == steps or len(active) == 0:
-            break
+            logits = victim.logits(state.current)
+            loss = loss_of(aim, logits)
+        done = goal.reached(logits.argmax(dim=1))
+        better = done | (loss > state.best_loss)
+        wide = column(better, images)
+        state.best = torch.where(wide, state.current, state.best)
+        state.best_gradient = torch.where(wide, state.gradient, state.best_gradient)
+        state.best_loss = torch.where(better, loss, state.best_loss)
+        state.rises = state.rises + (loss > state.loss)
+        state.loss = loss
+        leaving = done if step < steps else torch.ones_like(done)
+        if bool(leaving.any()):
+            left = state.rows[leaving]
+            found[left], found_loss[left], reached[left] = state.best[leaving], state.best_loss[leaving], done[leaving]
+            going = (~leaving).nonzero().squeeze(1)
+            state, victim, goal, aim = state[going], victim.on(going), goal[going], aim[going]
+            if len(going) == 0:
+                break
         if step in checks:
-            stalled = ~halved[active] & (best_loss[active] == judged_loss[active])
-            halve = (rises[active] < RISING * (step - judged)) | stalled
-            restarting = active[halve]
-            size[restarting] /= 2
-            current[halve], gradient[halve] = best[restarting], best_gradient[restarting]
-            last_loss[restarting] = best_loss[restarting]
-            halved[active], judged_loss[active], rises[active], judged = halve, best_loss[active], 0, step
-        origin, share = images[active], MOMENTUM if step else 1.0
-        stepped = within(current + column(size[active], current) * steepest(gradient, norm), origin, norm, eps)
-        moved = current + share * (stepped - current) + (1 - share) * (current - previous[active])
-        previous[active], current = current, within(moved, origin, norm, eps)
-    return best, best_loss, reached
+            stalled = ~state.halved & (state.best_loss == state.judged_loss)
+            halve = (state.rises < RISING * (step - judged)) | stalled
+            wide = column(halve, images)
+            state.size = torch.where(halve, state.size / 2, state.size)
+            state.current = torch.where(wide, state.best, state.current)
+            state.gradient = torch.where(wide, state.best_gradient, state.gradient)
+            state.loss = torch.where(halve, state.best_loss, state.loss)
+            state.halved, state.judged_loss, state.rises = halve, state.best_loss, torch.zeros_like(state.rises)
+            judged = step
+        share = MOMENTUM if step else 1.0
+        ahead = state.current + column(state.size, images) * steepest(state.gradient, norm)
+        stepped = within(ahead, state.origin, norm, eps)
+        moved = state.current + share * (stepped - state.current) + (1 - share) * (state.current - state.previous)
+        state.previous, state.current = state.current, within(moved, state.origin, norm, eps)
+    return found, found_loss, reached

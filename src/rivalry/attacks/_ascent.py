@@ -46,9 +46,8 @@ def ascend(
     images, loss, reached : Tensor
         (N,C,H,W), (N,) and bool (N,).
     """
-    if start is None:
-        current = images.clone()
-    else:
+    current = images
+    if start is not None:
         current = within(images + random_in_ball(start, images, norm, eps), images, norm, eps)
     best = current.clone()
     best_loss = torch.full((len(images),), -torch.inf, device=images.device)

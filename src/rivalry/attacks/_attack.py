@@ -225,17 +225,16 @@ class Attack:
         ledger = Ledger(n, functools.partial(_say, bar, ""))
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
 
-        clean = oracle.decisions(images)
+        clean = oracle.clean_decisions(images)
         attackable = clean == goal.labels
         if goal.targets is not None:
             attackable &= goal.labels != goal.targets
         rows = attackable.nonzero().squeeze(1)
         adversarial = images.clone()
         if len(rows):
-            chosen = images[rows]
-            found = self.function(
-                oracle.on(rows), chosen, goal[rows], Random.for_images(chosen, seed), *made, **parameters
-            ).detach()
+            asked, chosen = oracle.handed(images, rows)
+            random = Random.for_images(chosen, seed)
+            found = self.function(asked, chosen, goal[rows], random, *made, **parameters).detach()
             finite = found.flatten(1).isfinite().all(dim=1)
             ledger.broken[rows[~finite].cpu()] = True
             adversarial[rows] = torch.where(finite.view(-1, 1, 1, 1), found, chosen)

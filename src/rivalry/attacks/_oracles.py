@@ -6,16 +6,14 @@ handed an oracle that has nothing else. Each counts, per image, what was asked o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from rivalry.attacks._goals import Goal
-
-Oracle = TypeVar("Oracle", bound="Decisions")
 
 
 class Ledger:
@@ -51,13 +49,21 @@ class Decisions:
     batch: int
     """Most images that the victim is given at once; attacks build no more candidates than that at a time."""
 
-    def on(self: Oracle, rows: Tensor) -> Oracle:
+    def on(self, rows: Tensor) -> Self:
         """The same oracle for some of its images, in the order of `rows`; repeated rows count repeatedly."""
         return replace(self, _rows=self._rows[rows.cpu()])
 
     def decisions(self, images: Tensor) -> Tensor:
         """Predicted classes, int64 (N,), of images (N,C,H,W)."""
         return self._forward(images).argmax(dim=1)
+
+    def clean_decisions(self, images: Tensor) -> Tensor:
+        """The first question of all, about a batch of clean images: `decisions`."""
+        return self.decisions(images)
+
+    def handed(self, images: Tensor, rows: Tensor) -> tuple[Self, Tensor]:
+        """What an attack on some of the clean images is handed: the oracle for them, and these images."""
+        return self.on(rows), images[rows]
 
     def count_iteration(self) -> None:
         """Note that each of its images begins another iteration of an attack that asks for no gradients."""
@@ -76,9 +82,9 @@ class Decisions:
 
     def _checked(self, answer: Tensor) -> Tensor:
         """The answer with non-finite entries zeroed and recorded."""
-        finite = answer.flatten(1).isfinite().all(dim=1)
-        if bool(finite.all()):
+        if bool(answer.sum().isfinite()):
             return answer
+        finite = answer.flatten(1).isfinite().all(dim=1)
         self._ledger.broken[self._rows[~finite.cpu()]] = True
         return answer.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
@@ -93,8 +99,39 @@ class Scores(Decisions):
 
 
 @dataclass(frozen=True)
+class _Clean:
+    """The forward pass that told which clean images there are to attack, ready to be differentiated.
+
+    An attack whose first question is about the very tensor it was handed has its answer from here, at no query. That
+    is a property of the attack: whether images are equal would hold for some batches and not for others.
+    """
+
+    leaf: Tensor
+    logits: Tensor
+    rows: Tensor
+    """Which of them the attack was handed,"""
+    handed: Tensor
+    """and that tensor."""
+
+
+@dataclass(frozen=True)
 class Gradients(Scores):
     """Answers with gradients: the white box."""
+
+    _clean: list[_Clean] = field(default_factory=list)
+    """At most one: what the first question for gradients may use, and clears away."""
+
+    def clean_decisions(self, images: Tensor) -> Tensor:
+        self._count(self._ledger.queries)
+        leaf = images.detach().requires_grad_(True)
+        logits = self._victim(leaf)
+        self._clean.append(_Clean(leaf, logits, torch.arange(len(images), device=images.device), images))
+        return self._checked(logits.detach()).argmax(dim=1)
+
+    def handed(self, images: Tensor, rows: Tensor) -> tuple[Self, Tensor]:
+        oracle, chosen = super().handed(images, rows)
+        self._clean[0] = replace(self._clean[0], rows=rows, handed=chosen)
+        return oracle, chosen
 
     def loss_gradient(
         self, images: Tensor, goal: Goal, loss_of: Callable[[Goal, Tensor], Tensor] = Goal.loss
@@ -115,17 +152,14 @@ class Gradients(Scores):
         logits, loss, gradient : Tensor
             (N,K), (N,) and (N,C,H,W).
         """
-        self._count(self._ledger.queries)
         self._count(self._ledger.gradients)
         self._count(self._ledger.iterations)
-        answers = []
-        for rows in torch.arange(len(images), device=images.device).split(self.batch):
-            part = images[rows].detach().requires_grad_(True)
-            logits = self._victim(part)
+        answers: list[tuple[Tensor, ...]] = []
+        for rows, leaf, logits, mine in self._passes(images):
             loss = loss_of(goal[rows], logits)
-            (gradient,) = torch.autograd.grad(loss.sum(), part)
-            answers.append((logits.detach(), loss.detach(), gradient))
-        logits, loss, gradient = (torch.cat(parts) for parts in zip(*answers, strict=True))
+            (gradient,) = torch.autograd.grad(loss.sum(), leaf)
+            answers.append((logits.detach(), loss.detach(), gradient[mine]))
+        logits, loss, gradient = _joined(answers)
         stuck = ~goal.reached(logits.argmax(dim=1))
         return self._checked(logits), loss, self._noted(gradient, stuck)
 
@@ -144,26 +178,47 @@ class Gradients(Scores):
         logits, jacobian : Tensor
             (N,K) and (N,k,C,H,W).
         """
-        self._count(self._ledger.queries)
         self._count(self._ledger.iterations)
-        answers = []
-        for rows in torch.arange(len(images), device=images.device).split(self.batch):
-            part = images[rows].detach().requires_grad_(True)
-            logits = self._victim(part)
+        answers: list[tuple[Tensor, ...]] = []
+        for rows, leaf, logits, mine in self._passes(images):
             weights = weights_of(rows, logits.detach())
             # One after the other: on a CPU faster than all sums at once, for all but a handful of images.
-            gradients = [torch.autograd.grad(logits, part, sums, retain_graph=True)[0] for sums in weights.unbind(1)]
+            gradients = [
+                torch.autograd.grad(logits, leaf, sums, retain_graph=True)[0][mine] for sums in weights.unbind(1)
+            ]
             answers.append((logits.detach(), torch.stack(gradients, dim=1)))
-        logits, jacobian = (torch.cat(parts) for parts in zip(*answers, strict=True))
+        logits, jacobian = _joined(answers)
         self._count(self._ledger.gradients, jacobian.shape[1])
         return self._checked(logits), self._noted(jacobian)
 
+    def _passes(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | slice]]:
+        """Forward passes to differentiate, a batch at a time.
+
+        Which of the images they are, what to differentiate by, the images' logits, and the images' places in what is
+        differentiated by.
+        """
+        everything = torch.arange(len(images), device=images.device)
+        if self._clean:
+            clean = self._clean.pop()
+            if images is clean.handed:
+                yield everything, clean.leaf, clean.logits[clean.rows], clean.rows
+                return
+        self._count(self._ledger.queries)
+        for rows in everything.split(self.batch):
+            part = (images if len(rows) == len(images) else images[rows]).detach().requires_grad_(True)
+            yield rows, part, self._victim(part), slice(None)
+
     def _noted(self, gradient: Tensor, stuck: Tensor | None = None) -> Tensor:
-        flat = (gradient == 0).flatten(1).all(dim=1)
+        flat = gradient.flatten(1).abs().amax(dim=1) == 0
         if stuck is not None:
             flat &= stuck
         self._ledger.flat[self._rows[flat.cpu()]] = True
         return self._checked(gradient)
+
+
+def _joined(answers: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """The batches' answers, put together."""
+    return answers[0] if len(answers) == 1 else tuple(torch.cat(parts) for parts in zip(*answers, strict=True))
 
 
 ORACLES: dict[str, type[Decisions]] = {

@@ -16,16 +16,20 @@ def stripes(clean: Tensor, eps: float, random: Random) -> Tensor:
     return (clean + eps * sign(random.uniform(clean.shape[1], 1, clean.shape[3]))).clamp(0, 1)
 
 
-def recoloured(current: Tensor, clean: Tensor, eps: float, area: float, random: Random) -> Tensor:
-    """One square of each image set to +eps or -eps, a sign per channel; it always differs from what is there."""
+def recoloured(current: Tensor, clean: Tensor, eps: float, area: float, drawn: Tensor) -> Tensor:
+    """One square of each image set to +eps or -eps, a sign per channel; it always differs from what is there.
+
+    `drawn` are 2 + C numbers for each image, uniform on [-1, 1).
+    """
     height, width = clean.shape[2:]
     side = max(1, min(round(math.sqrt(area * height * width)), height - 1, width - 1))
-    drawn = random.uniform(2 + clean.shape[1])
     inside = window(drawn[:, :2], side, clean)[2]
     signs = sign(drawn[:, 2:, None, None])
     tried = torch.where(inside, (clean + eps * signs).clamp(0, 1), current)
-    same = column((tried == current).flatten(1).all(dim=1), clean)
-    return torch.where(inside & same, (clean - eps * signs).clamp(0, 1), tried)
+    same = (tried == current).flatten(1).all(dim=1)
+    if not bool(same.any()):
+        return tried
+    return torch.where(inside & column(same, clean), (clean - eps * signs).clamp(0, 1), tried)
 
 
 def tiles(clean: Tensor, eps: float, random: Random) -> Tensor:
@@ -41,12 +45,14 @@ def tiles(clean: Tensor, eps: float, random: Random) -> Tensor:
     return (clean + eps * steepest(change, 2)).clamp(0, 1)
 
 
-def shifted(current: Tensor, clean: Tensor, eps: float, area: float, random: Random) -> Tensor:
-    """A bump is added in one window, which grows by the unused budget and by what another window has to give up."""
+def shifted(current: Tensor, clean: Tensor, eps: float, area: float, drawn: Tensor) -> Tensor:
+    """A bump is added in one window, which grows by the unused budget and by what another window has to give up.
+
+    `drawn` are 5 + C numbers for each image, uniform on [-1, 1).
+    """
     channels, height, width = clean.shape[1:]
     side = max(3, round(math.sqrt(area * height * width))) // 2 * 2 + 1
     side = min(side, (min(height, width) - 1) // 2 * 2 + 1)
-    drawn = random.uniform(5 + channels)
     down, right, into = window(drawn[:, :2], side, clean)
     _, _, taken = window(drawn[:, 2:4], side, clean)
     down, right = down.clamp(0, side - 1), right.clamp(0, side - 1)
@@ -71,7 +77,7 @@ def window(drawn: Tensor, side: int, clean: Tensor) -> tuple[Tensor, Tensor, Ten
     corners = (drawn.add(1).div(2) * free).long()[:, :, None, None, None]
     down = torch.arange(height, device=clean.device)[:, None] - corners[:, 0]
     right = torch.arange(width, device=clean.device) - corners[:, 1]
-    return down, right, (down >= 0) & (down < side) & (right >= 0) & (right < side)
+    return down, right, ((down >= 0) & (down < side)) & ((right >= 0) & (right < side))
 
 
 def bump(height: int, width: int, like: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
+from rivalry.attacks._norms import column
 from rivalry.attacks._oracles import Scores
 from rivalry.attacks._random import Random
 from rivalry.attacks._squares import recoloured, shifted, stripes, tiles
@@ -12,6 +13,8 @@ from rivalry.types import Count, Fraction, NonNegative, Norm
 
 HALVINGS = [0.001, 0.005, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8]
 """Shares of the queries after which the squares' area halves."""
+AHEAD = 50
+"""Tries for which an image's random numbers are drawn at once."""
 
 
 @attack(
@@ -50,29 +53,36 @@ def square(
     p : float
         Share of the image that the first squares cover; it is halved eight times, more and more rarely.
     """
-    best = images.clone()
+    found = images.clone()
+    rows = torch.arange(len(images), device=images.device)
+    clean = best = images
     loss = torch.full((len(images),), -torch.inf, device=images.device)
-    active = torch.arange(len(images), device=images.device)
     for query in range(queries):
-        victim.on(active).count_iteration()
-        clean, wanted, drawn = images[active], goal[active], random[active]
+        if query % AHEAD == 0:
+            ahead = random.uniform(AHEAD, 5 + images.shape[1])
+        drawn = ahead[:, query % AHEAD]
+        victim.count_iteration()
         area = p * 0.5 ** sum(query > share * queries for share in HALVINGS)
         if query == 0:
-            tried = stripes(clean, eps, drawn) if norm == "inf" else tiles(clean, eps, drawn)
+            tried = stripes(clean, eps, random) if norm == "inf" else tiles(clean, eps, random)
         elif norm == "inf":
-            tried = recoloured(best[active], clean, eps, area, drawn)
+            tried = recoloured(best, clean, eps, area, drawn[:, 3:])
         else:
-            tried = shifted(best[active], clean, eps, area, drawn)
-        logits = victim.on(active).logits(tried)
-        reached = wanted.reached(logits.argmax(dim=1))
-        value = margin(wanted, logits) if wanted.targets is None else wanted.log_odds(logits)
-        better = reached | (value > loss[active])
-        best[active[better]] = tried[better]
-        loss[active[better]] = value[better]
-        active = active[~reached]
-        if len(active) == 0:
-            break
-    return best
+            tried = shifted(best, clean, eps, area, drawn)
+        logits = victim.logits(tried)
+        reached = goal.reached(logits.argmax(dim=1))
+        value = margin(goal, logits) if goal.targets is None else goal.log_odds(logits)
+        better = reached | (value > loss)
+        best, loss = torch.where(column(better, best), tried, best), torch.where(better, value, loss)
+        if bool(reached.any()):
+            found[rows[reached]] = best[reached]
+            going = (~reached).nonzero().squeeze(1)
+            if len(going) == 0:
+                return found
+            victim, goal, random = victim.on(going), goal[going], random[going]
+            rows, clean, best, loss, ahead = (kept[going] for kept in (rows, clean, best, loss, ahead))
+    found[rows] = best
+    return found
 
 
 def margin(goal: Goal, logits: Tensor) -> Tensor:
