@@ -26,13 +26,14 @@ from reporting import OURS, Entry, Verdict, judge, render, tabulate
 
 from rivalry import load_victim, registry
 from rivalry.artifacts import read_json
+from rivalry.plan import ALLOCATOR
 
 
 def main() -> None:
     options = read_options()
     contests = ready([contest for contest in CONTESTS if not options.only or contest.name in options.only])
-    # Before any process starts: NumPy's and PyTorch's thread pools read it when they are loaded.
-    os.environ["OMP_NUM_THREADS"] = str(options.threads)
+    # Before any process starts: thread pools and the allocator read it when they are loaded.
+    os.environ |= ALLOCATOR | {"OMP_NUM_THREADS": str(options.threads)}
     torch.set_num_threads(options.threads)
     victim = load_victim(options.victim)
     arena = Arena(

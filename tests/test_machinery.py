@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import re
 import shutil
 import subprocess
@@ -20,6 +22,7 @@ from packaging.requirements import Requirement
 from rivalry import artifacts, codehash, registry
 from rivalry.devices import device
 from rivalry.errors import RivalryError
+from rivalry.plan import ALLOCATOR, export_environment
 from rivalry.report.references import cite
 from rivalry.seeds import derive_seed
 
@@ -234,6 +237,30 @@ def test_conda_environments_are_in_step_with_the_lock_file() -> None:
                     assert version == versions[canonical(name)], f"{file.name}: {pin}"
                     pinned += 1
     assert pinned > 20
+
+
+# ---- what jobs run in ----
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="settings of the GNU C library")
+def test_jobs_keep_the_memory_that_they_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = (
+        "import resource, numpy\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def one(): return sum(layer.sum() for layer in [numpy.ones(size * 2**17) for size in (24, 12, 20)])\n"
+        "one(); before = faults()\n"
+        "for _ in range(5): one()\n"
+        "print(faults() - before)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ALLOCATOR}
+    monkeypatch.setattr(os, "environ", environment)
+    apart = int(subprocess.check_output([sys.executable, "-c", passes], env=environment))
+    export_environment(str(ROOT / "src"), None)
+    kept = int(subprocess.check_output([sys.executable, "-c", passes], env=environment))
+    assert kept < 0.1 * apart
+    environment["MALLOC_TRIM_THRESHOLD_"] = "7"
+    export_environment(str(ROOT / "src"), None)
+    assert environment["MALLOC_TRIM_THRESHOLD_"] == "7"  # a user's own choice
 
 
 # ---- devices ----
