@@ -111,7 +111,7 @@ class _Clean:
     rows: Tensor
     """Which of them the attack was handed,"""
     handed: Tensor
-    """and that tensor."""
+    """and that tensor, which no attack may write to."""
 
 
 @dataclass(frozen=True)
