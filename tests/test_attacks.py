@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import nn
@@ -358,6 +360,23 @@ def test_the_victim_is_left_as_it_was(images: torch.Tensor) -> None:
     assert not victim[0].weight.requires_grad
     assert victim[3].weight.requires_grad
     assert victim[3].weight.grad is None
+
+
+def test_convolutions_lie_channels_last_during_an_attack_and_as_before_after_it() -> None:
+    victim = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 2))
+    stored, values = victim[0].weight.data_ptr(), victim[0].weight.detach().clone()
+    seen = []
+    victim.register_forward_hook(
+        lambda *_: seen.append(victim[0].weight.is_contiguous(memory_format=torch.channels_last))
+    )
+    for images, failing in ((torch.rand(5, 3, 8, 8), False), (torch.rand(5, 1, 8, 8), True)):
+        with pytest.raises(RuntimeError) if failing else nullcontext():
+            rivalry.attacks.fgsm(victim, images, torch.zeros(5, dtype=torch.int64))
+        assert victim[0].weight.data_ptr() == stored
+        assert victim[0].weight.is_contiguous()
+        assert torch.equal(victim[0].weight, values)
+    assert seen
+    assert all(seen)
 
 
 def test_jacobian_rows_are_the_gradients_of_the_weighted_logits(images: torch.Tensor) -> None:

@@ -295,6 +295,21 @@ def test_square_changes_one_square_and_never_nothing(area: float) -> None:
         current = tried
 
 
+def test_a_window_lies_anywhere_within_the_image_and_nowhere_else() -> None:
+    images = torch.zeros(4, 3, 7, 9)
+    last = 1 - 2**-23  # the largest number below 1 that is drawn
+    corners = torch.tensor([[-1.0, -1.0], [-1.0, last], [last, -1.0], [last, last]])
+    for side in (1, 3, 5):
+        down, right, inside = _squares.window(corners, side, images)
+        tops, lefts = [0, 0, 7 - side, 7 - side], [0, 9 - side, 0, 9 - side]
+        for image, (top, left) in enumerate(zip(tops, lefts, strict=True)):
+            expected = torch.zeros(7, 9, dtype=torch.bool)
+            expected[top : top + side, left : left + side] = True
+            assert torch.equal(inside[image, 0], expected)
+            assert down[image, 0, :, 0].tolist() == list(range(-top, 7 - top))
+            assert right[image, 0, 0].tolist() == list(range(-left, 9 - left))
+
+
 def test_square_in_l2_spends_in_two_windows_what_is_left_of_the_budget() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.full((40, 3, 11, 11), 0.5)

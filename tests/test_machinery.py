@@ -18,9 +18,10 @@ import pytest
 import torch
 import yaml
 from packaging.requirements import Requirement
+from torch import nn
 
 from rivalry import artifacts, codehash, registry
-from rivalry.devices import device
+from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.plan import ALLOCATOR, export_environment
 from rivalry.report.references import cite
@@ -275,3 +276,20 @@ def test_a_gpu_adds_up_in_full_precision_and_in_one_order(monkeypatch: pytest.Mo
     assert device("auto").type == device("gpu").type == "cuda"
     assert not torch.backends.cudnn.allow_tf32
     assert torch.backends.cudnn.deterministic
+
+
+def test_weights_are_laid_out_for_a_cpu_and_classify_as_before() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 16, 5))
+    images = torch.rand(6, 3, 8, 8)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with torch.no_grad():
+        logits = network(images)
+        there = moved(network, torch.device("cpu"))
+        assert there is network
+        torch.testing.assert_close(network(images), logits)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name])
+        assert tensor.is_contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor.is_contiguous()
+    elsewhere = moved(nn.Conv2d(3, 8, 3), torch.device("meta"))
+    assert elsewhere.weight.is_contiguous()

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
+from rivalry.devices import lay_out
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 
@@ -341,10 +342,11 @@ def _reject_class(victim: nn.Module) -> int | None:
 
 @contextmanager
 def _frozen(victim: nn.Module) -> Any:
-    """The victim in evaluation mode, its parameters needing no gradients; as it was afterwards."""
+    """The victim in evaluation mode, its parameters needing no gradients and laid out for speed; then as it was."""
+    stored = [(parameter, parameter.data) for parameter in victim.parameters()]
     training = [module for module in victim.modules() if module.training]
     learning = [parameter for parameter in victim.parameters() if parameter.requires_grad]
-    victim.eval().requires_grad_(False)
+    lay_out(victim.eval().requires_grad_(False))
     try:
         yield
     finally:
@@ -352,3 +354,5 @@ def _frozen(victim: nn.Module) -> Any:
             module.training = True
         for parameter in learning:
             parameter.requires_grad_(True)
+        for parameter, values in stored:
+            parameter.data = values

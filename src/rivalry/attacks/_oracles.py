@@ -77,8 +77,8 @@ class Decisions:
     def _forward(self, images: Tensor) -> Tensor:
         self._count(self._ledger.queries)
         with torch.no_grad():
-            logits = torch.cat([self._victim(part) for part in images.split(self.batch)])
-        return self._checked(logits)
+            logits = [self._victim(part) for part in images.split(self.batch)]
+        return self._checked(logits[0] if len(logits) == 1 else torch.cat(logits))
 
     def _checked(self, answer: Tensor) -> Tensor:
         """The answer with non-finite entries zeroed and recorded."""

@@ -73,11 +73,14 @@ def window(drawn: Tensor, side: int, clean: Tensor) -> tuple[Tensor, Tensor, Ten
     Returns how far rows and columns are from its corner, (N,1,H,1) and (N,1,1,W), and which pixels it has.
     """
     height, width = clean.shape[2:]
-    free = torch.tensor([height - side + 1, width - side + 1], device=clean.device)
-    corners = (drawn.add(1).div(2) * free).long()[:, :, None, None, None]
-    down = torch.arange(height, device=clean.device)[:, None] - corners[:, 0]
-    right = torch.arange(width, device=clean.device) - corners[:, 1]
-    return down, right, ((down >= 0) & (down < side)) & ((right >= 0) & (right < side))
+    free = (height - side + 1) / 2, (width - side + 1) / 2
+    # Both axes at once: rows and columns are counted as if the image were as long as it is wide.
+    share = drawn + 1
+    corner = share * free[0] if height == width else share * share.new_tensor(free)
+    away = torch.arange(max(height, width), device=clean.device) - corner.long()[:, :, None]
+    within = (away >= 0) & (away < side)
+    down, right = away[:, 0, None, :height, None], away[:, 1, None, None, :width]
+    return down, right, within[:, 0, None, :height, None] & within[:, 1, None, None, :width]
 
 
 def bump(height: int, width: int, like: Tensor) -> Tensor:

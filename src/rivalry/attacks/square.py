@@ -86,6 +86,10 @@ def square(
 
 
 def margin(goal: Goal, logits: Tensor) -> Tensor:
-    """The best logit of the wrong classes over that of the true one, (N,)."""
-    held = goal.held(logits.shape[1])
-    return logits.masked_fill(held, -torch.inf).amax(dim=1) - logits.masked_fill(~held, -torch.inf).amax(dim=1)
+    """The best logit of the wrong classes over the true one's, (N,); being refused counts with the true class."""
+    true = goal.labels[:, None]
+    mine, others = logits.gather(1, true), logits.scatter(1, true, -torch.inf)
+    if goal.reject is not None:
+        mine = torch.maximum(mine, logits[:, goal.reject, None])
+        others[:, goal.reject] = -torch.inf
+    return others.amax(dim=1) - mine.squeeze(1)

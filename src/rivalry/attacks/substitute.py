@@ -13,6 +13,7 @@ from rivalry.attacks._oracles import Decisions, Gradients, Ledger
 from rivalry.attacks._random import Random
 from rivalry.attacks.fgsm import fgsm
 from rivalry.attacks.mi_fgsm import mi_fgsm
+from rivalry.devices import moved
 from rivalry.types import Count, Natural, NonNegative, Positive
 from rivalry.victims import build_classifier
 
@@ -68,7 +69,7 @@ def fit(
 def _untrained(architecture: str, images: Tensor, classes: int) -> Classifier:
     shape = images.shape[1:]
     facts = {"architecture": architecture, "architecture_parameters": {}, "shape": shape, "classes": classes}
-    return build_classifier(facts).to(images.device)
+    return moved(build_classifier(facts), images.device)
 
 
 def _oracle(copy: Classifier, images: Tensor, batch: int) -> Gradients:

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from rivalry.artifacts import read_json, read_table, write_manifest, write_table
 from rivalry.attacks._norms import length as norm_length
 from rivalry.data import Split, load_split
-from rivalry.devices import device
+from rivalry.devices import device, moved
 from rivalry.victims import load_victim
 
 BATCH = 256
@@ -90,7 +90,7 @@ def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str
             found += check_images(one, test, place)
         found += check_same_images(crafted, test)
         for folder in models:
-            victim = load_victim(folder).to(place)
+            victim = moved(load_victim(folder), place)
             subject = "+".join(folder.relative_to(results).parts[2:])
             found += check_logits(victim, subject, test, place)
             found += check_gradients(victim, subject, test, place)
@@ -118,7 +118,7 @@ def check_images(crafted: Crafted, test: Split, place: torch.device) -> Iterator
     Everything is recomputed from the files: pixels within [0,1], the change within eps in the attack's norm,
     unattacked images untouched, and the victim's predictions made again.
     """
-    victim = load_victim(crafted.victim).to(place)
+    victim = moved(load_victim(crafted.victim), place)
     norm = crafted.facts["norm"] if crafted.facts["norm"] == "inf" else int(crafted.facts["norm"])
     for eps, scores in crafted.budgets:
         faults: dict[str, list[int]] = {
@@ -259,7 +259,7 @@ def check_fooling(folder: Path, victim: Path, place: torch.device) -> Iterator[R
     with safe_open(folder / "images.safetensors", framework="pt") as tensors:
         images = tensors.get_tensor("images")
     outside = ~((images >= 0) & (images <= 1)).flatten(1).all(dim=1)
-    model = load_victim(victim).to(place)
+    model = moved(load_victim(victim), place)
     with torch.no_grad():
         probabilities = torch.cat([model(part.to(place)).softmax(dim=1).cpu() for part in images.split(BATCH)])
     sure = probabilities.gather(1, torch.tensor(scores["target"].to_numpy())[:, None]).squeeze(1)

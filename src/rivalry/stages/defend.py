@@ -10,7 +10,7 @@ from typing import Any
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
 from rivalry.data import load_split
-from rivalry.devices import device
+from rivalry.devices import device, moved
 from rivalry.victims import load_victim
 
 
@@ -51,7 +51,7 @@ def defend(
     started = time.perf_counter()
     declared = registry.method("defenses", method)
     about = read_json(victim / "victim.json")
-    model = load_victim(victim).to(device(accelerator))
+    model = moved(load_victim(victim), device(accelerator))
     train = load_split(data, "train")
     defended = declared.load()(model, train.images, train.labels, seed, batch_size, **parameters)
 

@@ -15,7 +15,7 @@ from rivalry.artifacts import read_json, read_table, write_manifest, write_table
 from rivalry.attacks import Goal
 from rivalry.data import load_split, select_images
 from rivalry.defenses import Rejecting
-from rivalry.devices import device
+from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.victims import load_victim
 
@@ -65,7 +65,7 @@ def evaluate(
         An attack was made on another victim than its setting says.
     """
     about = read_json(defended / "defense.json")
-    victim = load_victim(defended).to(device(accelerator))
+    victim = moved(load_victim(defended), device(accelerator))
     test = load_split(data, "test")
     index = select_images(len(test), images, seed)
     rows = pd.DataFrame({"index": index.numpy(), "label": test.labels[index].numpy(), "target": -1})

@@ -13,7 +13,7 @@ from torch import Tensor
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
 from rivalry.data import Split, load_split, select_images
-from rivalry.devices import device
+from rivalry.devices import device, moved
 from rivalry.fooling import fool as make_images
 from rivalry.victims import load_victim
 
@@ -58,7 +58,7 @@ def fool(
     facts = read_json(data / "dataset.json")
     declared = registry.method("fooling", method)
     where = device(accelerator)
-    model = load_victim(victim).to(where).requires_grad_(False)
+    model = moved(load_victim(victim), where).requires_grad_(False)
     made = make_images(
         method,
         model,

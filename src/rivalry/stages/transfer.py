@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks import Goal
 from rivalry.data import load_split
-from rivalry.devices import device
+from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.stages.evaluate import adversarial_sets
 from rivalry.victims import load_victim
@@ -64,7 +64,7 @@ def transfer(
     tables = []
     for folder in victims:
         name = read_json(folder / "victim.json")["victim"]
-        victim = load_victim(folder).to(device(accelerator))
+        victim = moved(load_victim(folder), device(accelerator))
         clean: dict[bytes, Tensor] = {}  # by the images that an attack met, of which there are few different sets
         for attack, fact in facts.items():
             for images, rows in adversarial_sets(attack):

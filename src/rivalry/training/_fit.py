@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rivalry import _torchvision
+from rivalry.devices import lay_out
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 from rivalry.training._recipe import Loss, Recipe
@@ -212,6 +213,9 @@ def fit(
             deterministic=True,
             use_distributed_sampler=False,
         )
+        # On grey images the weights' own gradients would take longer.
+        if trainer.strategy.root_device.type == "cpu" and images.shape[1] > 1:
+            lay_out(victim)
         last = checkpoints / "last.ckpt"
         trainer.fit(
             task,
