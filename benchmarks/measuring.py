@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 import random
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 import rivalry
 from rivalry.data import load_split
+from rivalry.devices import lay_out
 
 PASS_BATCHES = (16, 32, 64, 128)
 
@@ -38,6 +40,8 @@ class Arena:
         Images of the test split to attack, and of the training split for attacks that are fitted.
     threads : int
         For PyTorch, in every process.
+    channels_last : bool
+        Whether every library is handed the victim in the layout that ours attacks it in.
     """
 
     victim: Path
@@ -45,6 +49,7 @@ class Arena:
     rows: list[int]
     training_rows: list[int]
     threads: int
+    channels_last: bool
 
 
 @dataclass(frozen=True)
@@ -192,6 +197,8 @@ def _serve(pipe: Connection, library: str, arena: Arena) -> None:
     os.dup2(silence, 2)
     torch.set_num_threads(arena.threads)
     victim = rivalry.load_victim(arena.victim).requires_grad_(False)
+    if arena.channels_last:
+        lay_out(victim)
     test, train = load_split(arena.data, "test"), load_split(arena.data, "train")
     images, labels = test.floats(arena.rows), test.labels[arena.rows]
     training = train.floats(arena.training_rows), train.labels[arena.training_rows]
@@ -255,6 +262,9 @@ def _length(change: Tensor, norm: str | int) -> Tensor:
 
 
 def _pass_cost(victim: nn.Module, images: Tensor) -> PassCost:
+    victim = copy.deepcopy(victim)
+    lay_out(victim)  # as ours attacks it
+
     def forward(images: Tensor) -> None:
         with torch.no_grad():
             victim(images)
