@@ -41,7 +41,7 @@ class Arena:
     threads : int
         For PyTorch, in every process.
     channels_last : bool
-        Whether every library is handed the victim in the layout that ours attacks it in.
+        Whether every library is handed the victim with its weights' channels last.
     """
 
     victim: Path
@@ -89,7 +89,7 @@ class Run:
 
 @dataclass(frozen=True)
 class PassCost:
-    """What one image's forward and backward pass cost, in seconds, at the batch where they are cheapest."""
+    """What one image's forward and backward pass cost, in seconds, at the batch and in the layout where they are cheapest."""
 
     forward: float
     backward: float
@@ -262,9 +262,6 @@ def _length(change: Tensor, norm: str | int) -> Tensor:
 
 
 def _pass_cost(victim: nn.Module, images: Tensor) -> PassCost:
-    victim = copy.deepcopy(victim)
-    lay_out(victim)  # as ours attacks it
-
     def forward(images: Tensor) -> None:
         with torch.no_grad():
             victim(images)
@@ -273,11 +270,16 @@ def _pass_cost(victim: nn.Module, images: Tensor) -> PassCost:
         images = images.detach().requires_grad_(True)
         torch.autograd.grad(victim(images).amax(dim=1).sum(), images)
 
-    alone, together = (
-        min(_seconds(work, images[torch.arange(batch) % len(images)]) / batch for batch in PASS_BATCHES)
-        for work in (forward, both)
-    )
-    return PassCost(alone, together - alone)
+    costs = []
+    victim = copy.deepcopy(victim)
+    for usual in (True, False):
+        lay_out(victim, grey_gradients=usual)
+        alone, together = (
+            min(_seconds(work, images[torch.arange(batch) % len(images)]) / batch for batch in PASS_BATCHES)
+            for work in (forward, both)
+        )
+        costs.append((alone, together - alone))
+    return PassCost(*(min(column) for column in zip(*costs, strict=True)))
 
 
 def _seconds(work: Callable[[Tensor], None], images: Tensor, repeats: int = 7) -> float:

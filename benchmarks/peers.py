@@ -75,7 +75,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--batches", nargs="+", type=int, default=[64, 0], help="batch sizes to try; 0 is all images")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved runs of each library at each batch size")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--channels-last", action="store_true", help="hand all the victim as ours lays it out")
+    parser.add_argument("--channels-last", action="store_true", help="hand all the victim with its channels last")
     parser.add_argument("--long", type=float, default=60, help="a run of more seconds is not repeated")
     parser.add_argument("--limit", type=float, default=1200, help="a run of more seconds is given up")
     options = parser.parse_args()
@@ -138,13 +138,13 @@ def attempt(worker: Worker, question: Question, limit: float) -> Run | Failure:
 def conditions(options: argparse.Namespace) -> str:
     """What the numbers hold for, in one paragraph."""
     facts = read_json(options.victim / "victim.json")
-    layout = "the layout that ours uses" if options.channels_last else "the usual layout"
+    layout = "with its channels last" if options.channels_last else "as it was loaded"
     return (
         f"{facts['dataset']}, {facts['architecture']} with {facts['parameters_count']:,} parameters, "
         f"{100 * facts['clean_accuracy']:.2f} % clean accuracy; {options.images} test images that it classifies "
         f"correctly; batches of {' or '.join(map(str, options.batches))}, whichever is faster for a library; median of "
         f"{options.rounds} interleaved runs (one, where it took over {options.long:g} s); {options.threads} threads of "
-        f"{os.cpu_count()} on {processor()}; the victim handed over in {layout}; "
+        f"{os.cpu_count()} on {processor()}; the victim handed over {layout}; "
         f"PyTorch {torch.__version__}, Python {platform.python_version()}."
     )
 

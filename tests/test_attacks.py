@@ -362,19 +362,21 @@ def test_the_victim_is_left_as_it_was(images: torch.Tensor) -> None:
     assert victim[3].weight.grad is None
 
 
-def test_convolutions_lie_channels_last_during_an_attack_and_as_before_after_it() -> None:
-    victim = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 2))
-    stored, values = victim[0].weight.data_ptr(), victim[0].weight.detach().clone()
+@pytest.mark.parametrize(
+    ("name", "channels", "last"), [("fgsm", 3, True), ("fgsm", 1, False), ("square", 3, True), ("square", 1, True)]
+)
+def test_convolutions_are_laid_out_during_an_attack_only(name: str, channels: int, last: bool) -> None:
+    victim = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 2))
+    weight = victim[1].weight
+    weight.data = weight.data.contiguous(memory_format=torch.contiguous_format if last else torch.channels_last)
+    stored, strides, values = weight.data_ptr(), weight.stride(), weight.detach().clone()
     seen = []
-    victim.register_forward_hook(
-        lambda *_: seen.append(victim[0].weight.is_contiguous(memory_format=torch.channels_last))
-    )
-    for images, failing in ((torch.rand(5, 3, 8, 8), False), (torch.rand(5, 1, 8, 8), True)):
+    victim.register_forward_hook(lambda *_: seen.append(weight.is_contiguous() != last))
+    for images, failing in ((torch.rand(5, channels, 8, 8), False), (torch.rand(5, channels, 9, 8), True)):
         with pytest.raises(RuntimeError) if failing else nullcontext():
-            rivalry.attacks.fgsm(victim, images, torch.zeros(5, dtype=torch.int64))
-        assert victim[0].weight.data_ptr() == stored
-        assert victim[0].weight.is_contiguous()
-        assert torch.equal(victim[0].weight, values)
+            run(name, victim, images, torch.zeros(5, dtype=torch.int64))
+        assert (weight.data_ptr(), weight.stride()) == (stored, strides)
+        assert torch.equal(weight, values)
     assert seen
     assert all(seen)
 

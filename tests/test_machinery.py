@@ -291,5 +291,7 @@ def test_weights_are_laid_out_for_a_cpu_and_classify_as_before() -> None:
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])
         assert tensor.is_contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor.is_contiguous()
+    moved(network, torch.device("cpu"), grey_gradients=True)
+    assert all(tensor.is_contiguous() for tensor in network.parameters())
     elsewhere = moved(nn.Conv2d(3, 8, 3), torch.device("meta"))
     assert elsewhere.weight.is_contiguous()

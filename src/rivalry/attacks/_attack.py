@@ -163,7 +163,8 @@ class Attack:
         if self._fit is not None and targets is not None and len(targets.unique()) > 1:
             raise ValueError(f"{self.name} makes one thing for all images, so all need the same target")
         fitted, results = None, []
-        with _frozen(victim), tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0) as bar:
+        frozen = _frozen(victim, grey_gradients=self.sees == "gradients" and images.shape[1] == 1)
+        with frozen, tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0) as bar:
             bar.mininterval = 5
             if self._fit is not None and training is not None:
                 target = None if targets is None else targets[:1]
@@ -341,12 +342,12 @@ def _reject_class(victim: nn.Module) -> int | None:
 
 
 @contextmanager
-def _frozen(victim: nn.Module) -> Any:
+def _frozen(victim: nn.Module, *, grey_gradients: bool) -> Any:
     """The victim in evaluation mode, its parameters needing no gradients and laid out for speed; then as it was."""
     stored = [(parameter, parameter.data) for parameter in victim.parameters()]
     training = [module for module in victim.modules() if module.training]
     learning = [parameter for parameter in victim.parameters() if parameter.requires_grad]
-    lay_out(victim.eval().requires_grad_(False))
+    lay_out(victim.eval().requires_grad_(False), grey_gradients=grey_gradients)
     try:
         yield
     finally:

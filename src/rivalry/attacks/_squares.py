@@ -73,10 +73,9 @@ def window(drawn: Tensor, side: int, clean: Tensor) -> tuple[Tensor, Tensor, Ten
     Returns how far rows and columns are from its corner, (N,1,H,1) and (N,1,1,W), and which pixels it has.
     """
     height, width = clean.shape[2:]
-    free = (height - side + 1) / 2, (width - side + 1) / 2
-    # Both axes at once: rows and columns are counted as if the image were as long as it is wide.
-    share = drawn + 1
-    corner = share * free[0] if height == width else share * share.new_tensor(free)
+    # Both axes at once, as if the image were as high as it is wide. The numbers drawn span two units.
+    half_free = (height - side + 1) / 2, (width - side + 1) / 2
+    corner = (drawn + 1) * (half_free[0] if height == width else drawn.new_tensor(half_free))
     away = torch.arange(max(height, width), device=clean.device) - corner.long()[:, :, None]
     within = (away >= 0) & (away < side)
     down, right = away[:, 0, None, :height, None], away[:, 1, None, None, :width]

@@ -69,7 +69,7 @@ def fit(
 def _untrained(architecture: str, images: Tensor, classes: int) -> Classifier:
     shape = images.shape[1:]
     facts = {"architecture": architecture, "architecture_parameters": {}, "shape": shape, "classes": classes}
-    return moved(build_classifier(facts), images.device)
+    return moved(build_classifier(facts), images.device, grey_gradients=shape[0] == 1)
 
 
 def _oracle(copy: Classifier, images: Tensor, batch: int) -> Gradients:

@@ -16,7 +16,7 @@ from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
 from rivalry.attacks import Result, choose_targets
 from rivalry.data import load_split, select_images
-from rivalry.devices import device, moved
+from rivalry.devices import device
 from rivalry.poisoning._trigger import Trigger
 from rivalry.victims import load_victim
 
@@ -57,7 +57,7 @@ def attack(
     facts = read_json(data / "dataset.json")
     declared = registry.method("attacks", method)
     run = getattr(rivalry.attacks, method).run
-    model = moved(load_victim(victim), device(accelerator))
+    model = load_victim(victim).to(device(accelerator))
 
     test = load_split(data, "test")
     index = select_images(len(test.labels), images, data_seed)

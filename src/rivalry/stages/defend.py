@@ -51,7 +51,7 @@ def defend(
     started = time.perf_counter()
     declared = registry.method("defenses", method)
     about = read_json(victim / "victim.json")
-    model = moved(load_victim(victim), device(accelerator))
+    model = moved(load_victim(victim), device(accelerator), grey_gradients=about["shape"][0] == 1)
     train = load_split(data, "train")
     defended = declared.load()(model, train.images, train.labels, seed, batch_size, **parameters)
 

@@ -213,9 +213,8 @@ def fit(
             deterministic=True,
             use_distributed_sampler=False,
         )
-        # On grey images the weights' own gradients would take longer.
-        if trainer.strategy.root_device.type == "cpu" and images.shape[1] > 1:
-            lay_out(victim)
+        if trainer.strategy.root_device.type == "cpu":
+            lay_out(victim, grey_gradients=images.shape[1] == 1)
         last = checkpoints / "last.ckpt"
         trainer.fit(
             task,
