@@ -89,7 +89,7 @@ class Run:
 
 @dataclass(frozen=True)
 class PassCost:
-    """What one image's forward and backward pass cost, in seconds, at the batch and in the layout where they are cheapest."""
+    """What one image's forward and backward pass cost in seconds, at the batch and in the layout that are cheapest."""
 
     forward: float
     backward: float

@@ -319,10 +319,45 @@ def test_the_clean_images_pass_is_made_once(name: str) -> None:
     shown = []
     victim.register_forward_hook(lambda module, inputs, logits: shown.append(len(logits)))
     result = run(name, victim, images, labels, eps=1e-6)
-    assert int(result.queries.sum()) == sum(shown) - 6  # the last look at what came out is not the attack's
+    # What came out is looked at once more, at no query; i_fgsm's final question was about the attacked images.
+    assert int(result.queries.sum()) == sum(shown) - (6 if name == "fgsm" else 1)
     going = torch.tensor([0, 1, 3, 4, 5])
     assert (result.queries[going] == result.iterations[going] + (name == "i_fgsm")).all()  # its last iterate
     torch.testing.assert_close(result.images[going], run(name, victim, images[going], labels[going], eps=1e-6).images)
+
+
+@pytest.mark.parametrize("name", ["bim", "mi_fgsm", "pgd"])
+@pytest.mark.parametrize("eps", [0.02, 0.3])
+def test_what_the_final_question_was_about_is_not_classified_again(name: str, eps: float, images: torch.Tensor) -> None:
+    victim = small_cnn()
+    labels = victim(images).argmax(dim=1)
+    shown = []
+    victim.register_forward_hook(lambda module, inputs, logits: shown.append(len(logits)))
+    result = run(name, victim, images, labels, eps=eps, steps=6)
+    again = sum(shown) - int(result.queries.sum())
+    assert 0 <= again < len(images)
+    logits = victim(result.images)
+    assert torch.equal(result.predictions, logits.argmax(dim=1))
+    confidence = logits.softmax(dim=1).gather(1, result.predictions[:, None]).squeeze(1)
+    torch.testing.assert_close(result.confidence, confidence)
+
+
+def test_a_broken_answer_does_not_stand_for_the_outcome(images: torch.Tensor) -> None:
+    class Failing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.victim, self.passes = small_cnn(), 0
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.passes += 1
+            return self.victim(images) * (torch.nan if self.passes == 3 else 1)
+
+    victim = Failing()
+    labels = victim.victim(images).argmax(dim=1)
+    result = rivalry.attacks.bim.run(victim, images, labels, eps=0.1, steps=2)
+    assert victim.passes == 4  # two gradients, the clean images' pass among them, the final question, the outcome
+    assert not result.finite.any()
+    assert torch.equal(result.predictions, victim.victim(result.images).argmax(dim=1))
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2], [2, 0]])

@@ -49,30 +49,35 @@ def ascend(
     current = images
     if start is not None:
         current = within(images + random_in_ball(start, images, norm, eps), images, norm, eps)
-    best = current.clone()
-    best_loss = torch.full((len(images),), -torch.inf, device=images.device)
-    reached = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    n, device = len(images), images.device
+    found, found_loss = images.clone(), torch.full((n,), -torch.inf, device=device)
+    found_reached = torch.zeros(n, dtype=torch.bool, device=device)
+    # Of the images that still climb; indexed only when some of them leave.
+    rows, origin, best, best_loss, reached = torch.arange(n, device=device), images, current, found_loss, found_reached
     velocity = torch.zeros_like(images)
-    active = torch.arange(len(images), device=images.device)
     for step in range(steps + 1):
-        wanted = goal[active]
         if step < steps:
-            logits, loss, gradient = victim.on(active).loss_gradient(current, wanted)
+            logits, loss, gradient = victim.loss_gradient(current, goal)
         else:
-            logits = victim.on(active).logits(current)
-            loss = wanted.loss(logits)
-        done = wanted.reached(logits.argmax(dim=1))
-        better = (done & ~reached[active]) | ((done == reached[active]) & (loss > best_loss[active]))
-        best[active[better]] = current[better]
-        best_loss[active[better]] = loss[better]
-        reached[active[done]] = True
-        going = ~done if stop else torch.ones_like(done)
-        active, current = active[going], current[going]
-        if step == steps or len(active) == 0:
-            break
-        gradient = gradient[going]
+            logits = victim.final_logits(current)
+            loss = goal.loss(logits)
+        done = goal.reached(logits.argmax(dim=1))
+        better = (done & ~reached) | ((done == reached) & (loss > best_loss))
+        best, best_loss = torch.where(column(better, best), current, best), torch.where(better, loss, best_loss)
+        reached = reached | done
+        leaving = done if stop and step < steps else torch.full_like(done, step == steps)
+        if bool(leaving.any()):
+            gone = rows[leaving]
+            found[gone], found_loss[gone], found_reached[gone] = best[leaving], best_loss[leaving], reached[leaving]
+            going = (~leaving).nonzero().squeeze(1)
+            if len(going) == 0:
+                break
+            victim, goal = victim.on(going), goal[going]
+            rows, origin, current, gradient, velocity, best, best_loss, reached = (
+                kept[going] for kept in (rows, origin, current, gradient, velocity, best, best_loss, reached)
+            )
         if momentum is not None:
             mean = gradient.abs().flatten(1).mean(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
-            gradient = velocity[active] = momentum * velocity[active] + gradient / column(mean, gradient)
-        current = within(current + step_size * steepest(gradient, norm), images[active], norm, eps)
-    return best, best_loss, reached
+            gradient = velocity = momentum * velocity + gradient / column(mean, gradient)
+        current = within(current + step_size * steepest(gradient, norm), origin, norm, eps)
+    return found, found_loss, found_reached

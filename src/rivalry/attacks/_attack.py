@@ -241,8 +241,7 @@ class Attack:
             ledger.broken[rows[~finite].cpu()] = True
             adversarial[rows] = torch.where(finite.view(-1, 1, 1, 1), found, chosen)
 
-        with torch.no_grad():
-            logits = victim(adversarial)
+        logits = oracle.outcome(adversarial)
         # Not the softmax's maximum: rounding makes ties of what the logits tell apart.
         predictions = logits.argmax(dim=1)
         confidence = logits.softmax(dim=1).gather(1, predictions[:, None]).squeeze(1)

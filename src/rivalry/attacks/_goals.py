@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Goal:
 
     def held(self, classes: int) -> Tensor:
         """Which of `classes` an untargeted attack must leave: bool (N, classes)."""
-        held = torch.nn.functional.one_hot(self.labels, classes).bool()
+        held = one_hot(self.labels, classes).bool()
         if self.reject is not None:
             held[:, self.reject] = True
         return held
@@ -57,12 +58,11 @@ class Goal:
         counts with the true class: -log(p(label) + p(reject)), so that an ascent evades the detector too.
         Targeted: log p(target).
         """
-        log_p = logits.log_softmax(dim=1)
         if self.targets is not None:
-            return log_p.gather(1, self.targets[:, None]).squeeze(1)
+            return -cross_entropy(logits, self.targets, reduction="none")
         if self.reject is None:
-            return -log_p.gather(1, self.labels[:, None]).squeeze(1)
-        return -log_p.masked_fill(~self.held(logits.shape[1]), -torch.inf).logsumexp(dim=1)
+            return cross_entropy(logits, self.labels, reduction="none")
+        return -logits.log_softmax(dim=1).masked_fill(~self.held(logits.shape[1]), -torch.inf).logsumexp(dim=1)
 
     def log_odds(self, logits: Tensor) -> Tensor:
         """What an attack that only compares scores maximises, (N,): log p / (1 - p) of being successful.
@@ -71,7 +71,7 @@ class Goal:
         but does not round to the same number once a victim is sure, as distilled ones are.
         """
         if self.targets is not None:
-            wanted = torch.nn.functional.one_hot(self.targets, logits.shape[1]).bool()
+            wanted = one_hot(self.targets, logits.shape[1]).bool()
         else:
             wanted = ~self.held(logits.shape[1])
         odds = [logits.masked_fill(~part, -torch.inf).logsumexp(dim=1) for part in (wanted, ~wanted)]

@@ -34,6 +34,8 @@ class Ledger:
         """An all-zero gradient was met where the goal was not reached: an attack has nowhere to go."""
         self.broken = torch.zeros(n, dtype=torch.bool)
         """A gradient or a score was not finite."""
+        self.kept: tuple[Tensor, Tensor, Tensor] | None = None
+        """Rows, images and logits of the latest question whose answers were to be kept."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,30 @@ class Decisions:
         """What an attack on some of the clean images is handed: the oracle for them, and these images."""
         return self.on(rows), images[rows]
 
+    def outcome(self, images: Tensor) -> Tensor:
+        """Logits (N,K) of what an attack made of all images of the ledger; they count as nobody's query."""
+        if self._ledger.kept is None:
+            with torch.no_grad():
+                return self._victim(images)
+        rows, asked, answers = self._ledger.kept
+        same = (images[rows] == asked).flatten(1).all(dim=1) & ~self._ledger.broken[rows].to(images.device)
+        logits = answers.new_empty(len(images), answers.shape[1])
+        known = rows.to(images.device)[same]
+        logits[known] = answers[same]
+        others = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        others[known] = False
+        if bool(others.any()):
+            with torch.no_grad():
+                logits[others] = self._victim(images[others])
+        return logits
+
     def count_iteration(self) -> None:
         """Note that each of its images begins another iteration of an attack that asks for no gradients."""
         self._count(self._ledger.iterations)
 
     def _count(self, field: Tensor, times: int = 1) -> None:
         field.index_add_(0, self._rows, torch.full_like(self._rows, times))
-        if self._ledger.watch is not None:
+        if self._ledger.watch is not None and field is self._ledger.queries:
             self._ledger.watch(int(self._ledger.queries.sum()))
 
     def _forward(self, images: Tensor) -> Tensor:
@@ -96,6 +115,12 @@ class Scores(Decisions):
     def logits(self, images: Tensor) -> Tensor:
         """Logits (N,K) of images (N,C,H,W)."""
         return self._forward(images)
+
+    def final_logits(self, images: Tensor) -> Tensor:
+        """`logits`, kept: images that the attack returns just as they are here are not classified again."""
+        logits = self._forward(images)
+        self._ledger.kept = (self._rows, images.clone(), logits)
+        return logits
 
 
 @dataclass(frozen=True)
@@ -160,8 +185,7 @@ class Gradients(Scores):
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
             answers.append((logits.detach(), loss.detach(), gradient[mine]))
         logits, loss, gradient = _joined(answers)
-        stuck = ~goal.reached(logits.argmax(dim=1))
-        return self._checked(logits), loss, self._noted(gradient, stuck)
+        return self._checked(logits), loss, self._noted(gradient, lambda: goal.reached(logits.argmax(dim=1)))
 
     def jacobian(self, images: Tensor, weights_of: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Logits and the gradients of weighted sums of them, each image its own.
@@ -208,10 +232,14 @@ class Gradients(Scores):
             part = (images if len(rows) == len(images) else images[rows]).detach().requires_grad_(True)
             yield rows, part, self._victim(part), slice(None)
 
-    def _noted(self, gradient: Tensor, stuck: Tensor | None = None) -> Tensor:
-        flat = gradient.flatten(1).abs().amax(dim=1) == 0
-        if stuck is not None:
-            flat &= stuck
+    def _noted(self, gradient: Tensor, arrived: Callable[[], Tensor] | None = None) -> Tensor:
+        """The gradients, what is wrong with them recorded; a flat one is no fault where an image has arrived."""
+        steepest = gradient.flatten(1).abs().amax(dim=1)
+        if bool(((steepest > 0) & (steepest < torch.inf)).all()):
+            return gradient
+        flat = steepest == 0
+        if arrived is not None:
+            flat &= ~arrived()
         self._ledger.flat[self._rows[flat.cpu()]] = True
         return self._checked(gradient)
 
