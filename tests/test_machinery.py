@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -206,6 +207,45 @@ def test_parameter_counts(name: str, shape: tuple[int, ...], count: int) -> None
 def test_architectures_fit_any_reasonable_image(name: str, shape: tuple[int, ...]) -> None:
     network = registry.method("architectures", name).load()(shape, 7)
     assert network(torch.rand(2, *shape)).shape == (2, 7)
+
+
+# ---- what a killed writer leaves ----
+
+
+def test_what_dead_writers_left_is_swept_and_nothing_else(tmp_path: Path) -> None:
+    text = (
+        "import sys, time\n"
+        "from rivalry.artifacts import replacing\n"
+        "with replacing(sys.argv[1]) as temporary:\n"
+        "    print(temporary, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", text, str(tmp_path / "deep/er/table.csv")]
+    writer = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    )
+    left = Path(writer.stdout.readline().strip())
+    old, now = time.time() - 10 * 24 * 3600, time.time()
+    kept = {
+        "table.csv": old,
+        ".train.manifest.json": old,
+        ".notes.partial-draft": old,  # the user's own
+        ".far.partial-1@elsewhere.abcd1234.csv": now,  # on another machine, and perhaps at work
+    }
+    for name, modified in (kept | {".far.partial-2@elsewhere.abcd1234.csv": old}).items():
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (modified, modified))
+    try:
+        os.utime(left, (old, old))  # slow, but alive
+        assert artifacts.sweep(tmp_path) == [tmp_path / ".far.partial-2@elsewhere.abcd1234.csv"]
+        assert left.exists()
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+    assert left.exists()
+    assert artifacts.sweep(tmp_path) == [left]
+    assert {file.name for file in tmp_path.rglob("*") if file.is_file()} == set(kept)
 
 
 # ---- what is installed ----

@@ -10,7 +10,10 @@ import hashlib
 import json
 import math
 import os
+import re
+import socket
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +26,21 @@ if TYPE_CHECKING:
     import torch
 
 
+HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
+UNFINISHED = re.compile(r"\.partial-(?P<writer>\d+)@(?P<host>[A-Za-z0-9-]*)\.\w+(\.\w+)?$")
+"""How the name of a temporary file ends: who writes it, and where."""
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else remove it."""
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else remove it.
+
+    The temporary name tells the writer's process and machine, so that `sweep` can remove what a killed one left.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    prefix = f".{path.stem}.partial-{os.getpid()}@{HOST}."
+    handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -39,6 +51,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: str | Path, *, forgotten: float = 24 * 3600) -> list[Path]:
+    """Remove the temporary files below `folder` whose writer is gone, and return them.
+
+    On this machine a writer is gone when its process is. Elsewhere nobody can tell, so that a file must not have
+    been written to for `forgotten` seconds.
+    """
+    removed = []
+    for file in sorted(Path(folder).rglob(".*.partial-*")):
+        found = UNFINISHED.search(file.name)
+        try:
+            if found is None or not file.is_file() or file.is_symlink():
+                continue
+            here = found["host"] == HOST
+            if not _lives(int(found["writer"])) if here else file.stat().st_mtime < time.time() - forgotten:
+                file.unlink()
+                removed.append(file)
+        except FileNotFoundError:
+            continue  # its writer has just finished
+    return removed
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
+from rivalry.artifacts import sweep
 from rivalry.config import Mistakes, load_config, read_yaml
 from rivalry.plan import Plan, export_environment
 
@@ -51,6 +52,10 @@ wildcard_constraints:
     attack=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     defense=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     fooling=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+
+
+onstart:
+    sweep("results")
 
 
 onsuccess:
