@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 import rivalry.attacks
-from rivalry import load_victim
+from rivalry import load_victim, registry
 from rivalry.artifacts import read_json, write_json, write_tensors
+from rivalry.attacks import choose_targets
 from rivalry.errors import RivalryError
+from rivalry.fooling import fool
 from rivalry.poisoning.backdoor import backdoor
 from rivalry.stages.train import train
 from rivalry.training import Recipe
@@ -238,3 +242,77 @@ def test_a_fraction_that_cannot_be_met_is_told() -> None:
     images, labels = stripes(30)
     with pytest.raises(RivalryError, match=r"fraction: 0.99 of 30 training images is 30 copies; there are 1 to \d+"):
         backdoor(images, labels, seed=0, fraction=0.99)
+
+
+# ---- whoever is handed a victim freezes it before the first question ----
+
+
+def restless() -> nn.Module:
+    """A victim in training mode: every answer would move its averages, and dropout would change the next one."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(4 * 16, 3)
+    ).train()
+
+
+def targets_by(rule: int | str) -> Callable[[nn.Module, Tensor, Tensor], object]:
+    return lambda victim, images, labels: choose_targets(rule, victim, images.float() / 255, labels, 0)
+
+
+def attack_by(name: str, **parameters: object) -> Callable[[nn.Module, Tensor, Tensor], object]:
+    attack = getattr(rivalry.attacks, name)
+    return lambda victim, images, labels: attack(victim, images.float() / 255, labels, **parameters)
+
+
+def images_by(method: str, **parameters: object) -> Callable[[nn.Module, Tensor, Tensor], object]:
+    return lambda victim, images, labels: fool(method, victim, (1, 6, 6), 3, **parameters).images
+
+
+def defense_by(name: str, **parameters: object) -> Callable[[nn.Module, Tensor, Tensor], object]:
+    defense = registry.method("defenses", name).load()
+    return lambda victim, images, labels: defense(victim, images, labels, 0, 64, **parameters)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        *(pytest.param(targets_by(rule), id=f"target {rule}") for rule in (1, "next", "random", "least_likely")),
+        pytest.param(attack_by("fgsm", eps=0.1), id="fgsm"),
+        pytest.param(attack_by("illc", eps=0.1), id="illc, which chooses its targets"),
+        pytest.param(images_by("gradient_ascent", steps=2), id="gradient_ascent"),
+        pytest.param(images_by("map_elites_direct", generations=1), id="map_elites_direct"),
+        pytest.param(images_by("map_elites_cppn", generations=1), id="map_elites_cppn"),
+        pytest.param(defense_by("spatial_smoothing"), id="spatial_smoothing"),
+        pytest.param(
+            defense_by(
+                "binary_input_detector",
+                attack={"method": "random_noise", "eps": 0.3},
+                architecture="cnn_mnist",
+                epochs=1,
+            ),
+            id="binary_input_detector",
+        ),
+        pytest.param(defense_by("neural_cleanse", steps=10, epochs=1, share=0.5), id="neural_cleanse"),
+    ],
+)
+def test_a_victim_is_asked_in_evaluation_mode_and_left_as_it_was(
+    ask: Callable[[nn.Module, Tensor, Tensor], object],
+) -> None:
+    victim = restless()
+    before = deepcopy(victim.state_dict())
+    modes, demanding = [], []
+
+    def look(module: nn.Module, _: object) -> None:
+        if module is not victim:
+            return  # a copy of it, which a defense trains
+        modes.append(any(part.training for part in module.modules()))
+        demanding.append(any(parameter.requires_grad for parameter in module.parameters()))
+
+    hook = victim.register_forward_pre_hook(look)
+    ask(victim, *stripes(60))
+    hook.remove()
+    assert not any(modes)
+    assert not any(demanding)
+    assert all(torch.equal(value, victim.state_dict()[name]) for name, value in before.items())
+    assert all(part.training for part in victim.modules())
+    assert all(parameter.requires_grad for parameter in victim.parameters())

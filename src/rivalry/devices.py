@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -43,3 +45,25 @@ def lay_out(module: nn.Module, *, grey_gradients: bool = False) -> None:
     for parameter in module.parameters():
         if parameter.dim() == 4 and parameter.device.type == "cpu":
             parameter.data = parameter.data.contiguous(memory_format=layout)
+
+
+@contextmanager
+def frozen(module: nn.Module, *, grey_gradients: bool = False) -> Iterator[None]:
+    """The module in evaluation mode, its parameters needing no gradients and laid out for speed; then as it was.
+
+    Whoever is handed a classifier asks it nothing before this: in training mode, an answer depends on the other
+    images and on chance, and moves the averages of batch normalisation.
+    """
+    stored = [(parameter, parameter.data) for parameter in module.parameters()]
+    training = [part for part in module.modules() if part.training]
+    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    lay_out(module.eval().requires_grad_(False), grey_gradients=grey_gradients)
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        for parameter, values in stored:
+            parameter.data = values

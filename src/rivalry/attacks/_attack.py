@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
-from rivalry.devices import lay_out
+from rivalry.devices import frozen
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 
@@ -163,8 +162,8 @@ class Attack:
         if self._fit is not None and targets is not None and len(targets.unique()) > 1:
             raise ValueError(f"{self.name} makes one thing for all images, so all need the same target")
         fitted, results = None, []
-        frozen = _frozen(victim, grey_gradients=self.sees == "gradients" and images.shape[1] == 1)
-        with frozen, tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0) as bar:
+        still = frozen(victim, grey_gradients=self.sees == "gradients" and images.shape[1] == 1)
+        with still, tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0) as bar:
             bar.mininterval = 5
             if self._fit is not None and training is not None:
                 target = None if targets is None else targets[:1]
@@ -303,7 +302,7 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
     A class number is the same for all; "next" is label + 1, cyclically; "random" a class other than the label,
     drawn per image; "least_likely" the one the victim finds least likely on the clean image.
     """
-    with torch.no_grad():
+    with frozen(victim), torch.no_grad():
         logits = torch.cat([victim(part.to(_device(victim))).cpu() for part in images.split(64)])
     classes = logits.shape[1] - (_reject_class(victim) is not None)
     if isinstance(rule, int):
@@ -338,21 +337,3 @@ def _say(bar: tqdm[Any], prefix: str, passes: int) -> None:
 def _reject_class(victim: nn.Module) -> int | None:
     reject = getattr(victim, "reject_class", None)
     return reject if isinstance(reject, int) else None
-
-
-@contextmanager
-def _frozen(victim: nn.Module, *, grey_gradients: bool) -> Any:
-    """The victim in evaluation mode, its parameters needing no gradients and laid out for speed; then as it was."""
-    stored = [(parameter, parameter.data) for parameter in victim.parameters()]
-    training = [module for module in victim.modules() if module.training]
-    learning = [parameter for parameter in victim.parameters() if parameter.requires_grad]
-    lay_out(victim.eval().requires_grad_(False), grey_gradients=grey_gradients)
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for parameter in learning:
-            parameter.requires_grad_(True)
-        for parameter, values in stored:
-            parameter.data = values

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+
+from rivalry.devices import frozen
 
 F = TypeVar("F", bound=Callable[..., "Defended"])
 
@@ -34,6 +37,8 @@ class Defended:
 def defense(*, kind: Literal["preprocessor", "detector", "transformer"], source: str) -> Callable[[F], F]:
     """Register a function (victim, images, labels, seed, batch_size, *, ...) -> Defended.
 
+    The victim is frozen while the function runs: in evaluation mode, its parameters needing no gradients.
+
     Parameters
     ----------
     kind : str
@@ -42,7 +47,16 @@ def defense(*, kind: Literal["preprocessor", "detector", "transformer"], source:
     source : str
         Citation key of the paper.
     """
-    return lambda function: function
+
+    def register(function: F) -> F:
+        @functools.wraps(function)
+        def fitted(victim: nn.Module, images: Tensor, *arguments: Any, **parameters: Any) -> Defended:
+            with frozen(victim, grey_gradients=images.shape[1] == 1):
+                return function(victim, images, *arguments, **parameters)
+
+        return cast(F, fitted)
+
+    return register
 
 
 class Preprocessed(nn.Module):

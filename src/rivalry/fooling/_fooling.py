@@ -13,6 +13,7 @@ from tqdm import tqdm
 from rivalry import registry
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
+from rivalry.devices import frozen
 from rivalry.seeds import derive_seed
 
 F = TypeVar("F", bound=Callable[..., Tensor])
@@ -88,12 +89,12 @@ def fool(
     declared = registry.method("fooling", method)
     generators = [torch.Generator().manual_seed(derive_seed(seed, str(k))) for k in range(classes)]
     grey = torch.full((classes, *shape), 0.5, device=device)
-    with tqdm(desc=method, unit=" passes", disable=not progress, mininterval=5) as bar:
+    with frozen(victim), tqdm(desc=method, unit=" passes", disable=not progress, mininterval=5) as bar:
         ledger = Ledger(classes, lambda passes: bar.update(passes - bar.n))
         oracle = ORACLES[declared.traits["sees"]](victim, ledger, torch.arange(classes), batch_size)
         images = declared.load()(oracle, grey, Random(lambda: generators, grey.device), **parameters).detach()
-    with torch.no_grad():
-        logits = torch.cat([victim(part) for part in images.split(batch_size)]).cpu()
+        with torch.no_grad():
+            logits = torch.cat([victim(part) for part in images.split(batch_size)]).cpu()
     return Fooled(
         images=images.cpu(),
         predictions=logits.argmax(dim=1),

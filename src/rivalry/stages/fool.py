@@ -58,7 +58,7 @@ def fool(
     facts = read_json(data / "dataset.json")
     declared = registry.method("fooling", method)
     where = device(accelerator)
-    model = moved(load_victim(victim), where).requires_grad_(False)
+    model = moved(load_victim(victim), where)
     made = make_images(
         method,
         model,
