@@ -17,6 +17,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from rivalry import artifacts
+from rivalry.stages.evaluate import with_verdicts
 
 N = 48
 EPS = [0.1, 0.2, 0.3]
@@ -459,7 +460,8 @@ class _Dataset:
                 frame["linf_channels"], frame["relative_l2"] = table["linf_channels"], table["relative_l2"]
                 frame["queries"], frame["gradients"], frame["seconds"] = 10, 10, 0.01
                 frame["attack"], frame["setting"], frame["flagged"] = attack, setting, flagged
-                frame["success"] = table["success"] & ~flagged
+                handled = np.tile(defended & ~flags_clean, count)
+                frame["success"] = table["success"] & ~flagged & handled
                 wrong = (frame["label"] + 1) % 10
                 frame["prediction"] = np.where(
                     flagged, -1, np.where(frame["success"] | ~np.tile(defended, count), wrong, frame["label"])
@@ -469,7 +471,7 @@ class _Dataset:
                 for value, part in frame.groupby("eps", dropna=False):
                     self._score(victim, attack, defense, setting, value, part, defended & ~flags_clean, flags_clean)
         evaluation = self.results / "evaluations" / self.dataset / victim / defense
-        artifacts.write_table(evaluation / "scores.parquet", pd.concat(frames, ignore_index=True))
+        artifacts.write_table(evaluation / "scores.parquet", with_verdicts(pd.concat(frames, ignore_index=True)))
         artifacts.write_manifest(evaluation, "evaluate", [evaluation / "scores.parquet"])
 
     def _score(
@@ -485,9 +487,10 @@ class _Dataset:
     ) -> None:
         _, goal, sees, norm, _, budget, _, _ = ATTACKS[attack]
         flagged = part["flagged"].to_numpy() if "flagged" in part else np.zeros(len(part), bool)
-        held = (part["prediction"] == part["label"]).to_numpy() | flagged
+        held = clean & ((part["prediction"] == part["label"]) | flagged | ~part["attacked"]).to_numpy()
         won = part[part["success"]]
-        attacked = int(part["attacked"].sum())
+        crafted = int(part["attacked"].sum())
+        attacked = int((part["attacked"] & clean).sum())
 
         def rate(name: str, hits: int, total: int) -> dict[str, float]:
             if total == 0:
@@ -510,6 +513,7 @@ class _Dataset:
             "eps": eps,
             "n": len(part),
             "n_attacked": attacked,
+            "n_crafted": crafted,
             "clean_accuracy": clean.mean(),
             **rate("clean", int(clean.sum()), len(part)),
             "adversarial_accuracy": held.mean(),

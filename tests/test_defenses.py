@@ -443,13 +443,20 @@ def test_evaluation_says_what_the_defense_made_of_each_image(name: str, folders:
     assert (found["success"].to_numpy() == made["success"].to_numpy()).all()
     assert (found["l2"].to_numpy() == made["l2"].to_numpy()).all()
 
-    # Success is the goal reached by an attacked image that is let through.
+    # Success is the goal reached by an attacked image that is let through, and is handled unattacked.
     rows = scores[scores["setting"] != "clean"]
-    through = rows["attacked"] & (rows["prediction"] >= 0)
+    through = rows["attacked"] & rows["clean_handled"] & (rows["prediction"] >= 0)
     untargeted = through & (rows["target"] < 0) & (rows["prediction"] != rows["label"])
     targeted = through & (rows["target"] >= 0) & (rows["prediction"] == rows["target"])
     assert (rows["success"] == (untargeted | targeted)).all()
     assert rows["success"].any()
+
+    # What is not attacked counts as it does clean; nothing is handled that is not handled clean.
+    held = dict(zip(clean["index"], (clean["prediction"] == clean["label"]), strict=True))
+    assert (scores["clean_handled"] == scores["index"].map(held)).all()
+    left_alone = rows[~rows["attacked"]]
+    assert (left_alone["handled"] == left_alone["clean_handled"]).all()
+    assert not (rows["handled"] & ~rows["clean_handled"]).any()
 
     if name == "detector":
         assert (scores["flagged"] == (scores["prediction"] == -1)).all()

@@ -105,9 +105,17 @@ def test_wilson_intervals_as_published(successes, n, interval):
 def test_wilson_holds_the_rate_and_mirrors(case):
     k, n = case
     low, high = wilson_interval(k, n)
-    assert 0 <= low <= k / n + 1e-12
-    assert k / n - 1e-12 <= high <= 1
+    assert 0 <= low <= k / n <= high <= 1
     assert wilson_interval(n - k, n) == pytest.approx((1 - high, 1 - low), abs=1e-12)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.999])
+def test_wilson_of_none_and_all_ends_at_the_rate_exactly(confidence):
+    for n in (*range(1, 120), 250, 1000, 10_000):
+        low, high = wilson_interval(0, n, confidence)
+        assert low == 0.0 < high < 1
+        low, high = wilson_interval(n, n, confidence)
+        assert 0 < low < high == 1.0
 
 
 def test_wilson_refuses_more_successes_than_images():

@@ -17,13 +17,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_table, write_tensors
 from rivalry.errors import RivalryError
 from rivalry.stages import check as checks
 from rivalry.stages.check import check
+from rivalry.stages.evaluate import CARRIED, judged, with_verdicts
 from rivalry.stages.tabulate import tabulate
+from rivalry.stages.train import predict
+from rivalry.stages.transfer import _predictions
 from rivalry.statistics import holm
 from rivalry.statistics.reported import COUNTED, reported_numbers
 from rivalry.statistics.scores import COLUMNS
@@ -170,9 +175,10 @@ class Run:
                 part["flagged"], 0.6 if setting == "clean" else 0.9, 0.1 if setting == "clean" else 0.2
             )
             part["prediction"] = part["prediction"].mask(part["flagged"], -1)
-            part["success"] &= ~part["flagged"]
+            part["success"] = part["success"] & ~part["flagged"]
             rows.append(part.drop(columns=["iterations", "finite", "zero_gradient", "clean_prediction", "confidence"]))
-        write_table(self.results / "evaluations/toy/plain/bid/scores.parquet", pd.concat(rows))
+        evaluated = with_verdicts(pd.concat(rows, ignore_index=True))
+        write_table(self.results / "evaluations/toy/plain/bid/scores.parquet", evaluated)
 
     def tables(self, times: bool = True, folder: str = "tables", **plan: Any) -> dict[str, pd.DataFrame]:
         output = self.results / folder
@@ -229,6 +235,7 @@ def test_every_column_of_an_undefended_row(run):
     numbers = {
         "n": 8,
         "n_attacked": 7,
+        "n_crafted": 7,
         "clean_accuracy": 7 / 8,
         "clean_low": 0.52911,
         "clean_high": 0.97759,
@@ -285,32 +292,157 @@ def test_targeted_rows_count_the_target_and_the_true_class_apart(run):
     assert found["target"] == 2
 
 
-def test_detector_rows_count_refusals_as_handled(run):
+def test_detector_rows_count_refusals_of_attacked_images_as_handled(run):
     run.attack("fgsm", (0.2, 0.4))
     run.detector()
     scores = run.tables()["scores"]
     assert scores["setting"].tolist() == ["undefended", "undefended", "oblivious", "adaptive"]
     blind = row(scores, setting="oblivious")
     assert (blind["victim"], blind["defense"]) == ("plain", "bid")
+    # Clean, image 7 is wrong and 0 is refused. Attacked, 0 (refused, as it is clean) is lost, 1 and 2 are refused,
+    # 3 is fooled, 4 to 6 hold.
     assert blind["clean_accuracy"] == 6 / 8
-    assert blind["adversarial_accuracy"] == 6 / 8
-    assert blind["success_rate"] == pytest.approx(1 / 7)
+    assert blind["adversarial_accuracy"] == 5 / 8
+    assert (blind["n_attacked"], blind["n_crafted"]) == (6, 7)
+    assert blind["success_rate"] == pytest.approx(1 / 6)
     assert blind["flagged_clean"] == 1 / 8
     assert blind["flagged_adversarial"] == pytest.approx(3 / 7)
     # Three scores of .9 beat all eight clean ones, four of .2 all but the .6.
     assert blind["auc"] == pytest.approx(52 / 56)
     assert blind["iterations"] == 1
-    assert row(scores, setting="adaptive")["success_rate"] == pytest.approx(4 / 7)
+    assert row(scores, setting="adaptive")["success_rate"] == pytest.approx(3 / 6)
+
+
+def answered(**columns: Any) -> pd.DataFrame:
+    """Rows as a defended victim judges them, a clean one and an oblivious one per image, before any verdict."""
+    table = pd.DataFrame(columns)
+    n = len(table)
+    clean = table.assign(setting="clean", attack="", attacked=False, flagged=table["clean_flagged"])
+    clean["prediction"] = table["clean_prediction"].mask(table["clean_flagged"], -1)
+    rows = table.assign(setting="oblivious", attack="fgsm")
+    rows["prediction"] = rows["prediction"].mask(rows["flagged"], -1)
+    both = pd.concat([clean, rows], ignore_index=True).assign(index=[*range(n), *range(n)])
+    wrong = (both["prediction"] != both["label"]) & ~both["flagged"]
+    return both.assign(success=wrong, target=-1)
+
+
+def test_a_detector_that_refuses_everything_gains_nothing():
+    n = 5
+    rows = with_verdicts(
+        answered(
+            label=[0] * n,
+            clean_prediction=[0] * n,
+            clean_flagged=[True] * n,
+            prediction=[1] * n,
+            flagged=[True] * n,
+            attacked=[True] * n,
+        )
+    )
+    assert not rows["handled"].any()
+    assert not rows["clean_handled"].any()
+    assert not rows["success"].any()
+
+
+@pytest.mark.parametrize(
+    ("clean", "attacked", "seen", "handled", "success"),
+    [
+        # (prediction, flagged) clean and under attack; the label is 0.
+        pytest.param((0, False), True, (0, False), True, False, id="withstands"),
+        pytest.param((0, False), True, (1, False), False, True, id="is fooled"),
+        pytest.param((0, False), True, (1, True), True, False, id="refuses what was attacked"),
+        pytest.param((0, False), False, (0, False), True, False, id="of the target's class"),
+        pytest.param((1, False), False, (1, False), False, False, id="errs without an attack"),
+        pytest.param((1, False), False, (1, True), False, False, id="refuses what was left alone"),
+        pytest.param((0, True), False, (0, True), False, False, id="refused clean and left alone"),
+        pytest.param((0, True), True, (1, True), False, False, id="refused clean and attacked"),
+        pytest.param((0, True), True, (1, False), False, False, id="lost clean, not to the attack"),
+        pytest.param((1, False), True, (0, False), False, False, id="right only under attack"),
+    ],
+)
+def test_what_an_image_counts_for(clean, attacked, seen, handled, success):
+    rows = with_verdicts(
+        answered(
+            label=[0],
+            clean_prediction=[clean[0]],
+            clean_flagged=[clean[1]],
+            prediction=[seen[0]],
+            flagged=[seen[1]],
+            attacked=[attacked],
+        )
+    )
+    found = rows[rows["setting"] == "oblivious"].iloc[0]
+    assert (found["handled"], found["success"]) == (handled, success)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(*(st.integers(0, 2),) * 3, *(st.booleans(),) * 3),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_no_accuracy_under_attack_is_above_the_clean_one(images):
+    names = ("label", "clean_prediction", "prediction", "clean_flagged", "flagged", "attacked")
+    rows = with_verdicts(answered(**dict(zip(names, map(list, zip(*images, strict=True)), strict=True))))
+    sets = rows.groupby("setting")[["clean_handled", "handled", "success"]].sum()
+    assert sets.loc["clean", "handled"] == sets.loc["oblivious", "clean_handled"]
+    assert sets.loc["oblivious", "handled"] <= sets.loc["clean", "handled"]
+    unfair = rows["success"] & (rows["handled"] | ~rows["attacked"])
+    assert not unfair.any()
+    # What an untargeted attack takes from the clean accuracy is what it succeeds on.
+    through = rows[rows["attacked"] & rows["clean_handled"]]
+    assert sets.loc["oblivious", "handled"] == sets.loc["clean", "handled"] - through["success"].sum()
+
+
+class Fixed(nn.Module):
+    """Answers the same logits (N,K), whatever the images."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(logits)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits[: len(images)]
+
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(
+    ("logits", "label", "predicted"),
+    [
+        # In single precision the softmax of both is 1/2 exactly, and its first maximum is class 0.
+        pytest.param([0.0, 1e-8, -99.0], 1, 1, id="a lead that the softmax rounds away"),
+        pytest.param([1e8 - 8, 1e8, 0.0], 0, 1, id="large logits"),
+        pytest.param([-INF, -2.0, -INF], 1, 1, id="log-probabilities of a forest"),
+        pytest.param([0.0, math.nan, 1.0], 1, -2, id="NaN at the label"),
+        pytest.param([3.0, math.nan, 1.0], 0, -2, id="NaN beside the label"),
+        pytest.param([math.nan] * 3, 0, -2, id="nothing but NaN"),
+        pytest.param([-INF] * 3, 0, -2, id="no class is possible"),
+    ],
+)
+def test_predictions_are_the_logits_maximum_and_never_right_by_accident(logits, label, predicted, tmp_path):
+    table = pd.DataFrame({"index": [0], "label": [label], "target": [-1], "eps": [0.1], "attacked": [True]})
+    table = table.assign(attack="fgsm", setting="clean", **dict.fromkeys(CARRIED, 0.0))
+    victim, images = Fixed(torch.tensor([logits])), torch.zeros(1, 1, 1, 3)
+    found = judged(victim, images, table, 8).iloc[0]
+    assert found["prediction"] == predicted
+    assert found["success"] == (predicted not in (label, -2))
+    confidence = torch.tensor(logits).softmax(dim=0)[max(predicted, 0)].item()
+    assert found["confidence"] == pytest.approx(confidence, nan_ok=True)
+    # So does what training records of a victim, and what replayed images are taken for.
+    write_tensors(tmp_path / "test.safetensors", {"images": images.byte(), "labels": torch.tensor([label])})
+    assert predict(victim, tmp_path)["prediction"].tolist() == [predicted]
+    assert _predictions(victim, images, 8).tolist() == [predicted]
 
 
 def test_attacked_images_without_a_clean_row_are_refused(run):
     run.attack("fgsm", (0.2,))
     run.detector()
-    file = run.results / "evaluations/toy/plain/bid/scores.parquet"
-    table = read_table(file)
-    write_table(file, table[(table["setting"] != "clean") | (table["index"] < 5)])
-    with pytest.raises(RivalryError, match="not evaluated clean"):
-        run.tables()
+    table = read_table(run.results / "evaluations/toy/plain/bid/scores.parquet")
+    with pytest.raises(RivalryError, match="fgsm: has images that are not evaluated clean"):
+        with_verdicts(table[(table["setting"] != "clean") | (table["index"] < 5)])
 
 
 def test_left_over_files_are_ignored_and_rows_follow_the_plan(run):
@@ -400,7 +532,7 @@ def test_victims_and_defenses_are_compared_with_their_baseline(run):
     assert (hard["a"], hard["b"], hard["attack"]) == ("hard", "plain", "fgsm")
     assert (hard["error_a"], hard["error_b"], hard["discordant_b"]) == (1 / 8, 5 / 8, 4)
     blind = row(table, kind="defense", setting="oblivious")
-    assert (blind["error_a"], blind["error_b"]) == (2 / 8, 5 / 8)
+    assert (blind["error_a"], blind["error_b"]) == (3 / 8, 5 / 8)  # images 0 and 7 are lost clean
     assert "without knowing" in blind["note"]
     adaptive = row(table, kind="defense", setting="adaptive")
     assert (adaptive["error_a"], adaptive["mcnemar_p"]) == (5 / 8, 1)

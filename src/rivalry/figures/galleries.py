@@ -219,7 +219,7 @@ def _prediction(data: Results, victim: str, index: int) -> tuple[str, float]:
 
 
 def _named(data: Results, victim: str, prediction: float) -> str:
-    return str(data.victims[victim]["class_names"][int(prediction)])
+    return str(data.victims[victim]["class_names"][int(prediction)]) if prediction >= 0 else "no answer"
 
 
 def visible(change: np.ndarray) -> np.ndarray:

@@ -402,7 +402,7 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
                 f"A {fact['kind']} ({settings(fact['parameters'])}). Clean accuracy with it: "
                 f"{percent(clean['clean_accuracy'])} % "
                 f"[{between(clean['clean_low'], clean['clean_high'])}]. An attacked image counts when it is "
-                f"{counted}.{flags}",
+                f"{counted}; one that is lost without an attack is lost under every attack.{flags}",
                 [
                     Column("attack", "attack", "name", width=0.16),
                     Column("eps", "ε", "eps"),

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from rivalry.answers import NO_ANSWER, answers
 from rivalry.artifacts import read_json, read_table, write_manifest, write_table
 from rivalry.attacks import Goal
 from rivalry.data import load_split, select_images
@@ -24,7 +25,8 @@ CARRIED = [*SIZES, "queries", "gradients", "seconds"]
 """What an evaluation takes over from the attack: the sizes of its perturbations and what they cost."""
 
 ANSWERED = ["prediction", "confidence", "flagged", "score", "success"]
-COLUMNS = ["attack", "setting", "eps", "index", "label", "target", "attacked", *ANSWERED, *CARRIED]
+JUDGED = ["attack", "setting", "eps", "index", "label", "target", "attacked", *ANSWERED, *CARRIED]
+COLUMNS = [*JUDGED, "clean_handled", "handled"]
 
 
 def evaluate(
@@ -41,10 +43,10 @@ def evaluate(
 ) -> None:
     """Let a defended victim classify, or refuse, clean and adversarial test images; write scores.parquet.
 
-    It has one row an image of each set. `prediction` is -1 for a refused image. `success`: the image was
-    attacked (in an oblivious set: the undefended victim had it right), the attack's goal is reached on the
-    defended victim, and the image is not refused. `score` is a detector's probability of "adversarial", NaN
-    for other defenses.
+    It has one row an image of each set. `prediction` is -1 for a refused image, -2 where the victim answers NaN.
+    `attacked`: the victim that the attack was made on had it right, so that it was changed. `clean_handled`,
+    `handled` and `success` are as `with_verdicts` says. `score` is a detector's probability of "adversarial", NaN for
+    other defenses.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ def evaluate(
     Raises
     ------
     RivalryError
-        An attack was made on another victim than its setting says.
+        An attack was made on another victim than its setting says, or on images that are not among the clean ones.
     """
     about = read_json(defended / "defense.json")
     victim = moved(load_victim(defended), device(accelerator))
@@ -83,7 +85,7 @@ def evaluate(
             for adversarial, rows in adversarial_sets(folder):
                 rows = rows.assign(attack=facts["attack"], setting=setting)
                 tables.append(judged(victim, adversarial, rows, batch_size))
-    write_table(output / "scores.parquet", pd.concat(tables, ignore_index=True))
+    write_table(output / "scores.parquet", with_verdicts(pd.concat(tables, ignore_index=True)))
     write_manifest(output, "evaluate", [output / "scores.parquet"])
 
 
@@ -101,12 +103,14 @@ def adversarial_sets(folder: Path) -> Iterator[tuple[Tensor, pd.DataFrame]]:
 
 
 def judged(victim: nn.Module, images: Tensor, rows: pd.DataFrame, batch_size: int) -> pd.DataFrame:
-    """What a defended victim makes of images (N,C,H,W); `rows` has their label, target, attacked, ..."""
+    """What a defended victim makes of images (N,C,H,W); `rows` has their label, target, attacked, ...
+
+    `success` says only whether the goal is reached by an image that is let through.
+    """
     place = next(victim.parameters()).device
     with torch.no_grad():
         logits = torch.cat([victim(part.to(place)) for part in images.split(batch_size)])
-        confidence, predictions = logits.softmax(dim=1).max(dim=1)
-    predictions = predictions.cpu()
+    predictions, confidence = (found.cpu() for found in answers(logits))
     reject, flagged = None, torch.zeros_like(predictions, dtype=torch.bool)
     score = torch.full(predictions.shape, torch.nan, dtype=torch.float64)
     if isinstance(victim, Rejecting):
@@ -118,7 +122,35 @@ def judged(victim: nn.Module, images: Tensor, rows: pd.DataFrame, batch_size: in
     return rows.assign(
         prediction=predictions.where(~flagged, -1).numpy(),
         flagged=flagged.numpy(),
-        confidence=confidence.cpu().numpy(),
+        confidence=confidence.numpy(),
         score=score.numpy(),
-        success=rows["attacked"] & goal.reached(predictions).numpy(),
-    )[COLUMNS]
+        success=(goal.reached(predictions) & (predictions != NO_ANSWER)).numpy(),
+    )[JUDGED]
+
+
+def with_verdicts(rows: pd.DataFrame) -> pd.DataFrame:
+    """The judged rows of all sets with what they count for, image by image; the sets' clean one is among them.
+
+    `clean_handled`: the image's clean copy is classified correctly and not refused. `handled`: in an adversarial
+    set, the same, and where the image was attacked, what came of it is refused or classified correctly. So an image
+    that was not attacked is scored as the clean image that it is, and one that is lost clean is lost under attack:
+    an attacker could leave it as it is. Neither refusing nor erring makes a defense look better under attack.
+    `success`: the image was attacked, is handled clean, and the goal is reached by what is let through.
+
+    Raises
+    ------
+    RivalryError
+        An attack met images that are not in the clean set.
+    """
+    right = rows["prediction"] == rows["label"]
+    clean = rows["setting"] == "clean"
+    verdicts = right[clean].set_axis(rows.loc[clean, "index"])
+    strange = rows.loc[~rows["index"].isin(verdicts.index), "attack"]
+    if len(strange):
+        raise RivalryError(f"{strange.iloc[0]}: has images that are not evaluated clean; attack fewer")
+    handled_clean = verdicts.loc[rows["index"]].to_numpy(dtype=bool)
+    return rows.assign(
+        clean_handled=handled_clean,
+        handled=handled_clean & (right | rows["flagged"] | ~rows["attacked"]),
+        success=rows["success"] & rows["attacked"] & handled_clean,
+    )

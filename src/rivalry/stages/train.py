@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from rivalry import registry
+from rivalry.answers import answers
 from rivalry.architectures import Classifier
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table
 from rivalry.data import load_split
@@ -135,16 +136,16 @@ def train(
 
 
 def predict(victim: nn.Module, data: Path) -> pd.DataFrame:
-    """A victim's answer to every test image: index, label, prediction, confidence."""
+    """A victim's answer to every test image: index, label, prediction (-2 where it answers NaN), confidence."""
     test = load_split(data, "test")
     with torch.no_grad():
         logits = torch.cat([victim(part.float() / 255) for part in test.images.split(256)])
-    predictions = logits.argmax(dim=1)
+    predictions, confidence = answers(logits)
     return pd.DataFrame(
         {
             "index": range(len(test.labels)),
             "label": test.labels.numpy(),
             "prediction": predictions.numpy(),
-            "confidence": logits.softmax(dim=1).gather(1, predictions[:, None]).squeeze(1).numpy(),
+            "confidence": confidence.numpy(),
         }
     )

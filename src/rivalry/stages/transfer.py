@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from rivalry.answers import NO_ANSWER, answers
 from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks import Goal
 from rivalry.data import load_split
@@ -83,12 +84,12 @@ def _replayed(rows: pd.DataFrame, clean: Tensor, predictions: Tensor) -> pd.Data
     reached = Goal(labels, targets if (targets >= 0).all() else None).reached(predictions)
     right = clean == labels
     attacked = torch.tensor(rows["attacked"].to_numpy(dtype=bool))
-    success = (attacked & right & reached).numpy()
+    success = (attacked & right & reached & (predictions != NO_ANSWER)).numpy()
     return rows.assign(clean_correct=right.numpy(), prediction=predictions.numpy(), success=success)[COLUMNS]
 
 
 def _predictions(victim: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """Predicted classes of images (N,C,H,W), int64 (N,) on the CPU."""
+    """Predicted classes of images (N,C,H,W), int64 (N,) on the CPU; -2 where the victim answers NaN."""
     place = next(victim.parameters()).device
     with torch.no_grad():
-        return torch.cat([victim(part.to(place)).argmax(dim=1).cpu() for part in images.split(batch_size)])
+        return torch.cat([answers(victim(part.to(place)))[0].cpu() for part in images.split(batch_size)])

@@ -70,14 +70,15 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     Returns
     -------
     low, high : float
-        Limits of the rate, within [0,1].
+        Limits of the rate, within [0,1]: `low` is 0 exactly where nothing succeeded, `high` is 1 exactly where all did.
     """
     if not 0 <= successes <= n or n < 1:
         raise RivalryError(f"successes: {successes} of {n} is not a rate")
     if not 0 < confidence < 1:
         raise RivalryError(f"confidence: {confidence:g} is not between 0 and 1")
     low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
-    return float(low), float(high)
+    # Computed, these two ends are off by a rounding, and then do not hold the rate itself.
+    return 0.0 if successes == 0 else float(low), 1.0 if successes == n else float(high)
 
 
 def verdict(

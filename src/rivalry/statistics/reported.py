@@ -34,7 +34,7 @@ COUNTED = {
     "adversarial_accuracy": "n",
     "success_rate": "n_attacked",
     "flagged_clean": "n",
-    "flagged_adversarial": "n_attacked",
+    "flagged_adversarial": "n_crafted",
 }
 """Metrics that are rates, and what they are rates of; the others get no interval."""
 

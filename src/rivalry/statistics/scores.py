@@ -1,10 +1,13 @@
 """One row of scores for each match, and beside it the few columns per image that comparisons need.
 
 Rates: `clean_accuracy`, `adversarial_accuracy` and the macro measures are over all evaluated images, those
-that the victim gets wrong unattacked included; `success_rate`, work (iterations, queries, gradients,
-seconds) and `flagged_adversarial` are over the attacked ones. Perturbation sizes are over attacked images
-on which the attack succeeded, and empty when there are none. A detector handles an image by refusing it
-when it is adversarial, and by classifying it correctly without refusing it when it is clean.
+that the victim gets wrong unattacked included; `success_rate` is over the `n_attacked` that were attacked and
+that the (defended) victim handles unattacked. Perturbation sizes are over those on which the attack succeeded,
+and empty when there are none. Work (iterations, queries, gradients, seconds), `flagged_adversarial` and `auc` are
+over the `n_crafted` images that the attack changed: in an oblivious set those that the undefended victim has right.
+
+A detector handles an image by refusing it when it was attacked, and by classifying it correctly without refusing it
+when it was not. An image that is lost clean is lost under attack, so no accuracy under attack is above the clean one.
 """
 
 from __future__ import annotations
@@ -19,12 +22,11 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from rivalry.artifacts import read_json, read_table
-from rivalry.errors import RivalryError
 from rivalry.statistics.rates import wilson_interval
 
 COLUMNS = [
     *("dataset", "victim", "attack", "defense", "setting", "goal", "target", "sees", "norm", "budget", "eps"),
-    *("n", "n_attacked", "clean_accuracy", "clean_low", "clean_high"),
+    *("n", "n_attacked", "n_crafted", "clean_accuracy", "clean_low", "clean_high"),
     *("adversarial_accuracy", "adversarial_low", "adversarial_high"),
     *("success_rate", "success_low", "success_high", "confidence"),
     *("mean_l0", "median_l0", "mean_l2", "median_l2", "mean_linf", "median_linf"),
@@ -69,7 +71,8 @@ def undefended_matches(results: Path, names: Sequence[str], confidence: float) -
     folder = results.joinpath("attacks", *names)
     facts, scores = read_json(folder / "attack.json"), read_table(folder / "scores.parquet")
     scores["clean_handled"] = scores["clean_prediction"] == scores["label"]
-    scores["handled"] = scores["prediction"] == scores["label"]
+    right = scores["prediction"] == scores["label"]
+    scores["handled"] = scores["clean_handled"] & (right | ~scores["attacked"])
     return [
         _match(images, facts, None, {"defense": "none", "setting": "undefended"}, confidence)
         for _, images in scores.groupby("eps", dropna=False)
@@ -82,13 +85,9 @@ def evaluated_matches(results: Path, names: Sequence[str], confidence: float) ->
     `names` are data set, victim, defense.
     """
     dataset, victim, defense = names
-    file = results / "evaluations" / dataset / victim / defense / "scores.parquet"
-    scores = read_table(file)
+    scores = read_table(results / "evaluations" / dataset / victim / defense / "scores.parquet")
     facts = read_json(results / "defenses" / dataset / victim / defense / "defense.json")
-    scores["handled"] = scores["prediction"] == scores["label"]
-    scores["clean_handled"] = scores["handled"] & ~scores["flagged"]
     clean = scores[scores["setting"] == "clean"].set_index("index")
-    scores["handled"] |= scores["flagged"]
     matches = []
     adversarial = scores[scores["setting"] != "clean"]
     for (attack, setting), rows in adversarial.groupby(["attack", "setting"], sort=False):
@@ -96,11 +95,8 @@ def evaluated_matches(results: Path, names: Sequence[str], confidence: float) ->
         folder = results / "attacks" / dataset / attacked / str(attack)
         attack_facts = read_json(folder / "attack.json")
         traces = read_table(folder / "scores.parquet")[["index", "eps", *TRACES]]
-        rows = rows.drop(columns=["clean_handled", *(name for name in TRACES if name in rows)])
+        rows = rows.drop(columns=[name for name in TRACES if name in rows])
         for _, images in rows.merge(traces, on=["index", "eps"], how="left").groupby("eps", dropna=False):
-            if not images["index"].isin(clean.index).all():
-                raise RivalryError(f"{file}: {attack} has images not evaluated clean; attack fewer")
-            images = images.join(clean["clean_handled"], on="index")
             if facts["kind"] == "detector":
                 images = images.join(clean[["flagged", "score"]].add_prefix("clean_"), on="index")
             context = {"victim": victim, "defense": defense, "setting": str(setting)}
@@ -120,7 +116,7 @@ def clean_errors(results: Path, plan: dict[str, Any]) -> dict[tuple[str, str, st
     for dataset, victim, defense in plan["evaluations"]:
         rows = read_table(results / "evaluations" / dataset / victim / defense / "scores.parquet")
         rows = rows[rows["setting"] == "clean"].set_index("index")
-        errors[dataset, victim, defense] = (rows["prediction"] != rows["label"]) | rows["flagged"]
+        errors[dataset, victim, defense] = ~rows["handled"]
     return errors
 
 
@@ -131,7 +127,8 @@ def _match(
     context: dict[str, str],
     confidence: float,
 ) -> Match:
-    attacked = images[images["attacked"]]
+    crafted = images[images["attacked"]]
+    attacked = crafted[crafted["clean_handled"]]
     fooled = attacked[attacked["success"]]
     targeted = attack["goal"] == "targeted"
     row: dict[str, Any] = {
@@ -147,6 +144,7 @@ def _match(
         "eps": float(images["eps"].iloc[0]),
         "n": len(images),
         "n_attacked": len(attacked),
+        "n_crafted": len(crafted),
         **rate(("clean_accuracy", "clean_low", "clean_high"), images["clean_handled"], confidence),
         **rate(("adversarial_accuracy", "adversarial_low", "adversarial_high"), images["handled"], confidence),
         **rate(("success_rate", "success_low", "success_high"), attacked["success"], confidence),
@@ -156,21 +154,21 @@ def _match(
         row[f"mean_{size}"], row[f"median_{size}"] = fooled[size].mean(), fooled[size].median()
     row |= {f"mean_{size}": fooled[size].mean() for size in ("l2_channels", "linf_channels")}
     row["rho_adv"] = fooled["relative_l2"].mean()
-    row |= {name: attacked[name].mean() for name in WORK}
-    row["zero_gradient_share"] = attacked["zero_gradient"].mean()
-    row["non_finite"] = int((~attacked["finite"].astype(bool)).sum())
+    row |= {name: crafted[name].mean() for name in WORK}
+    row["zero_gradient_share"] = crafted["zero_gradient"].mean()
+    row["non_finite"] = int((~crafted["finite"].astype(bool)).sum())
     row |= {"flagged_clean": np.nan, "flagged_adversarial": np.nan, "auc": np.nan}
     if defense is not None and defense["kind"] == "detector":
         row["flagged_clean"] = images["clean_flagged"].mean()
-        row["flagged_adversarial"] = attacked["flagged"].mean()
-        if len(attacked):
-            truth = np.repeat([0, 1], [len(images), len(attacked)])
-            row["auc"] = float(roc_auc_score(truth, pd.concat([images["clean_score"], attacked["score"]])))
+        row["flagged_adversarial"] = crafted["flagged"].mean()
+        truth, judged = np.repeat([0, 1], [len(images), len(crafted)]), [images["clean_score"], crafted["score"]]
+        if len(crafted) and pd.concat(judged).notna().all():
+            row["auc"] = float(roc_auc_score(truth, pd.concat(judged)))
     row["macro_precision"], row["macro_recall"] = macro_measures(images["label"], images["prediction"])
-    row["seconds"] = attacked["seconds"].mean()
+    row["seconds"] = crafted["seconds"].mean()
 
     aimed = images[images["label"] != images["target"]].set_index("index")
-    success = aimed["success"] & aimed["attacked"]
+    success = aimed["success"] & aimed["attacked"] & aimed["clean_handled"]
     slim = pd.DataFrame({"wrong": success if targeted else ~aimed["handled"], "success": success, "l2": aimed["l2"]})
     return Match(row, slim, attack, defense)
 
