@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import cross_entropy, one_hot, softplus
+
+SURE = 1e-3
+"""A probability nearer to 1 is looked at by its distance from 1, which rounding has not touched."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,13 @@ class Goal:
 
         Untargeted: the cross-entropy of the true class, -log p(label). Where the victim can refuse, refusing
         counts with the true class: -log(p(label) + p(reject)), so that an ascent evades the detector too.
-        Targeted: log p(target).
+        Targeted: log p(target). Slopes are exact however sure the victim is, down to the least float32.
         """
         if self.targets is not None:
-            return -cross_entropy(logits, self.targets, reduction="none")
+            return -surprise(logits, self.targets)
         if self.reject is None:
-            return cross_entropy(logits, self.labels, reduction="none")
-        return -logits.log_softmax(dim=1).masked_fill(~self.held(logits.shape[1]), -torch.inf).logsumexp(dim=1)
+            return surprise(logits, self.labels)
+        return softplus(self.log_odds(logits))  # -log(1 - p), p being the probability of success
 
     def log_odds(self, logits: Tensor) -> Tensor:
         """What an attack that only compares scores maximises, (N,): log p / (1 - p) of being successful.
@@ -76,3 +79,18 @@ class Goal:
             wanted = ~self.held(logits.shape[1])
         odds = [logits.masked_fill(~part, -torch.inf).logsumexp(dim=1) for part in (wanted, ~wanted)]
         return odds[0] - odds[1]
+
+
+def surprise(logits: Tensor, classes: Tensor) -> Tensor:
+    """-log p, (N,), of one class of each image, int64 (N,), from logits (N,K): its cross-entropy.
+
+    The slope of the class's own logit is p - 1, which in float32 is 0 as soon as the class leads by 17. The softplus
+    of the others' log odds is the same number without that difference.
+    """
+    usual = cross_entropy(logits, classes, reduction="none")
+    sure = usual < SURE
+    if not bool(sure.any()):
+        return usual
+    own = classes[:, None]
+    others = logits.scatter(1, own, -torch.inf).logsumexp(dim=1)
+    return torch.where(sure, softplus(others - logits.gather(1, own).squeeze(1)), usual)

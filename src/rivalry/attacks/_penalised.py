@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rivalry.attacks._goals import Goal
+from rivalry.attacks._goals import Goal, surprise
 from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
 
@@ -39,23 +39,24 @@ def objective(name: str, confidence: float) -> Callable[[Goal, Tensor], Tensor]:
 
     def value(goal: Goal, logits: Tensor) -> Tensor:
         logits, wanted = handicapped(goal, logits, confidence)
-        log_p = logits.log_softmax(dim=1)
-        best_log_p = log_p.masked_fill(~wanted, -torch.inf).amax(dim=1)
+        if name in ("f6", "f7"):
+            ahead = lead(logits, wanted)
+            return ahead.relu() if name == "f6" else functional.softplus(ahead) - math.log(2)
+        # -log F of the best class to reach and of the best class to leave.
+        reach, leave = (
+            surprise(logits, logits.masked_fill(~classes, -torch.inf).argmax(dim=1)) for classes in (wanted, ~wanted)
+        )
         match name:
             case "f1":
-                return -best_log_p / math.log(2) - 1
+                return reach / math.log(2) - 1
             case "f2":
-                return lead(log_p.exp(), wanted).relu()
+                return ((-leave).exp() - (-reach).exp()).relu()
             case "f3":
-                return functional.softplus(lead(log_p.exp(), wanted)) - math.log(2)
+                return functional.softplus((-leave).exp() - (-reach).exp()) - math.log(2)
             case "f4":
-                return (0.5 - best_log_p.exp()).relu()
-            case "f5":
-                return (-best_log_p - math.log(2)).relu()
-            case "f6":
-                return lead(logits, wanted).relu()
+                return (0.5 - (-reach).exp()).relu()
             case _:
-                return functional.softplus(lead(logits, wanted)) - math.log(2)
+                return (reach - math.log(2)).relu()
 
     return value
 

@@ -46,8 +46,7 @@ def illuminate(
     """
     images = express(first)
     classes = len(images)
-    # The logarithm orders scores that are too small, or too close to 1, to differ as probabilities.
-    scores, holder = victim.logits(images).log_softmax(dim=1).max(dim=0)
+    scores, holder = log_odds(victim.logits(images)).max(dim=0)
     champions, portraits = tuple(part[holder] for part in first), images[holder]
     everybody = victim.on(torch.arange(classes).repeat_interleave(children))
     for generation in range(generations):
@@ -55,9 +54,22 @@ def illuminate(
         parents = ((random.uniform(children).flatten() + 1) / 2 * classes).long()
         offspring = mutate(tuple(part[parents] for part in champions), generation)
         images = express(offspring)
-        best, child = everybody.logits(images).log_softmax(dim=1).max(dim=0)
+        best, child = log_odds(everybody.logits(images)).max(dim=0)
         better = best > scores
         scores = torch.where(better, best, scores)
         for part, new in zip((*champions, portraits), (*offspring, images), strict=True):
             part[better] = new[child[better]]
     return portraits
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """log p / (1 - p) of every class, (N,K), from logits (N,K).
+
+    They order scores that are too small, or too close to 1, to differ as probabilities or as their logarithms.
+    """
+    log_p = logits.log_softmax(dim=1)
+    first = logits.argmax(dim=1, keepdim=True)
+    # 1 - p of the likeliest class, and only of that one, may be lost in rounding: it is the others' share.
+    others = logits.scatter(1, first, -torch.inf).logsumexp(dim=1, keepdim=True)
+    odds = log_p - torch.log1p(-log_p.exp())
+    return odds.scatter(1, first, logits.gather(1, first) - others)
