@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +27,7 @@ from rivalry.fooling import fool
 from rivalry.poisoning.backdoor import backdoor
 from rivalry.stages.train import train
 from rivalry.training import Recipe
-from rivalry.training._fit import Fit, fit
+from rivalry.training._fit import LAST, PREVIOUS, Fit, fit
 from rivalry.training.adversarial_training import adversarial_training
 from rivalry.training.plain import plain
 
@@ -48,10 +56,10 @@ def model(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3))
 
 
-def learn(folder: Path, victim: nn.Module, recipe: Recipe | None = None, **changes: object) -> Fit:
+def learn(folder: Path | None, victim: nn.Module, recipe: Recipe | None = None, **changes: object) -> Fit:
     images, labels = stripes()
     recipe = recipe or plain(images, labels)
-    return fit(victim, images, recipe, folder, seed=7, accelerator="cpu", **(FITTING | changes))
+    return fit(victim, images, labels, recipe, folder, seed=7, accelerator="cpu", **(FITTING | changes))
 
 
 def weights(victim: nn.Module) -> Tensor:
@@ -75,26 +83,211 @@ def test_one_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert torch.equal(weights(one), weights(two))
 
 
-def test_an_interrupted_training_resumes_to_the_same_bytes(tmp_path: Path) -> None:
+class PowerCut(Exception):
+    """Nothing of ours catches it."""
+
+
+def interrupted(at: int) -> Recipe:
+    """Plain training that breaks off at its `at`-th loss; an epoch has 8 batches to learn from and 2 to validate on."""
     _, labels = stripes()
-    whole, resumed = model(), model()
-    expected = learn(tmp_path / "whole", whole)
+    losses = itertools.count(1)
 
-    steps = 0
-
-    def power_cut(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 25:  # in the middle of the third epoch: each has 8 batches and 2 to validate on
-            raise KeyError("power cut")
+    def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        if next(losses) == at:
+            raise PowerCut
         return plain(images, targets).loss(victim, images, targets)
 
-    with pytest.raises(KeyError):
-        learn(tmp_path / "cut", resumed, Recipe(labels, power_cut))
-    fresh = model(seed=5)  # what a new process starts from does not matter
-    outcome = learn(tmp_path / "cut", fresh)
-    assert torch.equal(weights(whole), weights(fresh))
-    assert outcome == expected
+    return Recipe(labels, loss)
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Tensor, Fit]:
+    """The weights and the course of a training that nothing interrupts."""
+    victim = model()
+    outcome = learn(None, victim)
+    return weights(victim), outcome
+
+
+def goes_on(folder: Path, whole: tuple[Tensor, Fit], capsys: pytest.CaptureFixture[str], after: int) -> str:
+    """Train again in this folder: to the same bytes, and only what came after an epoch; what was said first."""
+    fresh = model(seed=5 if after else 0)  # what a new process starts from matters only at the beginning
+    capsys.readouterr()
+    outcome = learn(folder, fresh)
+    said, *epochs = capsys.readouterr().out.splitlines()
+    assert torch.equal(weights(fresh), whole[0])
+    assert outcome == whole[1]
+    assert [line.split(":")[0] for line in epochs] == [f"epoch {epoch} of 4" for epoch in range(after + 1, 5)]
+    return said
+
+
+@pytest.mark.parametrize(
+    ("at", "after"),
+    [(11, 1), (18, 1), (20, 1), (25, 2), (40, 3)],
+    ids=["first batch", "last batch", "validation", "in the middle", "last loss of all"],
+)
+def test_an_interrupted_training_resumes_to_the_same_bytes(
+    tmp_path: Path, whole: tuple[Tensor, Fit], capsys: pytest.CaptureFixture[str], at: int, after: int
+) -> None:
+    with pytest.raises(PowerCut):
+        learn(tmp_path, model(), interrupted(at))
+    assert goes_on(tmp_path, whole, capsys, after) == f"training goes on after epoch {after} of 4"
+
+
+@pytest.mark.parametrize("moment", ["half written", "written, under no name", "whole"])
+def test_a_checkpoint_that_is_being_written_costs_no_other(
+    tmp_path: Path,
+    whole: tuple[Tensor, Fit],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+) -> None:
+    """Broken off while the third epoch's checkpoint is written, or right after."""
+    written = itertools.count(1)
+    save, replace = torch.save, Path.replace
+
+    def cut_save(content: Any, path: Path) -> None:
+        third = next(written) == 3
+        save(content, path)
+        if third and moment == "half written":
+            with open(path, "r+b") as file:
+                file.truncate(path.stat().st_size // 2)
+            raise PowerCut
+        if third:
+            monkeypatch.setattr(Path, "replace", cut_replace)
+
+    def cut_replace(path: Path, target: Path) -> Path:
+        if Path(target).name == LAST and moment != "whole":
+            raise PowerCut
+        replace(path, target)
+        if Path(target).name == LAST:
+            raise PowerCut
+        return target
+
+    monkeypatch.setattr(torch, "save", cut_save)
+    with pytest.raises(PowerCut):
+        learn(tmp_path, model())
+    monkeypatch.undo()
+    after = 3 if moment == "whole" else 2
+    assert goes_on(tmp_path, whole, capsys, after) == f"training goes on after epoch {after} of 4"
+
+
+def cut_to(share: float) -> Callable[[Path], None]:
+    return lambda path: path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+
+def one_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    weight = torch.load(path, weights_only=True)["state_dict"]["victim.1.weight"]
+    content[content.index(weight.numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "empty": cut_to(0),
+    "cut": cut_to(0.6),
+    "one byte short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "one bit": one_bit,
+    "zeros": lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    "something else": lambda path: path.write_text("no checkpoint"),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGES))
+@pytest.mark.parametrize(
+    ("names", "after", "said"),
+    [
+        ([LAST], 1, "last.ckpt is damaged and set aside; training goes on after epoch 1 of 4"),
+        ([PREVIOUS], 2, "training goes on after epoch 2 of 4"),
+        (
+            [LAST, PREVIOUS],
+            0,
+            "last.ckpt is damaged and set aside; previous.ckpt is damaged and set aside; training begins anew",
+        ),
+    ],
+    ids=["last", "previous", "both"],
+)
+def test_a_damaged_checkpoint_is_set_aside(
+    tmp_path: Path,
+    whole: tuple[Tensor, Fit],
+    capsys: pytest.CaptureFixture[str],
+    damage: str,
+    names: list[str],
+    after: int,
+    said: str,
+) -> None:
+    with pytest.raises(PowerCut):
+        learn(tmp_path, model(), interrupted(25))
+    for name in names:
+        DAMAGES[damage](tmp_path / name)
+    assert goes_on(tmp_path, whole, capsys, after) == said
+
+
+@pytest.mark.parametrize("patience", [1, 2, 9])
+def test_what_is_finished_stays_finished(tmp_path: Path, patience: int) -> None:
+    """Killed after its last epoch and before its weights were handed over: there is nothing left to learn.
+
+    With this learning rate no epoch is better than the first, so that 1 and 2 end before the sixth.
+    """
+    victim, again = model(), model(seed=5)
+    outcome = learn(tmp_path, victim, epochs=6, learning_rate=1e-12, patience=patience)
+    assert len(outcome.history) == min(1 + patience, 6)
+    assert learn(tmp_path, again, epochs=6, learning_rate=1e-12, patience=patience) == outcome
+    assert torch.equal(weights(victim), weights(again))
+
+
+def test_it_goes_on_after_its_last_epoch_and_not_after_its_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With this learning rate the first epoch stays the best."""
+    options = {"learning_rate": 1e-12, "epochs": 6, "patience": 9}
+    with pytest.raises(PowerCut):
+        learn(tmp_path, model(), interrupted(45), **options)
+    assert learn(tmp_path, model(seed=5), **options).best_epoch == 1
+    assert "training goes on after epoch 4 of 6" in capsys.readouterr().out
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from test_training import colourful
+colourful(Path(sys.argv[1]))
+"""
+
+
+def colourful(folder: Path | None) -> tuple[Tensor, Fit]:
+    """Training with everything that has a state: convolutions laid out anew, averages, dropout, attacks inside."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (120, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    labels = torch.arange(120) % 3
+    torch.manual_seed(0)
+    victim = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(8 * 36, 3)
+    )
+    recipe = adversarial_training(images, labels, eps=0.05, step_size=0.02, steps=3, alpha=0.5)
+    outcome = fit(
+        victim, images, labels, recipe, folder, seed=7, accelerator="cpu", **FITTING | {"epochs": 12, "patience": 12}
+    )
+    return torch.cat([value.flatten().double() for value in victim.state_dict().values()]), outcome
+
+
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    expected, course = colourful(None)
+    chance = random.Random(time.time_ns())
+    command = [sys.executable, "-c", CHILD, str(tmp_path)]
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True, env=alone) as child:
+        assert child.stdout is not None
+        for _ in range(chance.randint(2, 8)):
+            assert child.stdout.readline().startswith("epoch")
+        time.sleep(0.05 * chance.random())
+        child.send_signal(signal.SIGKILL)
+    assert (tmp_path / LAST).is_file() or (tmp_path / PREVIOUS).is_file()
+    found, again = colourful(tmp_path)
+    torch.set_num_threads(threads)
+    assert torch.equal(found, expected)
+    assert again == course
 
 
 def test_early_stopping(tmp_path: Path) -> None:
@@ -142,8 +335,9 @@ def test_adversarially_trained_victims_withstand_more(tmp_path: Path) -> None:
         fit(
             victim,
             train_images,
+            train_labels,
             recipe,
-            tmp_path / name,
+            None,
             seed=7,
             accelerator="cpu",
             **(FITTING | {"epochs": 40, "patience": 40, "learning_rate": 0.05}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import TypeVar
 
 import torch
@@ -60,6 +61,6 @@ def architecture(*, source: str, epochs: bool = True, gradients: bool = True) ->
 
 
 def flat_features(body: nn.Module, shape: Sequence[int]) -> int:
-    """How many numbers `body` makes of one image of `shape` (C,H,W)."""
+    """How many numbers `body`, which stays as it is, makes of one image of `shape` (C,H,W)."""
     with torch.no_grad():
-        return body.eval()(torch.zeros(1, *shape)).numel()
+        return deepcopy(body).eval()(torch.zeros(1, *shape)).numel()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 from torch import Tensor, nn
 
 from rivalry.training.plain import plain
 
 
 def refit(
-    network: nn.Module, images: Tensor, labels: Tensor, *, seed: int, epochs: int, learning_rate: float
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    seed: int,
+    epochs: int,
+    learning_rate: float,
+    sources: Tensor | None = None,
 ) -> nn.Module:
     """Train `network` in place by cross-entropy (Adam); its best epoch by a held-out tenth is kept.
 
@@ -23,6 +27,8 @@ def refit(
         float32 (N,C,H,W) in [0,1] and int64 (N,).
     seed, epochs, learning_rate
         As everywhere.
+    sources : Tensor, optional
+        int64 (N,): which image each was made of; see `rivalry.training._fit.fit`.
 
     Returns
     -------
@@ -32,19 +38,20 @@ def refit(
     from rivalry.training._fit import fit  # Lightning, which restoring a defense does not need
 
     device = next(network.parameters()).device
-    with TemporaryDirectory() as checkpoints:
-        fit(
-            network.train(),
-            images * 255,  # the scale of stored images, but unrounded: adversarial changes may be small
-            plain(images, labels),
-            Path(checkpoints),
-            seed=seed,
-            epochs=epochs,
-            batch_size=64,
-            learning_rate=learning_rate,
-            optimizer="adam",
-            patience=epochs,
-            validation_fraction=0.1,
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-        )
+    fit(
+        network,
+        images * 255,  # the scale of stored images, but unrounded: adversarial changes may be small
+        labels,
+        plain(images, labels),
+        None,
+        seed=seed,
+        epochs=epochs,
+        batch_size=64,
+        learning_rate=learning_rate,
+        optimizer="adam",
+        patience=epochs,
+        validation_fraction=0.1,
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        sources=sources,
+    )
     return network.to(device).eval()

@@ -75,7 +75,8 @@ def binary_input_detector(
 
     learning = torch.arange(len(clean)) >= len(clean) // 4
     # Images that the victim gets wrong are not attacked, and so are no examples of attacked ones.
-    attacked = result.images[learning & result.attacked]
+    shown = (learning & result.attacked).nonzero().squeeze(1)
+    learned = learning.nonzero().squeeze(1)
     torch.manual_seed(derive_seed(seed, "weights"))
     device = next(victim.parameters()).device
     detector = _detector(architecture, images.shape[1:]).to(device)
@@ -83,11 +84,12 @@ def binary_input_detector(
     detector.std.copy_(clean.std(dim=(0, 2, 3)).clamp_min(1e-3))
     refit(
         detector,
-        torch.cat([clean[learning], attacked]),
-        torch.tensor([0, 1]).repeat_interleave(torch.tensor([int(learning.sum()), len(attacked)])),
+        torch.cat([clean[learned], result.images[shown]]),
+        torch.tensor([0, 1]).repeat_interleave(torch.tensor([len(learned), len(shown)])),
         seed=seed,
         epochs=epochs,
         learning_rate=learning_rate,
+        sources=torch.cat([learned, shown]),
     )
 
     with torch.no_grad():

@@ -23,6 +23,8 @@ class Poisoned:
         uint8 (N,C,H,W) and int64 (N,).
     poisoned : Tensor
         Which of them the attacker made, bool (N,).
+    sources : Tensor
+        Which clean training image each is or was made of, int64 (N,).
     trigger : Trigger
         What brings the backdoor about.
     """
@@ -30,6 +32,7 @@ class Poisoned:
     images: Tensor
     labels: Tensor
     poisoned: Tensor
+    sources: Tensor
     trigger: Trigger
 
 

@@ -59,5 +59,6 @@ def backdoor(
         images=torch.cat([images, copies])[order],
         labels=torch.cat([labels, torch.full((count,), target)])[order],
         poisoned=torch.cat([torch.zeros(len(images), dtype=torch.bool), torch.ones(count, dtype=torch.bool)])[order],
+        sources=torch.cat([torch.arange(len(images)), chosen])[order],
         trigger=stamp,
     )

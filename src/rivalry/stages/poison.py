@@ -35,6 +35,7 @@ def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, 
             "images": poisoned.images,
             "labels": poisoned.labels,
             "poisoned": poisoned.poisoned.to(torch.uint8),
+            "sources": poisoned.sources,
         },
     )
     poisoned.trigger.save(output)

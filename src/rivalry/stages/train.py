@@ -6,18 +6,21 @@ import hashlib
 import json
 import shutil
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rivalry import registry
 from rivalry.answers import answers
 from rivalry.architectures import Classifier
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table
+from rivalry.codehash import code_hash
 from rivalry.data import load_split
+from rivalry.devices import device
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 from rivalry.training import Direct
@@ -63,12 +66,14 @@ def train(
     if len({registry.method(kind, name).traits.get("epochs", True) for kind, name in kinds}) > 1:
         raise RivalryError(f"method: {method} cannot train {architecture}; scikit_learn trains what has no epochs")
     facts = read_json(data / "dataset.json")
+    backdoor_target = None
     if poisoning is None:
         split = load_split(data, "train")
-        images, labels = split.images, split.labels
+        images, labels, sources = split.images, split.labels, torch.arange(len(split))
     else:
         tensors = read_tensors(poisoning / "train.safetensors")
-        images, labels = tensors["images"], tensors["labels"]
+        images, labels, sources = (tensors[name] for name in ("images", "labels", "sources"))
+        backdoor_target = read_json(poisoning / "poisoning.json")["target"]
 
     description = {
         "dataset": facts["dataset"],
@@ -79,6 +84,7 @@ def train(
         "parameters": parameters,
         "fitting": fitting,
         "poisoning": poisoning.name if poisoning else None,
+        "backdoor_target": backdoor_target,
         "shape": facts["shape"],
         "classes": facts["classes"],
         "class_names": facts["class_names"],
@@ -97,20 +103,28 @@ def train(
         std=pixels.std(dim=(0, 2, 3)).clamp_min(1e-3),
     )
     del pixels
-    # Checkpoints of a different training must not be resumed.
-    fingerprint = hashlib.sha256(
-        json.dumps([description, facts["sha256"], len(images)], sort_keys=True).encode()
-    ).hexdigest()[:16]
-    checkpoints = output / ".checkpoints" / fingerprint
     recipe = registry.method("training", method).load()(images, labels, **parameters)
     history: list[dict[str, float]] = []
     best = None
+    checkpoints = output / ".checkpoints"
     if isinstance(recipe, Direct):
         recipe.fit(model, seed)
     else:
         from rivalry.training._fit import fit  # Lightning
 
-        outcome = fit(model, images, recipe, checkpoints, seed=seed, accelerator=accelerator, **fitting)
+        learned = images, labels, recipe.targets, sources
+        code = code_hash(*(registry.method(kind, name).module for kind, name in kinds), __name__)
+        outcome = fit(
+            model,
+            images,
+            labels,
+            recipe,
+            checkpoints / _fingerprint(learned, [description, code, device(accelerator).type]),
+            seed=seed,
+            accelerator=accelerator,
+            sources=sources,
+            **fitting,
+        )
         history, best = outcome.history, outcome.best_epoch
 
     predictions = predict(model.eval(), data)
@@ -131,8 +145,16 @@ def train(
     )
     names = ("predictions.parquet", "training.csv", "victim.json")
     write_manifest(output, "train", [weights, *(output / name for name in names)])
-    if checkpoints.is_dir():
-        shutil.rmtree(checkpoints.parent)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _fingerprint(tensors: tuple[Tensor, ...], facts: list[Any]) -> str:
+    """Of everything that the weights depend on: checkpoints of a different training must not be resumed."""
+    versions = [version(package) for package in ("torch", "lightning")]
+    digest = hashlib.sha256(json.dumps([facts, versions, torch.get_num_threads()], sort_keys=True).encode())
+    for tensor in tensors:
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def predict(victim: nn.Module, data: Path) -> pd.DataFrame:

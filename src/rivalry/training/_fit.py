@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rivalry import _torchvision
+from rivalry.artifacts import replacing
 from rivalry.devices import lay_out
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
@@ -25,16 +27,27 @@ _torchvision.ensure()
 
 import lightning  # noqa: E402  (after the torchvision repair)
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint  # noqa: E402
+from lightning.pytorch.plugins.io import TorchCheckpointIO  # noqa: E402
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+
+EXPECTED = (
+    "The '(train|val)_dataloader' does not have many workers",  # images are in memory
+    "Checkpoint directory .* exists and is not empty",  # a training that is resumed
+    "GPU available but not used",  # the configuration says so
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # by PyTorch, in Lightning's own code
+)
+"""Warnings of Lightning's about what is meant to be so."""
 
 
 class _InMemory(Dataset):
-    """Images and targets, fetched a whole batch of rows at a time."""
+    """Images and what belongs to each, fetched a whole batch of rows at a time."""
 
-    def __init__(self, images: Tensor, targets: Tensor) -> None:
-        self.images, self.targets = images, targets
+    def __init__(self, images: Tensor, *others: Tensor) -> None:
+        self.images, self.others = images, others
 
-    def __getitem__(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        return self.images[rows].float() / 255, self.targets[rows]
+    def __getitem__(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return self.images[rows].float() / 255, *(other[rows] for other in self.others)
 
 
 class _Batches(Sampler[Tensor]):
@@ -70,20 +83,22 @@ class _Task(lightning.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
         loss = self.loss(self.victim, *batch)
         if not loss.isfinite():
-            raise RivalryError(
-                f"training diverged: the loss is {loss.item()} in epoch {self.current_epoch + 1}, "
-                f"batch {step + 1}; lower learning_rate ({self.learning_rate:g})"
-            )
+            raise self._diverged(f"loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {step + 1}")
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
-        images, targets = batch
-        truth = targets if targets.dim() == 1 else targets.argmax(dim=1)
-        correct = (self.victim(images).argmax(dim=1) == truth).float().mean()
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        images, targets, labels = batch
+        correct = (self.victim(images).argmax(dim=1) == labels).float().mean()
         # The method's own loss chooses the epoch: for adversarial training, that on attacked images.
-        self.log("validation_loss", self.loss(self.victim, images, targets), batch_size=len(images))
+        loss = self.loss(self.victim, images, targets)
+        if not loss.isfinite():
+            raise self._diverged(f"validation loss is {loss.item()} in epoch {self.current_epoch + 1}")
+        self.log("validation_loss", loss, batch_size=len(images))
         self.log("validation_accuracy", correct, prog_bar=True, batch_size=len(images))
+
+    def _diverged(self, how: str) -> RivalryError:
+        return RivalryError(f"training diverged: the {how}; lower learning_rate ({self.learning_rate:g})")
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         if self.optimizer == "adam":
@@ -91,16 +106,25 @@ class _Task(lightning.LightningModule):
         return torch.optim.SGD(self.victim.parameters(), lr=self.learning_rate, momentum=0.9)
 
 
-class _History(Callback):
-    """The training curve, one row an epoch; part of the checkpoint, so that a resumed run has all of it."""
+class _Course(Callback):
+    """How training went: the curve, one row an epoch, and the best epoch with its weights.
+
+    It is part of the checkpoint, so that a resumed training has all of it, and all of one epoch.
+    """
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
         self.rows: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.weights: dict[str, Tensor] = {}
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        assert isinstance(task, _Task)
         names = ("train_loss", "validation_loss", "validation_accuracy")
         row = {name: float(trainer.callback_metrics[name]) for name in names}
+        if all(row["validation_loss"] < earlier["validation_loss"] for earlier in self.rows):
+            self.best_epoch = trainer.current_epoch + 1
+            self.weights = {name: value.detach().cpu().clone() for name, value in task.victim.state_dict().items()}
         self.rows.append({"epoch": trainer.current_epoch + 1, **row})
         print(
             f"epoch {trainer.current_epoch + 1} of {self.epochs}: "
@@ -109,10 +133,55 @@ class _History(Callback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        return {"rows": self.rows, "best_epoch": self.best_epoch, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows = state["rows"]
+        self.rows, self.best_epoch, self.weights = state["rows"], state["best_epoch"], state["weights"]
+
+
+class _Patience(EarlyStopping):
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        # A checkpoint says how long there was no better epoch, but not that training stopped for it.
+        trainer.should_stop = self.wait_count >= self.patience
+
+
+class _Whole(TorchCheckpointIO):
+    """Checkpoints that appear when they are complete; Lightning's own are copied when /tmp is another disk.
+
+    The one before stays, for a disk may lose what was written last.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with replacing(path) as temporary:
+            torch.save(checkpoint, temporary)
+            if Path(path).is_file():
+                Path(path).replace(Path(path).with_name(PREVIOUS))
+
+
+def _resumable(folder: Path, epochs: int) -> Path | None:
+    """The newest checkpoint that is whole; damaged ones are set aside. Says what was found, in one line."""
+    aside: list[str] = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        if not path.is_file():
+            continue
+        try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()  # PyTorch does not look at its files' checksums
+            if damaged is None:
+                epoch = torch.load(path, map_location="cpu", weights_only=True)["epoch"] + 1
+                print(_aside(aside) + f"training goes on after epoch {epoch} of {epochs}", flush=True)
+                return path
+        except Exception:  # whatever a reader makes of damaged bytes
+            pass
+        path.replace(path.with_suffix(".damaged"))
+        aside.append(path.name)
+    if aside:
+        print(_aside(aside) + "training begins anew", flush=True)
+    return None
+
+
+def _aside(names: list[str]) -> str:
+    return "".join(f"{name} is damaged and set aside; " for name in names)
 
 
 @dataclass(frozen=True)
@@ -126,8 +195,9 @@ class Fit:
 def fit(
     victim: nn.Module,
     images: Tensor,
+    labels: Tensor,
     recipe: Recipe,
-    checkpoints: Path,
+    checkpoints: Path | None,
     *,
     seed: int,
     epochs: int,
@@ -137,23 +207,27 @@ def fit(
     patience: int,
     validation_fraction: float,
     accelerator: str = "auto",
+    sources: Tensor | None = None,
 ) -> Fit:
     """Train `victim` in place and leave it with the weights of its best epoch.
 
     The best epoch has the lowest loss, as the recipe defines it, on a validation split carved from the training
     images. A checkpoint is written after each epoch; a training that finds one in `checkpoints` resumes there and
-    ends with the weights it would have had without the interruption.
+    ends with the weights it would have had without the interruption. A damaged one is set aside, and the one before
+    it is taken.
 
     Parameters
     ----------
     victim : nn.Module
         Maps images (N,C,H,W) in [0,1] to logits (N,K).
     images : Tensor
-        Training images, uint8 (N,C,H,W); the recipe has a target for each.
+        Training images, uint8 (N,C,H,W), or float of the same scale; the recipe has a target for each.
+    labels : Tensor
+        Their classes, int64 (N,), by which the validation accuracy is measured.
     recipe : Recipe
         Targets and loss.
-    checkpoints : Path
-        Folder for checkpoints, of this very training.
+    checkpoints : Path or None
+        Folder for checkpoints, of this very training; None: none are written.
     seed : int
         Seeds the split, the order of images, and dropout.
     epochs, batch_size, learning_rate, optimizer
@@ -164,15 +238,18 @@ def fit(
         Share of the training images that is held out.
     accelerator : str
         Lightning's: auto, cpu, gpu, ...
+    sources : Tensor, optional
+        int64 (N,): which image each was made of. Images of one source are all trained on or all held out. When
+        left out, each is its own source.
 
     Raises
     ------
     RivalryError
-        The loss is no longer finite.
+        The loss is no longer finite, or there is nothing to hold out.
     """
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(derive_seed(seed, "split")))
-    held_out = max(1, round(validation_fraction * len(images)))
-    validation, training = order[:held_out], order[held_out:]
+    if sources is None:
+        sources = torch.arange(len(images))
+    validation, training = split(sources, validation_fraction, seed)
     row_order = _Batches(len(training), batch_size, seed)
     batches = DataLoader(
         _InMemory(images[training], recipe.targets[training]),
@@ -182,29 +259,31 @@ def fit(
         generator=torch.Generator(),
     )
     validation_batches = DataLoader(
-        _InMemory(images[validation], recipe.targets[validation]),
-        sampler=torch.arange(held_out).split(batch_size),
+        _InMemory(images[validation], recipe.targets[validation], labels[validation]),
+        sampler=torch.arange(len(validation)).split(batch_size),
         batch_size=None,
     )
 
-    best = ModelCheckpoint(
-        checkpoints,
-        filename="best",
-        monitor="validation_loss",
-        save_last=True,
-        save_on_train_epoch_end=True,  # after everything that belongs to the epoch, the history included
-        enable_version_counter=False,
-    )
-    history = _History(epochs)
+    course = _Course(epochs)
+    callbacks: list[Callback] = [course, _Patience("validation_loss", patience=patience)]
+    if checkpoints is not None:
+        # Without a metric to monitor, each epoch replaces the last; after everything else that belongs to the epoch.
+        every = ModelCheckpoint(
+            checkpoints, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        callbacks.append(every)
     task = _Task(victim, recipe.loss, optimizer, learning_rate, row_order)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="lightning")
+        for message in EXPECTED:
+            warnings.filterwarnings("ignore", message)
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         trainer = lightning.Trainer(
             accelerator=accelerator,
             devices=1,
             max_epochs=epochs,
-            callbacks=[history, best, EarlyStopping("validation_loss", patience=patience)],
+            callbacks=callbacks,
+            plugins=[_Whole()],
+            enable_checkpointing=checkpoints is not None,
             logger=False,
             enable_progress_bar=sys.stderr.isatty(),
             enable_model_summary=False,
@@ -215,15 +294,27 @@ def fit(
         )
         if trainer.strategy.root_device.type == "cpu":
             lay_out(victim, grey_gradients=images.shape[1] == 1)
-        last = checkpoints / "last.ckpt"
+        task.train()  # Lightning trains each module in the mode in which it comes
         trainer.fit(
             task,
             batches,
             validation_batches,
-            ckpt_path=last if last.is_file() else None,
+            ckpt_path=None if checkpoints is None else _resumable(checkpoints, epochs),
             weights_only=True,
         )
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
     victim.cpu()
-    task.load_state_dict(state["state_dict"])
-    return Fit(history.rows, best_epoch=state["epoch"] + 1)
+    victim.load_state_dict(course.weights)
+    return Fit(course.rows, course.best_epoch)
+
+
+def split(sources: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows to validate on and rows to train on, at random; all rows of one source (N,) are on the same side."""
+    found, source = sources.unique(return_inverse=True)
+    if len(found) < 2:
+        raise RivalryError(f"{len(found)} training image: none can be held out for validation; give 2 or more")
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(derive_seed(seed, "split")))
+    held_out = min(max(1, round(fraction * len(found))), len(found) - 1)
+    place = order.argsort()[source]
+    rows = place.argsort(stable=True)
+    n = int((place < held_out).sum())
+    return rows[:n], rows[n:]
