@@ -12,9 +12,10 @@ from torch import Tensor, nn
 import rivalry
 from rivalry import artifacts, registry
 from rivalry.architectures import Classifier
-from rivalry.defenses import Rejecting
+from rivalry.defenses import Defended, Rejecting
+from rivalry.defenses import neural_cleanse as cleanse
 from rivalry.defenses.binary_input_detector import binary_input_detector
-from rivalry.defenses.neural_cleanse import anomaly_index, neural_cleanse
+from rivalry.defenses.neural_cleanse import anomaly_index, largest_index, neural_cleanse
 from rivalry.defenses.spatial_smoothing import Smoothing, spatial_smoothing
 from rivalry.errors import RivalryError
 from rivalry.stages.attack import attack
@@ -243,6 +244,97 @@ def test_anomaly_index_is_the_distance_from_the_median_in_deviations():
     assert torch.allclose(index, torch.tensor([1.0, 0.0, 1.0, 2.0, 9.0]) / 1.4826)
 
 
+@pytest.mark.parametrize(
+    "norms",
+    [
+        [144.0, 144.0, 144.0, 144.0, 3.0],
+        [144.0, 144.0, 144.0, 3.0, 140.0],
+        [5.0] * 6,
+        [144.0, 144.00001, 144.0, 3.0, 143.99999],
+    ],
+    ids=["one is small", "two differ", "all alike", "alike but for rounding"],
+)
+def test_without_a_deviation_there_is_no_anomaly_index(norms: list[float]):
+    assert anomaly_index(torch.tensor(norms, dtype=torch.float64)).isnan().all()
+
+
+def test_of_two_classes_none_stands_out_and_of_three_one_may():
+    for first, second in ((1.0, 200.0), (90.0, 91.0), (0.0, 1e-3)):
+        index = anomaly_index(torch.tensor([first, second], dtype=torch.float64))
+        assert index.tolist() == pytest.approx([largest_index(2)] * 2)
+    assert largest_index(2) < 0.7
+    assert anomaly_index(torch.tensor([1.0, 100.0, 101.0]))[0] > 50
+    assert largest_index(3) == float("inf")
+
+
+class Steady(nn.Module):
+    """Answers with one class, whatever the image: every trigger leads there and none to another class."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.eye(classes)[0] * 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.scores + 0 * images.flatten(1)[:, : len(self.scores)]
+
+
+def test_one_class_among_others_of_one_and_the_same_norm_is_not_flagged():
+    victim = Steady(CLASSES)
+    found = neural_cleanse(victim, *bars(300, 3), 5, 64, steps=40, minibatch=8, share=0.5)
+    norms = found.facts["mask_l1"]
+    assert norms[1:] == [144.0] * (CLASSES - 1)  # no trigger found: the whole image
+    assert norms[0] < 140
+    assert found.facts["anomaly_index"] == [None] * CLASSES
+    assert found.facts["flagged"] == []
+    assert found.module is victim
+
+
+def test_it_is_said_that_of_two_classes_none_can_be_found():
+    images, labels = bars(200, 3)
+    with pytest.warns(UserWarning, match=r"of 2 classes none has an anomaly index above 0.67"):
+        found = neural_cleanse(Steady(2), images, labels % 2, 5, 64, steps=20, minibatch=8, share=0.5)
+    assert found.facts["flagged"] == []
+    assert found.facts["largest_index"] == pytest.approx(0.6745, abs=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_triggers_are_measured_on_images_that_nothing_was_learned_from(
+    share: float, clean_victim: nn.Module, monkeypatch: pytest.MonkeyPatch
+):
+    masks = (0.5 + 0.01 * torch.arange(CLASSES)).view(-1, 1, 1, 1).repeat(1, 1, 12, 12)
+    masks[0] = 0.01
+    shown: dict[str, list[Tensor]] = {"sought on": [], "learned": [], "measured on": []}
+
+    def sought(victim: nn.Module, images: Tensor, *_: object) -> tuple[Tensor, Tensor]:
+        shown["sought on"].append(images.clone())
+        return masks, torch.ones(CLASSES, *SHAPE)
+
+    def learned(network: nn.Module, images: Tensor, *_: object, **__: object) -> nn.Module:
+        shown["learned"].append(images)
+        return network
+
+    def measured(victim: nn.Module, images: Tensor, *_: object) -> list[float]:
+        shown["measured on"].append(images)
+        return [1.0] * CLASSES
+
+    for name, stand_in in (("_reverse_engineer", sought), ("refit", learned), ("_success", measured)):
+        monkeypatch.setattr(cleanse, name, stand_in)
+    found = neural_cleanse(clean_victim, *bars(1500, 3), 5, 64, share=share)
+    assert found.facts["changed"]
+    sets = {name: {image.numpy().tobytes() for part in parts for image in part} for name, parts in shown.items()}
+    assert len(sets["sought on"]) == len(sets["learned"]) == round(share * 1500)
+    assert len(sets["measured on"]) == min(1000, 1500 - round(share * 1500))
+    assert not sets["measured on"] & (sets["sought on"] | sets["learned"])
+
+
+@pytest.mark.parametrize(("n", "share"), [(40, 0.99), (1, 0.5), (8, 0.9)])
+def test_a_share_that_leaves_nothing_to_measure_on_is_told(n: int, share: float):
+    with pytest.raises(
+        RivalryError, match=rf"^share: {share} of {n} training images leaves [01] to measure .* lower it$"
+    ):
+        neural_cleanse(Steady(CLASSES), *bars(n, 3), 5, 64, share=share)
+
+
 @pytest.fixture(scope="module")
 def cleansed(poisoned_victim: nn.Module):
     return neural_cleanse(poisoned_victim, *bars(1500, 3), 5, 64, **SEARCH)
@@ -275,6 +367,40 @@ def test_neural_cleanse_leaves_a_clean_victim_as_it_is(clean_victim: nn.Module):
     assert found.facts["flagged"] == []
     assert found.facts["changed"] is False
     assert found.module is clean_victim
+
+
+@pytest.mark.parametrize(
+    ("facts", "planted", "innocent"),
+    [
+        ({"flagged": [0, 3]}, 0, [3]),
+        ({"flagged": [0]}, 0, []),
+        ({"flagged": [0]}, None, [0]),
+        ({"flagged": []}, 0, []),
+        ({}, 0, None),
+    ],
+)
+def test_classes_that_are_suspected_wrongly_are_written_down(
+    facts: dict, planted: int | None, innocent: list[int] | None, folders: Path, tmp_path: Path, monkeypatch
+):
+    shutil.copytree(folders / "victims" / "poisoned", tmp_path / "victim")
+    about = artifacts.read_json(tmp_path / "victim" / "victim.json")
+    artifacts.write_json(tmp_path / "victim" / "victim.json", about | {"backdoor_target": planted})
+    monkeypatch.setattr(cleanse, "neural_cleanse", lambda victim, *_, **__: Defended(victim, facts))
+    defend(
+        "cleanse",
+        "neural_cleanse",
+        {},
+        folders / "data",
+        tmp_path / "victim",
+        tmp_path / "defense",
+        dataset="bars",
+        victim_name="poisoned",
+        seed=4,
+        accelerator="cpu",
+    )
+    written = artifacts.read_json(tmp_path / "defense" / "defense.json")
+    assert written["innocent_flagged"] == innocent
+    assert written["backdoor_target"] == planted
 
 
 # Stages

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -11,6 +13,7 @@ from tqdm import tqdm
 
 from rivalry.defenses._defended import Defended, defense
 from rivalry.defenses._refit import refit
+from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 from rivalry.types import Count, Fraction, NonNegative, OpenFraction, Positive
 
@@ -21,7 +24,11 @@ FIRST_PRICE = 0.001
 RISE = 1.5
 """Factor on the price of a trigger that works; of one that does not, it falls by the 1.5th power of this."""
 MEASURED = 1000
-"""Clean images on which the success of found triggers is measured, at most."""
+"""Clean images, apart from those that are learned from, on which the success of found triggers is measured, at most."""
+NORMAL = 1.4826
+"""Standard deviation of a normal distribution, in units of its median absolute deviation."""
+ALIKE = 1e-6
+"""Norms that differ by less than this share of their median are the same."""
 
 
 @defense(kind="transformer", source="wang2019")
@@ -37,7 +44,7 @@ def neural_cleanse(
     step_size: Positive = 0.1,
     success: OpenFraction = 0.99,
     anomaly: NonNegative = 2.0,
-    share: Fraction = 0.1,
+    share: OpenFraction = 0.1,
     stamped: Fraction = 0.2,
     epochs: Count = 2,
     learning_rate: Positive = 0.003,
@@ -49,6 +56,10 @@ def neural_cleanse(
     norms, is taken for the target of a backdoor. The victim then learns from clean images, some of which bear
     such a trigger: images of all classes, under their true labels. Where no class stands out, the victim
     stays as it is.
+
+    The test compares classes with each other. Of two, both lie 0.67 deviations from their median, so that none
+    can stand out; and where more than half of the masks have the same norm, there is no deviation to measure by,
+    and no class is taken for a target. Fewer than half of the classes can be found.
 
     As in the paper the defender owns clean images: of the data set's clean training split, not of the
     poisoned one that the victim learned from.
@@ -68,7 +79,7 @@ def neural_cleanse(
         How many median absolute deviations (scaled to standard deviations) below the median a mask's norm
         gives a backdoor away.
     share : float
-        Share of the clean images that the defender uses.
+        Share of the clean images that the defender uses. On the others is measured what the triggers bring about.
     stamped : float
         Share of these that bear a trigger when the victim is retrained, for each class that stood out.
     epochs : int
@@ -78,18 +89,34 @@ def neural_cleanse(
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, "images"))
     order = torch.randperm(len(images), generator=generator)
-    chosen, others = order[: max(1, round(share * len(images)))], order[-MEASURED:]
+    count = max(1, round(share * len(images)))
+    chosen, others = order[:count], order[count:][-MEASURED:]
+    if len(labels[others].unique()) < 2:
+        raise RivalryError(
+            f"share: {share:g} of {len(images)} training images leaves {len(others)} to measure triggers on; "
+            "images of two classes are needed: lower it"
+        )
     clean, truth = images[chosen].float() / 255, labels[chosen]
     measured = images[others].float() / 255, labels[others]
 
     masks, patterns = _reverse_engineer(victim, clean, truth, steps, minibatch, step_size, success, seed, batch_size)
-    norms = masks.flatten(1).sum(dim=1)
+    largest = largest_index(len(masks))
+    if largest <= anomaly:
+        warnings.warn(
+            f"neural_cleanse: of {len(masks)} classes none has an anomaly index above {largest:.2f}, "
+            f"so that no backdoor can be found (anomaly: {anomaly:g})",
+            stacklevel=3,
+        )
+    norms = masks.double().flatten(1).sum(dim=1)
     index = anomaly_index(norms)
     flagged = ((index > anomaly) & (norms < norms.quantile(0.5))).nonzero().squeeze(1)
     facts = {
         "mask_l1": norms.tolist(),
-        "anomaly_index": index.tolist(),
+        "anomaly_index": [value if math.isfinite(value) else None for value in index.tolist()],
+        "largest_index": largest if math.isfinite(largest) else None,
         "flagged": flagged.tolist(),
+        "images_used": len(chosen),
+        "images_measured": len(others),
         "success": _success(victim, *measured, masks, patterns, batch_size),
         "changed": len(flagged) > 0,
     }
@@ -125,10 +152,17 @@ def stamp(images: Tensor, masks: Tensor, patterns: Tensor) -> Tensor:
 def anomaly_index(norms: Tensor) -> Tensor:
     """Distances (K,) of norms (K,) from their median, in standard deviations, robustly estimated.
 
-    The median absolute deviation of a normal distribution is its standard deviation over 1.4826.
+    NaN where the deviation is 0, because more than half of the norms are the same: nothing can be said then.
     """
-    deviations = (norms - norms.quantile(0.5)).abs()
-    return deviations / (1.4826 * deviations.quantile(0.5)).clamp_min(1e-12)
+    median = norms.quantile(0.5)
+    distances = (norms - median).abs()
+    deviation = NORMAL * distances.quantile(0.5)
+    return distances / deviation if deviation > ALIKE * median else torch.full_like(distances, torch.nan)
+
+
+def largest_index(classes: int) -> float:
+    """The largest anomaly index that one of so many classes can have."""
+    return 1 / NORMAL if classes == 2 else math.inf
 
 
 def _reverse_engineer(

@@ -397,7 +397,7 @@ def _reconstructed(data: Results, victim: str, defense: str) -> list[Drawn]:
             edgecolor="white",
             linewidth=0,
         )
-        beside(right, row, f"{index[number_]:.2f}")
+        beside(right, row, "undefined" if np.isnan(index[number_]) else f"{index[number_]:.2f}")
         trigger = (tensors["mask"][number_] * tensors["pattern"][number_]).numpy().transpose(1, 2, 0)
         left.imshow(
             np.clip(trigger.squeeze(-1) if trigger.shape[2] == 1 else trigger, 0, 1),

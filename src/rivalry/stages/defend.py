@@ -30,6 +30,9 @@ def defend(
 ) -> None:
     """Fit a defense of one victim; write defense.safetensors, defense.json and what triggers were recovered.
 
+    Where the defense suspects classes of a backdoor, `innocent_flagged` in defense.json lists those in which
+    none was planted; the defense itself is not told.
+
     The defender owns the data set's clean training split. The victim's own weights stay in its folder, to
     which defense.json points; `rivalry.load_victim` puts both together.
 
@@ -61,6 +64,7 @@ def defend(
         tensors["triggers.safetensors"] = defended.triggers
     for name, content in tensors.items():
         write_tensors(output / name, content)
+    planted, flagged = about.get("backdoor_target"), defended.facts.get("flagged")
     write_json(
         output / "defense.json",
         {
@@ -74,6 +78,8 @@ def defend(
             "shape": about["shape"],
             "classes": about["classes"],
             "facts": defended.facts,
+            "backdoor_target": planted,
+            "innocent_flagged": None if flagged is None else [k for k in flagged if k != planted],
             "seed": seed,
             "source": declared.traits["source"],
             "seconds": time.perf_counter() - started,
