@@ -20,16 +20,22 @@ from torch import Tensor, nn
 
 import rivalry.attacks
 from rivalry import load_victim, registry
-from rivalry.artifacts import read_json, write_json, write_tensors
+from rivalry.architectures._classifier import flat_features
+from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_tensors
 from rivalry.attacks import choose_targets
 from rivalry.errors import RivalryError
 from rivalry.fooling import fool
+from rivalry.poisoning._trigger import Trigger
 from rivalry.poisoning.backdoor import backdoor
+from rivalry.stages import train as training_stage
+from rivalry.stages.poison import poison
 from rivalry.stages.train import train
 from rivalry.training import Recipe
-from rivalry.training._fit import LAST, PREVIOUS, Fit, fit
+from rivalry.training import _fit as training_fit
+from rivalry.training._fit import LAST, PREVIOUS, Fit, fit, split_by_source
 from rivalry.training.adversarial_training import adversarial_training
 from rivalry.training.plain import plain
+from rivalry.victims import build_classifier, save_victim
 
 FITTING = {
     "epochs": 4,
@@ -290,6 +296,73 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> Non
     assert again == course
 
 
+@pytest.mark.parametrize("name", registry.names("architectures"))
+def test_an_architecture_is_built_ready_to_learn(name: str) -> None:
+    network = registry.method("architectures", name).load()((3, 32, 32), 4)
+    assert all(part.training for part in network.modules())
+
+
+def test_counting_features_changes_nothing() -> None:
+    body = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten()).train()
+    before = deepcopy(body.state_dict())
+    assert flat_features(body, (1, 6, 6)) == 2 * 16
+    assert all(part.training for part in body.modules())
+    assert all(torch.equal(value, body.state_dict()[name]) for name, value in before.items())
+
+
+def save_untrained(folder: Path, seed: int = 0) -> None:
+    torch.manual_seed(seed)
+    facts = {"architecture": "mlp512", "architecture_parameters": {}, "shape": [1, 6, 6], "classes": 3}
+    save_victim(folder, build_classifier(facts))
+    write_json(folder / "victim.json", facts)
+
+
+def recipe_of(method: str, images: Tensor, labels: Tensor, folder: Path, **parameters: object) -> Recipe:
+    """A recipe of a registered training method; who needs a teacher gets one."""
+    if method == "defensive_distillation":
+        save_untrained(folder)
+        parameters = parameters | {"teacher": str(folder)}
+    return registry.method("training", method).load()(images, labels, **parameters)
+
+
+WITH_EPOCHS = [
+    name for name in registry.names("training") if registry.method("training", name).traits.get("epochs", True)
+]
+ATTACKED = [
+    ("adversarial_training", {"attack": "fgsm", "alpha": 0.5}),
+    ("adversarial_training", {"attack": "pgd", "steps": 3, "alpha": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("method", "parameters"), [*((name, {}) for name in WITH_EPOCHS), *ATTACKED])
+@pytest.mark.parametrize("comes_in", ["training", "evaluation"])
+def test_every_module_learns_in_training_mode_and_is_attacked_and_validated_in_evaluation_mode(
+    method: str, parameters: dict[str, object], comes_in: str, tmp_path: Path
+) -> None:
+    """Whatever mode the victim comes in. Batch normalisation counts the batches that moved its averages."""
+    images, labels = stripes(60)
+    victim = restless().train(comes_in == "training")
+    passes: dict[str, list[set[bool]]] = {"learning": [], "attack": [], "validation": []}
+    dropped: list[bool] = []
+
+    def look(module: nn.Module, asked: tuple[Tensor]) -> None:
+        kind = "attack" if asked[0].requires_grad else "learning" if torch.is_grad_enabled() else "validation"
+        passes[kind].append({part.training for part in module.modules()})
+
+    victim.register_forward_pre_hook(look)
+    victim[4].register_forward_hook(lambda _, asked, answer: dropped.append(not torch.equal(asked[0], answer)))
+    recipe = recipe_of(method, images, labels, tmp_path, **parameters)
+    fit(victim, images, labels, recipe, None, seed=7, accelerator="cpu", **(FITTING | {"epochs": 1}))
+
+    assert all(modes == {True} for modes in passes["learning"])
+    assert all(modes == {False} for modes in passes["attack"] + passes["validation"])
+    assert len(passes["learning"]) >= 2  # 48 images in batches of 32
+    assert len(passes["validation"]) >= 1
+    assert bool(passes["attack"]) == (method == "adversarial_training")
+    assert victim[1].num_batches_tracked == len(passes["learning"])
+    assert sum(dropped) == len(passes["learning"])
+
+
 def test_early_stopping(tmp_path: Path) -> None:
     """With a learning rate that moves nothing, no epoch is better than the first."""
     outcome = learn(tmp_path, model(), epochs=9, learning_rate=1e-12, patience=2)
@@ -369,9 +442,18 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def train_victim(data: Path, output: Path, method: str = "plain", **parameters: object) -> Path:
+def train_victim(
+    data: Path,
+    output: Path,
+    method: str = "plain",
+    *,
+    poisoning: Path | None = None,
+    seed: int = 3,
+    **parameters: object,
+) -> Path:
     parameters = {"temperature": 1.0} | parameters
-    train(output.name, "mlp512", {}, method, parameters, FITTING, data, output, seed=3, accelerator="cpu")
+    options = {"seed": seed, "accelerator": "cpu", "poisoning": poisoning}
+    train(output.name, "mlp512", {}, method, parameters, FITTING, data, output, **options)
     return output
 
 
@@ -405,6 +487,25 @@ def test_a_student_learns_its_teachers_softened_answers(data: Path, tmp_path: Pa
     assert logits.abs().median() > 5 * plain_logits.abs().median()
 
 
+def test_a_student_is_validated_by_the_truth_and_not_by_its_teacher(data: Path, tmp_path: Path) -> None:
+    """A teacher that learned that every class is the next one: who agrees with it is always wrong."""
+    mistaken = tmp_path / "mistaken"
+    for split in ("train", "test"):
+        tensors = read_tensors(data / f"{split}.safetensors")
+        write_tensors(mistaken / f"{split}.safetensors", tensors | {"labels": (tensors["labels"] + 1) % 3})
+    write_json(mistaken / "dataset.json", read_json(data / "dataset.json"))
+    teacher = train_victim(mistaken, tmp_path / "victims/teacher")
+    student = train_victim(
+        data, tmp_path / "victims/student", "defensive_distillation", temperature=1.0, teacher=str(teacher)
+    )
+    assert read_json(teacher / "victim.json")["validation_accuracy"] > 0.9
+    facts = read_json(student / "victim.json")
+    assert facts["validation_accuracy"] < 0.1
+    assert facts["clean_accuracy"] < 0.1
+    curve = read_table(student / "training.csv")
+    assert curve.loc[curve["epoch"] == facts["best_epoch"], "validation_accuracy"].item() < 0.1
+
+
 def test_weights_that_do_not_fit_are_told(data: Path, tmp_path: Path) -> None:
     folder = train_victim(data, tmp_path / "victims/plain")
     write_json(folder / "victim.json", read_json(folder / "victim.json") | {"classes": 4})
@@ -436,6 +537,130 @@ def test_a_fraction_that_cannot_be_met_is_told() -> None:
     images, labels = stripes(30)
     with pytest.raises(RivalryError, match=r"fraction: 0.99 of 30 training images is 30 copies; there are 1 to \d+"):
         backdoor(images, labels, seed=0, fraction=0.99)
+
+
+# ---- twins ----
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, place: str) -> dict[bool, list[Tensor]]:
+    """The images that are trained on (True) and validated on (False) where plain training is called by `place`."""
+    shown: dict[bool, list[Tensor]] = {True: [], False: []}
+
+    def recipe(images: Tensor, labels: Tensor, **_: object) -> Recipe:
+        def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+            shown[victim.training].extend(images.detach())
+            return plain(images, targets).loss(victim, images, targets)
+
+        return Recipe(labels, loss)
+
+    monkeypatch.setattr(place, recipe)
+    return shown
+
+
+def distance_apart(shown: dict[bool, list[Tensor]], seen: Tensor | None = None) -> float:
+    """The smallest Linf distance between an image trained on and one validated on, in the pixels that are `seen`."""
+    trained, validated = (torch.stack(shown[mode]).flatten(1) for mode in (True, False))
+    if seen is not None:
+        trained, validated = trained[:, seen.flatten()], validated[:, seen.flatten()]
+    return float(torch.cdist(trained, validated, p=torch.inf).min())
+
+
+def test_a_split_keeps_what_is_made_of_one_image_together() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for n, fraction in ((2, 0.5), (3, 0.9), (40, 0.1), (40, 0.01), (400, 0.25)):
+        sources = torch.cat([torch.arange(n), torch.randint(n, (n,), generator=generator)])
+        sources = sources[torch.randperm(2 * n, generator=generator)]
+        held_out, learned = split_by_source(sources, fraction, seed=1)
+        assert sorted([*held_out.tolist(), *learned.tolist()]) == list(range(2 * n))
+        sides = [set(sources[rows].tolist()) for rows in (held_out, learned)]
+        assert not sides[0] & sides[1]
+        assert len(sides[0]) == min(max(1, round(fraction * n)), n - 1)
+
+
+def test_one_image_cannot_be_split(tmp_path: Path) -> None:
+    images, labels = stripes(1)
+    with pytest.raises(RivalryError, match="1 training image: none can be held out for validation; give 2 or more"):
+        fit(model(), images, labels, plain(images, labels), None, seed=0, accelerator="cpu", **FITTING)
+
+
+def test_stamped_copies_and_their_originals_are_on_one_side(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images are noise: without the trigger's pixels, only twins are alike."""
+    poison(
+        "corner", "backdoor", {"trigger": "pattern", "target": 1, "fraction": 0.5}, data, tmp_path / "corner", seed=0
+    )
+    shown = watched(monkeypatch, "rivalry.training.plain.plain")
+    victim = train_victim(data, tmp_path / "victims/backdoored", poisoning=tmp_path / "corner")
+    mask = Trigger.load(tmp_path / "corner").mask
+    assert distance_apart(shown, mask == 0) > 0.1
+    assert len({image.numpy().tobytes() for image in shown[True] + shown[False]}) == 450
+    assert read_json(victim / "victim.json")["backdoor_target"] == 1
+
+
+def test_attacked_images_and_their_originals_are_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise of .05 is far less than what tells two images of noise apart."""
+    images, labels = stripes(240)
+    victim = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    with torch.no_grad():  # right by construction, so that every image has an attacked twin
+        victim[1].bias.zero_()
+        victim[1].weight.copy_(torch.eye(3).repeat_interleave(12, dim=1))
+    shown = watched(monkeypatch, "rivalry.defenses._refit.plain")
+    detect = registry.method("defenses", "binary_input_detector").load()
+    noise = {"method": "random_noise", "eps": 0.05}
+    detect(victim, images, labels, 0, 64, attack=noise, architecture="cnn_mnist", epochs=1)
+    assert len(shown[True]) + len(shown[False]) == 2 * 180
+    assert distance_apart(shown) > 0.1
+
+
+# ---- which checkpoints are of this very training ----
+
+
+def test_a_checkpoint_of_another_training_is_not_resumed(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[Path] = []
+
+    def stop(*arguments: Any, **_: object) -> None:
+        folders.append(arguments[4])
+        raise PowerCut
+
+    monkeypatch.setattr(training_fit, "fit", stop)
+
+    def folder(method: str = "plain", *, seed: int = 3, **parameters: Any) -> Path:
+        with pytest.raises(PowerCut):
+            train_victim(data, tmp_path / "victim", method, seed=seed, **parameters)
+        return folders[-1]
+
+    def poisoned(trigger: str) -> Path:
+        settings = {"trigger": trigger, "target": 1, "fraction": 0.5}
+        poison("corner", "backdoor", settings, data, tmp_path / "corner", seed=0)
+        return tmp_path / "corner"
+
+    def taught(seed: int) -> str:
+        save_untrained(tmp_path / "teacher", seed)
+        return str(tmp_path / "teacher")
+
+    def code(module: str) -> None:
+        monkeypatch.setattr(training_stage, "code_hash", lambda *modules: module)
+
+    assert folder() == folder()
+    made = [
+        folder(),
+        folder(seed=4),
+        folder(temperature=2.0),
+        folder(poisoning=poisoned("pixel")),
+        folder(poisoning=poisoned("pattern")),
+        folder("defensive_distillation", teacher=taught(0)),
+        folder("defensive_distillation", teacher=taught(1)),
+        (code("as it was"), folder())[1],
+        (code("mended"), folder())[1],
+    ]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    made.append(folder())
+    torch.set_num_threads(threads)
+    assert len(set(made)) == len(made)
 
 
 # ---- whoever is handed a victim freezes it before the first question ----

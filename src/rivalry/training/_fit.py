@@ -249,7 +249,7 @@ def fit(
     """
     if sources is None:
         sources = torch.arange(len(images))
-    validation, training = split(sources, validation_fraction, seed)
+    validation, training = split_by_source(sources, validation_fraction, seed)
     row_order = _Batches(len(training), batch_size, seed)
     batches = DataLoader(
         _InMemory(images[training], recipe.targets[training]),
@@ -307,7 +307,7 @@ def fit(
     return Fit(course.rows, course.best_epoch)
 
 
-def split(sources: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+def split_by_source(sources: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Rows to validate on and rows to train on, at random; all rows of one source (N,) are on the same side."""
     found, source = sources.unique(return_inverse=True)
     if len(found) < 2:
