@@ -1,25 +1,32 @@
 # make report: everything from an empty folder to the report. make test: the tests. Both set themselves up.
+# make report CONFIG=config/course.yaml CORES=2: another configuration, fewer processor cores.
 PYTHON ?= python3
 CORES ?= all
+CONFIG ?=
 VENV := .venv
 READY := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
+CONFIGURED := $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: report test check lock clean
+.PHONY: report test check unlock lock clean
 
 report: $(READY)
-	$(VENV)/bin/snakemake --cores $(CORES)
-	@ls -1 results/report/report.html results/report/report.tex results/report/report.pdf 2>/dev/null
+	@$(VENV)/bin/snakemake --cores $(CORES) $(CONFIGURED)
 
-test: $(READY)
+test: $(TOOLS)
 	$(VENV)/bin/python -m pytest $(PYTEST)
 
 # What CI asks of the code besides the tests.
-check: $(READY)
+check: $(TOOLS)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(VENV)/bin/snakemake --lint
 	$(VENV)/bin/mypy
+
+# After kill -9 or power loss; refused runs say that the folder is locked. Make sure that no other run goes on here.
+unlock: $(READY)
+	@$(VENV)/bin/snakemake --unlock $(CONFIGURED)
 
 # Exact versions, all of them, from one file; the package itself is linked, so that edits count at once.
 $(READY): requirements.lock pyproject.toml
@@ -30,11 +37,19 @@ $(READY): requirements.lock pyproject.toml
 	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-# The lock file anew, from the ranges in pyproject.toml.
+# What tests and checks need besides.
+$(TOOLS): $(READY) requirements-test.lock
+	@$(VENV)/bin/python -m pip install --quiet --requirement requirements-test.lock
+	@touch $(TOOLS)
+
+# The lock files anew, from the ranges in pyproject.toml: what a report needs, and what tests and checks need besides.
+FREEZE := .venv-lock/bin/python -m pip freeze --all --exclude pip --exclude rivalry | sed 's/+cpu//'
 lock:
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet 'setuptools>=77' '.[reports,slurm,test]'
-	.venv-lock/bin/python -m pip freeze --exclude rivalry | sed 's/+cpu//' > requirements.lock
+	.venv-lock/bin/python -m pip install --quiet --upgrade 'setuptools>=77' '.[reports,slurm]'
+	$(FREEZE) > requirements.lock
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock '.[test]'
+	$(FREEZE) | grep -vxFf requirements.lock > requirements-test.lock
 	rm -r .venv-lock
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import platform
@@ -255,21 +256,41 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def locked() -> dict[str, str]:
-    pins = (line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines())
+def locked(file: str) -> dict[str, str]:
+    pins = (line.split("==") for line in (ROOT / file).read_text().splitlines())
     return {canonical(name): version for name, version in pins}
 
 
-def test_the_lock_file_satisfies_pyproject() -> None:
+def test_the_lock_files_satisfy_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    versions = locked()
-    for text in [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]:
+    needed, tools = locked("requirements.lock"), locked("requirements-test.lock")
+    extras = project["optional-dependencies"]
+    for text in [*project["dependencies"], *chain.from_iterable(extras.values())]:
         requirement = Requirement(text)
+        versions = tools if text in extras["test"] and canonical(requirement.name) not in needed else needed
         assert requirement.specifier.contains(versions[canonical(requirement.name)]), text
+    assert not set(needed) & set(tools)
+
+
+def test_a_report_needs_no_tools_of_tests() -> None:
+    """What is installed tells what needs what; a package that only tests ask for is in the tests' lock file."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [Requirement(text) for text in (*project["dependencies"], *extras["reports"], *extras["slurm"])]
+    seen: set[tuple[str, str]] = set()
+    while asked:
+        requirement = asked.pop()
+        for extra in {"", *requirement.extras} - {extra for name, extra in seen if name == canonical(requirement.name)}:
+            seen.add((canonical(requirement.name), extra))
+            needs = (Requirement(text) for text in importlib.metadata.requires(requirement.name) or [])
+            asked += [need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})]
+    used, tools = {name for name, _ in seen}, {canonical(Requirement(text).name) for text in extras["test"]}
+    assert not used & set(locked("requirements-test.lock"))
+    assert not (tools - used) & set(locked("requirements.lock"))
 
 
 def test_conda_environments_are_in_step_with_the_lock_file() -> None:
-    versions, pinned = locked(), 0
+    versions, pinned = locked("requirements.lock"), 0
     for file in (ROOT / "envs").glob("*.yaml"):
         for dependency in yaml.safe_load(file.read_text())["dependencies"]:
             for pin in dependency["pip"] if isinstance(dependency, dict) else [dependency.replace(" =", "==")]:
