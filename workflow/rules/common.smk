@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from snakemake.logging import logger
+
 # The package beside this workflow, for the Snakefile and, through the environment, for every job.
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
@@ -39,8 +41,12 @@ REPORTS = [
     *(["results/report/report.pdf"] if MAKES_PDF else []),
 ]
 NO_PDF = (
-    "no PDF: no LaTeX here; install Debian's latexmk texlive-latex-recommended texlive-latex-extra texlive-science "
-    "lmodern, or add --software-deployment-method conda (envs/latex.yaml), and run again"
+    []
+    if MAKES_PDF
+    else [
+        "no PDF: there is no LaTeX here; install latexmk texlive-latex-recommended texlive-latex-extra texlive-science "
+        "lmodern (Debian's names), or add --software-deployment-method conda (envs/latex.yaml), and run again"
+    ]
 )
 
 
@@ -59,6 +65,5 @@ onstart:
 
 
 onsuccess:
-    print("\n".join(f"report: {path}" for path in REPORTS))
-    if not MAKES_PDF:
-        print(NO_PDF)
+    for line in (*[f"report: {path}" for path in REPORTS], *NO_PDF):
+        logger.info(line, extra={"for_users": True})

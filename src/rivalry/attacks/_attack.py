@@ -19,6 +19,9 @@ from rivalry.devices import frozen
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 
+BAR = "{desc}: {n} of {total} images |{bar:20}| {elapsed}<{remaining}{postfix}"
+"""Whoever shows a run reads "n of total images" in the job's log."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -163,7 +166,7 @@ class Attack:
             raise ValueError(f"{self.name} makes one thing for all images, so all need the same target")
         fitted, results = None, []
         still = frozen(victim, grey_gradients=self.sees == "gradients" and images.shape[1] == 1)
-        with still, tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0) as bar:
+        with still, tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0, bar_format=BAR) as bar:
             bar.mininterval = 5
             if self._fit is not None and training is not None:
                 target = None if targets is None else targets[:1]
