@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -43,12 +42,6 @@ def snakemake(project: Path, *arguments: str, check: bool = True) -> subprocess.
     return done
 
 
-def processor_seconds() -> float:
-    """What finished child processes have cost so far: unlike the clock, it does not count who else is at work."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
-
-
 def planned(project: Path, *arguments: str) -> dict[str, int]:
     """Jobs per rule that a dry run announces."""
     done = snakemake(project, "--dry-run", *arguments)
@@ -63,10 +56,8 @@ def planned(project: Path, *arguments: str) -> dict[str, int]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run of the smoke configuration."""
     project = copy_project(tmp_path_factory.mktemp("finished"))
-    started = processor_seconds()
     done = snakemake(project, *SMOKE)
-    assert processor_seconds() - started < 240  # two minutes on two cores
-    assert "steps (100%) done" in done.stdout + done.stderr
+    (project / "printed.txt").write_text(done.stdout + done.stderr)
     return project
 
 
@@ -154,14 +145,15 @@ def test_job_counts_of_shipped_configurations(file: str, jobs: dict[str, int], t
     assert planned(copy_project(tmp_path), "--configfile", file) == jobs | ENDING
 
 
-def test_a_dry_run_of_the_default_is_quick(tmp_path: Path) -> None:
-    project = copy_project(tmp_path)
-    times = []
-    for _ in range(3):
-        started = processor_seconds()
-        snakemake(project, "--dry-run", "--quiet")
-        times.append(processor_seconds() - started)
-    assert min(times) < 3
+def test_a_dry_run_imports_nothing_heavy(tmp_path: Path) -> None:
+    text = (
+        "import contextlib, os, sys, snakemake.cli\n"
+        "with contextlib.suppress(SystemExit): snakemake.cli.main(['--dry-run', '--quiet'])\n"
+        "print(sorted({'torch', 'lightning', 'scipy', 'sklearn', 'matplotlib'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], cwd=copy_project(tmp_path), capture_output=True, text=True)
+    assert "Building DAG of jobs" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"  # Snakemake itself imports pandas
 
 
 # ---- a complete run ----
@@ -192,10 +184,10 @@ def test_what_others_rely_on_is_there(finished: Path) -> None:
 
 
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
-    started = processor_seconds()
+    files = {file: file.stat().st_mtime_ns for file in (finished / "results").rglob("*") if file.is_file()}
     done = snakemake(finished, *SMOKE)
     assert "Nothing to be done" in done.stdout + done.stderr
-    assert processor_seconds() - started < 5
+    assert files == {file: file.stat().st_mtime_ns for file in (finished / "results").rglob("*") if file.is_file()}
 
 
 # ---- what reruns ----
