@@ -36,8 +36,8 @@ def binary_input_detector(
     It learns from training images and from what one attack makes of them on this victim, and refuses an image
     that looks attacked. Metzen et al. (2017) put it on the classifier's features; on the input it is the
     Adversarial Robustness Toolbox's (nicolae2018) and the course report's. A quarter of the images is kept
-    from training, to set the threshold and to measure what it does to clean and to attacked images. No test
-    image is used.
+    from training: their clean selves set the threshold, so they do not say how many other images are refused;
+    on their attacked selves is measured what is found. No test image is used.
 
     Parameters
     ----------

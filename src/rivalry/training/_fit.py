@@ -35,6 +35,7 @@ EXPECTED = (
     "The '(train|val)_dataloader' does not have many workers",  # images are in memory
     "Checkpoint directory .* exists and is not empty",  # a training that is resumed
     "GPU available but not used",  # the configuration says so
+    "The `srun` command is available",  # Snakemake submits the jobs
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # by PyTorch, in Lightning's own code
 )
 """Warnings of Lightning's about what is meant to be so."""
