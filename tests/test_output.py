@@ -366,18 +366,9 @@ def test_attacks_and_training_say_how_far_they_are(tmp_path: Path, capsys: pytes
     assert plugin.Job("", "", [str(log)], True).how_far() == ("10 of 10 images", 1.0)
 
     stored = (images * 255).to(torch.uint8)
+    recipe = plain(stored, labels)
     settings = {"learning_rate": 0.1, "optimizer": "sgd", "patience": 5, "validation_fraction": 0.2}
-    fit(
-        victim,
-        stored,
-        plain(stored, labels),
-        tmp_path / "c",
-        seed=0,
-        epochs=2,
-        batch_size=4,
-        accelerator="cpu",
-        **settings,
-    )
+    fit(victim, stored, labels, recipe, None, seed=0, epochs=2, batch_size=4, accelerator="cpu", **settings)
     log.write_text(capsys.readouterr().out)
     assert plugin.Job("", "", [str(log)], True).how_far() == ("epoch 2 of 2", 1.0)
 
