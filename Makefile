@@ -14,7 +14,7 @@ report: $(READY)
 	@$(VENV)/bin/snakemake --cores $(CORES) $(CONFIGURED)
 
 test: $(TOOLS)
-	$(VENV)/bin/python -m pytest $(PYTEST)
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST)
 
 # What CI asks of the code besides the tests.
 check: $(TOOLS)

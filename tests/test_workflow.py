@@ -168,6 +168,23 @@ def test_the_report_is_whole(finished: Path) -> None:
     assert (checks["status"] != "fail").all(), checks[checks["status"] == "fail"].to_string()
 
 
+def test_a_run_prints_a_line_as_a_job_starts_and_one_as_it_ends(finished: Path) -> None:
+    printed = (finished / "printed.txt").read_text()
+    lines = printed.splitlines()
+    total = int(re.search(r"^(\d+) steps to do$", printed, re.MULTILINE)[1])
+    started = [line.partition("start   ")[2] for line in lines if "  start   " in line]
+    ended = [re.sub(r" \(\d+ (s|min).*", "", line.partition("done    ")[2]) for line in lines if "  done    " in line]
+    assert len(started) == total - 1  # `all` only collects
+    assert len(set(started)) == len(started)
+    assert sorted(started) == sorted(ended)
+    assert "attack plain on digits with pgd" in started
+    assert f"all {total} steps done in" in printed
+    assert "report: results/report/report.html" in lines
+    assert len(lines) < 2 * total + 20
+    assert max(map(len, lines)) < 250
+    assert not re.search("Reason|--output|\x1b|\r", printed)
+
+
 def test_what_others_rely_on_is_there(finished: Path) -> None:
     results = finished / "results"
     data = read_tensors(results / "data/digits/test.safetensors")
@@ -282,9 +299,68 @@ def test_a_mistake_is_told_before_anything_runs(tmp_path: Path) -> None:
     assert not (project / "results").exists()
 
 
+# ---- where there is no LaTeX, and where a job fails ----
+
+TINY = """
+seed: 1
+datasets: {digits: {source: digits, images: 20}}
+victims:
+  knn: {method: scikit_learn, architecture: knn, architecture_parameters: {sample: 100}}
+attacks:
+  noise: {method: random_noise, eps: 0.2}
+matches:
+  - {datasets: [digits], victims: [knn], attacks: [noise]}
+"""
+
+
+def without(folder: Path, *programs: str) -> dict[str, str]:
+    """The environment, but with a PATH on which some programs are not."""
+    folder.mkdir()
+    for place in os.environ["PATH"].split(os.pathsep):
+        for program in Path(place).glob("*") if Path(place).is_dir() else []:
+            if program.name not in programs and not (folder / program.name).is_symlink():
+                (folder / program.name).symlink_to(program)
+    return os.environ | {"PATH": str(folder)}
+
+
+def test_without_latex_a_run_ends_well_and_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    project = copy_project(tmp_path / "project")
+    (project / "tiny.yaml").write_text(TINY)
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
+    bare = without(tmp_path / "bin", "latexmk", "tectonic")
+    for arguments in (["--dry-run"], []):
+        done = subprocess.run([*command, *arguments], cwd=project, capture_output=True, text=True, env=bare)
+        printed = done.stdout + done.stderr
+        assert done.returncode == 0, printed
+        assert "render_html" in printed or "render the page" in printed
+        assert "compile_pdf" not in printed
+        assert "compile the paper" not in printed
+    assert printed.count("no PDF") == 1
+    (line,) = [line for line in printed.splitlines() if "no PDF" in line]
+    assert "latexmk" in line
+    reports = {file.name for file in (project / "results/report").iterdir()}
+    assert reports >= {"report.html", "report.tex"}
+    assert "report.pdf" not in reports
+
+
+def test_a_failing_job_tells_what_the_user_can_mend(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    wild = "\n  wild: {method: plain, architecture: mlp512, learning_rate: 1000000000.0, optimizer: sgd, epochs: 2}"
+    text = TINY.replace("\nvictims:", f"\nvictims:{wild}").replace("victims: [knn]", "victims: [wild]")
+    (project / "tiny.yaml").write_text(text)
+    done = snakemake(project, "--configfile", "tiny.yaml", "--", "results/victims/digits/wild/victim.json", check=False)
+    assert done.returncode == 1
+    for part in done.stderr.split("1 failed;"):
+        assert part.count("    cause: training diverged: ") == 1
+        assert part.count("    log: results/logs/train_victim/digits/wild.log") == 1
+        assert "lower learning_rate" in part
+
+
 # ---- interruption and corruption ----
 
 
+@pytest.mark.long
 def test_an_interrupted_run_goes_on_to_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     project = copy_project(tmp_path)
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *SMOKE]
@@ -296,11 +372,11 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(finished: Path, tmp_path: 
         # A shell that runs the tests in the background has its children ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not list(project.glob("results/victims/digits/*/victim.json")) and time.monotonic() < deadline:
         time.sleep(0.2)
     running.send_signal(signal.SIGINT)
-    running.wait(timeout=60)
+    running.wait(timeout=600)
     assert not (project / "results/report/report.html").exists()
     kept = [file.stat().st_mtime_ns for file in project.glob("results/data/digits/*.safetensors")]
     snakemake(project, *SMOKE)
@@ -310,6 +386,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(finished: Path, tmp_path: 
         assert (project / name).read_bytes() == (finished / name).read_bytes(), table
 
 
+@pytest.mark.long
 def test_corruption_is_found_and_mended_by_the_printed_command(finished: Path) -> None:
     verify = [sys.executable, "-m", "rivalry", "verify", "results"]
     assert subprocess.run(verify, cwd=finished).returncode == 0
