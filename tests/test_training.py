@@ -598,6 +598,13 @@ def test_stamped_copies_and_their_originals_are_on_one_side(
     assert read_json(victim / "victim.json")["backdoor_target"] == 1
 
 
+def test_a_poisoned_set_that_does_not_say_what_copies_are_of_is_told(data: Path, tmp_path: Path) -> None:
+    tensors = read_tensors(data / "train.safetensors")
+    write_tensors(tmp_path / "corner/train.safetensors", tensors)
+    with pytest.raises(RivalryError, match=r"corner/train.safetensors: has no 'sources'; delete it and run again"):
+        train_victim(data, tmp_path / "victims/backdoored", poisoning=tmp_path / "corner")
+
+
 def test_attacked_images_and_their_originals_are_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """Noise of .05 is far less than what tells two images of noise apart."""
     images, labels = stripes(240)

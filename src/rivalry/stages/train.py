@@ -71,7 +71,10 @@ def train(
         split = load_split(data, "train")
         images, labels, sources = split.images, split.labels, torch.arange(len(split))
     else:
-        tensors = read_tensors(poisoning / "train.safetensors")
+        file = poisoning / "train.safetensors"
+        tensors = read_tensors(file)
+        if missing := {"images", "labels", "sources"} - tensors.keys():
+            raise RivalryError(f"{file}: has no '{min(missing)}'; delete it and run again")
         images, labels, sources = (tensors[name] for name in ("images", "labels", "sources"))
         backdoor_target = read_json(poisoning / "poisoning.json")["target"]
 
