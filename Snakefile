@@ -3,12 +3,6 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-# A configuration named on the command line replaces the default; Snakemake would merge the two.
-if not workflow.config_settings.configfiles:
-
-    configfile: "config.yaml"
-
-
 report: "report/workflow.rst"
 
 

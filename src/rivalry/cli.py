@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -18,6 +19,9 @@ from rivalry.errors import RivalryError, nearest
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns the exit status. A user's mistake is one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     if "threads" in options and options.threads:
         _limit_threads(options.threads)
@@ -44,8 +48,23 @@ def _limit_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
+def _value(text: str) -> Any:
+    """What a word on the command line stands for: JSON, as the workflow writes it; else YAML, as people do.
+
+    YAML alone would take JSON's 1e-05 for text, and half of what JSON writes as two halves for a character.
+    """
+
+    def no_json(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON")
+
+    try:
+        return json.loads(text, parse_constant=no_json)
+    except ValueError:
+        return yaml.safe_load(text)
+
+
 class Settings(argparse.Action):
-    """Collects key=value words into a mapping; values are YAML."""
+    """Collects key=value words into a mapping."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         settings: dict[str, Any] = {}
@@ -54,9 +73,9 @@ class Settings(argparse.Action):
             if not equals:
                 parser.error(f"{option_string}: '{word}' is not key=value")
             try:
-                settings[key] = yaml.safe_load(value)
-            except yaml.YAMLError:
-                parser.error(f"{option_string}: the value of '{word}' is not YAML")
+                settings[key] = _value(value)
+            except (ValueError, RecursionError, yaml.YAMLError):
+                parser.error(f"{option_string}: the value of '{word}' is neither JSON nor YAML")
         setattr(namespace, self.dest, settings)
 
 
@@ -113,9 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("attack", _attack, "attack a victim, defended or not")
     words(sub, "attack", "method")
     settings(sub, "set", method_text)
-    sub.add_argument("--target", type=yaml.safe_load, help="a class, next, random or least_likely")
+    sub.add_argument("--target", type=_value, help="a class, next, random or least_likely")
     sub.add_argument("--victim-name", required=True, metavar="NAME", help="e.g. plain or plain+median3")
-    sub.add_argument("--images", type=int, default=500, help="how many test images")
+    sub.add_argument("--images", type=int, default=500, help="how many test images, at most")
     sub.add_argument("--data-seed", type=int, default=0, help="chooses the test images")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--batch-size", type=int, default=64)
@@ -145,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("evaluate", _evaluate, "measure a defense against adversarial images")
     sub.add_argument("--oblivious", nargs="*", type=Path, default=[], metavar="PATH", help="sets made without it")
     sub.add_argument("--adaptive", nargs="*", type=Path, default=[], metavar="PATH", help="sets made against it")
-    sub.add_argument("--images", type=int, default=500, help="how many clean test images")
+    sub.add_argument("--images", type=int, default=500, help="how many clean test images, at most")
     sub.add_argument("--data-seed", type=int, default=0, help="chooses the test images")
     sub.add_argument("--batch-size", type=int, default=64)
     computing(sub)
@@ -159,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     folders(sub, "data", "output")
 
     sub = command("record", _record, "write down a checked configuration and its plan")
-    words(sub, "content")
+    sub.add_argument("config", type=Path)
     folders(sub, "output")
 
     for name, run, text in (
@@ -328,9 +347,10 @@ def _transfer(o: Any) -> None:
 
 
 def _record(o: Any) -> None:
+    from rivalry.config import read_yaml
     from rivalry.stages.record import record
 
-    record(json.loads(o.content), o.output)
+    record(read_yaml(o.config), o.output)
 
 
 def _recorded(results: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -404,11 +424,13 @@ def _describe(o: Any) -> None:
 
 
 def _validate(o: Any) -> int:
-    from rivalry.config import Mistakes, load_config, read_yaml
+    from rivalry.config import Mistakes, check_machine, load_config, read_yaml
     from rivalry.plan import Plan
 
     try:
-        plan = Plan(load_config(read_yaml(o.config), o.config))
+        config = load_config(read_yaml(o.config), o.config)
+        check_machine(config, o.config)
+        plan = Plan(config)
     except Mistakes as mistakes:
         print(mistakes, file=sys.stderr)
         return 1

@@ -7,7 +7,8 @@ the JSON schema for editors (workflow/schemas) is generated from the models, and
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -26,11 +27,17 @@ from pydantic import (
 )
 
 from rivalry import registry
+from rivalry.data._glance import Known, exists, glance
 from rivalry.errors import RivalryError, nearest
 from rivalry.types import Count, Flag, Fraction, Natural, NonNegative, OpenFraction, Positive
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """Names become folders: letters, digits, _ and - on every file system; + joins a victim and its defense."""
+
+MOST_VALUES = 100_000
+"""Values that a configuration may hold; a few lines of YAML can stand for billions."""
+MOST_BUDGETS = 100
+"""Budgets of one attack: each is a set of images of its own."""
 
 PARAMETERS_ARE = "config/README.md lists every key; `rivalry describe NAME` explains a method's own"
 
@@ -42,12 +49,17 @@ def _listed(value: Any) -> Any:
 Budgets = Annotated[
     list[NonNegative],
     BeforeValidator(_listed),
-    Field(min_length=1),
+    Field(min_length=1, max_length=MOST_BUDGETS),
     WithJsonSchema(
         {
             "anyOf": [
                 {"type": "number", "minimum": 0},
-                {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 1},
+                {
+                    "type": "array",
+                    "items": {"type": "number", "minimum": 0},
+                    "minItems": 1,
+                    "maxItems": MOST_BUDGETS,
+                },
             ]
         }
     ),
@@ -70,7 +82,7 @@ class Entry(Strict):
 
 class DatasetEntry(Strict):
     images: Count = 500
-    """Test images on which attacks and defenses are evaluated; the same ones for all of them."""
+    """Test images on which attacks and defenses are evaluated, at most; the same ones for all of them."""
 
 
 class PoisoningEntry(Entry):
@@ -245,25 +257,34 @@ class Mistakes(RivalryError):
         super().__init__("\n".join(lines))
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML that refuses to define a key twice, which plain YAML loaders answer by dropping the first."""
+class _Loader(yaml.SafeLoader):
+    """YAML whose keys are text, each defined once; plain loaders drop the first of two and take `no` for false."""
 
 
-def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
+def _mapping_of_names(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
     for key_node, _ in node.value:
         if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *anchor, which names no key
             continue
-        key = loader.construct_object(key_node)
-        if isinstance(key, str) and key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"'{key}' is defined twice; names must differ", key_node.start_mark
-            )
-        seen.add(key)
+        fault = ""
+        if not isinstance(key_node, yaml.ScalarNode):
+            fault = "a list or mapping is no key; keys are words"
+        elif not isinstance(loader.construct_object(key_node), str):
+            fault = f"'{key_node.value}' is {_yaml_kind(key_node.tag)} to YAML; write \"{key_node.value}\""
+        elif key_node.value in seen:
+            fault = f"'{key_node.value}' is defined twice; names must differ"
+        if fault:
+            raise yaml.constructor.ConstructorError(None, None, fault, key_node.start_mark)
+        seen.add(key_node.value)
     return loader.construct_mapping(node, deep=True)
 
 
-_UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique_mapping)
+def _yaml_kind(tag: str) -> str:
+    kinds = {"bool": "a truth value", "int": "a number", "float": "a number", "timestamp": "a date", "null": "nothing"}
+    return kinds.get(tag.rpartition(":")[2], "no text")
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_of_names)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -272,20 +293,45 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises
     ------
     Mistakes
-        No such file, not YAML, a key defined twice, or no mapping.
+        No such file, not YAML, a key that is no text or is defined twice, or no mapping; one line.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            content = yaml.load(file, _UniqueKeyLoader)  # a SafeLoader
+        with open(path, encoding="utf-8-sig") as file:
+            content = yaml.load(file, _Loader)  # a SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        line = f"{mark.line + 1}: " if mark else ""
-        raise Mistakes([f"{path}:{line} {error.problem}".replace(":  ", ": ")]) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Mistakes([f"{path}: {getattr(error, 'strerror', None) or error}".splitlines()[0]]) from error
+        line = f"{mark.line + 1}:" if mark else ""
+        problem = str(error.problem)
+        if "'\\t'" in problem:
+            problem = "a tab stands where YAML wants spaces"
+        raise Mistakes([_one_line(f"{path}:{line} {problem}")]) from error
+    except UnicodeDecodeError as error:
+        raise Mistakes([f"{path}: is not UTF-8 text; save it as UTF-8"]) from error
+    except RecursionError as error:
+        raise Mistakes([f"{path}: is nested too deeply; {PARAMETERS_ARE}"]) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise Mistakes([_one_line(f"{path}: {getattr(error, 'strerror', None) or error}")]) from error
     if not isinstance(content, dict):
         raise Mistakes([f"{path}: is no configuration; {PARAMETERS_ARE}"])
+    if _is_larger(content, MOST_VALUES):
+        raise Mistakes([f"{path}: holds over {MOST_VALUES:,} values once what * refers to is written out"])
     return content
+
+
+def _one_line(text: str) -> str:
+    """Text that a terminal shows as one line, whatever a file or its name held."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+
+
+def _is_larger(content: Any, most: int) -> bool:
+    """Whether lists and mappings hold more values than `most`; those that hold themselves do."""
+    waiting, count = [content], 0
+    while waiting and count <= most:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            count += len(value)
+            waiting += value.values() if isinstance(value, dict) else value
+    return count > most
 
 
 def load_config(content: Mapping[str, Any], file: str | Path = "config.yaml") -> Config:
@@ -309,6 +355,26 @@ def load_config(content: Mapping[str, Any], file: str | Path = "config.yaml") ->
     return Config(config_model().model_validate(content))
 
 
+def check_machine(config: Config, file: str | Path) -> None:
+    """Refuse to compute on a GPU where there is none.
+
+    Raises
+    ------
+    Mistakes
+        PyTorch, which is imported only to ask this, sees no GPU.
+    """
+    if config.accelerator != "gpu":
+        return
+    try:
+        from rivalry.devices import device
+    except ImportError:
+        return  # the jobs have an environment of their own
+    try:
+        device("gpu")
+    except RivalryError as error:
+        raise Mistakes([f"{file}: {error}"]) from error
+
+
 def _mistakes(content: Mapping[str, Any]) -> Iterator[str]:
     """First what is wrong with single keys; only when nothing is, what is wrong between entries."""
     found = False
@@ -320,10 +386,16 @@ def _mistakes(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _key_mistakes(content: Mapping[str, Any]) -> Iterator[str]:
+    halves = list(_half_characters(content))
+    if halves:
+        yield from halves
+        return
     try:
         config_model().model_validate(content)
     except ValidationError as error:
-        yield from (_explain(details) for details in error.errors())
+        yield from _explained(error)
+    known = content.get("datasets")
+    datasets = known if isinstance(known, dict) else None
     for section, (key, _, _) in DISCRIMINATORS.items():
         entries = content.get(section)
         if not isinstance(entries, dict):
@@ -334,7 +406,21 @@ def _key_mistakes(content: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{section}.{name}: differs from another name only in case, and some file systems ignore case"
             if not isinstance(entry, dict) or not isinstance(entry.get("per_dataset"), dict) or other:
                 continue
-            yield from _override_mistakes(section, key, name, entry, content.get("datasets") or {})
+            if datasets:  # else they are what is wrong
+                yield from _override_mistakes(section, key, name, entry, datasets)
+
+
+def _half_characters(value: Any, path: str = "") -> Iterator[str]:
+    """Text with one half of a pair that stands for one character: no file can hold it."""
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        yield f"{path.lstrip('.')}: {_shown(value)} holds half a character; write the whole character, or leave it out"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _half_characters(str(key), f"{path}.{ascii(key)[1:-1] if isinstance(key, str) else key}")
+            yield from _half_characters(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _half_characters(item, f"{path}[{number}]")
 
 
 def _override_mistakes(
@@ -347,15 +433,40 @@ def _override_mistakes(
         if dataset not in datasets:
             yield f"{path}: no such data set; {nearest(str(dataset), list(map(str, datasets)))}"
         elif isinstance(overrides, dict) and model is not None:
-            if key in overrides:
-                yield f"{path}.{key}: cannot differ between data sets; make it an entry of its own"
+            fixed = [own for own in (key, "per_dataset") if own in overrides]
+            if fixed:
+                yield f"{path}.{fixed[0]}: cannot differ between data sets; make it an entry of its own"
                 continue
             try:
                 model.model_validate(base | overrides)
             except ValidationError as error:
-                for details in error.errors():
-                    if details["loc"][0] in overrides:
-                        yield _explain(details, f"{path}.", model)
+                yield from _explained(error, f"{path}.", model, only=overrides)
+
+
+def _explained(
+    error: ValidationError,
+    prefix: str = "",
+    model: type[BaseModel] | None = None,
+    only: Mapping[str, Any] | None = None,
+) -> Iterator[str]:
+    """One line for each value that is wrong."""
+    found: dict[tuple[Any, ...], list[Any]] = {}
+    for details in error.errors(include_url=False):
+        where = details["loc"]
+        if only is None or (where and where[0] in only):
+            found.setdefault(where[:-1] if _is_member(where) else where, []).append(details)
+    for several in found.values():
+        # A value that may be of several kinds is told for each; words are compared with words.
+        several.sort(key=lambda details: isinstance(details["input"], str) and details["type"] != "literal_error")
+        yield _explain(several[0], prefix, model)
+
+
+def _is_member(where: Sequence[Any]) -> bool:
+    """Whether a path ends with pydantic's own name for one of the kinds that a value may be of."""
+    if len(where) < 2 or where[-2] == "per_dataset" or not isinstance(where[-1], str):
+        return False
+    own = where[-1].startswith(("literal[", "constrained-")) or where[-1] in ("int", "str", "float")
+    return own and not (len(where) == 2 and where[0] in DISCRIMINATORS)
 
 
 def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = None) -> str:
@@ -376,9 +487,9 @@ def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = Non
         model = Threads
     elif model is None:
         model = config_model()
-    # Members of an inner union (a number or a word) are pydantic's names too.
-    names = [part for part in where if not (isinstance(part, str) and ("[" in part or part in ("int", "str")))]
-    path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names).lstrip(".")
+    if _is_member(where):
+        where = where[:-1]
+    path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
     if kind == "extra_forbidden":
         keys = [*(model.model_fields if model else [])]
         return f"{path}: unknown key; {_nearest_key(str(where[-1]), keys)}"
@@ -396,6 +507,11 @@ def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = Non
         return f"{path}: {_shown(given)} is unknown; {nearest(str(given), expected)}"
     if isinstance(given, str) and _is_number(given) and kind.startswith(("float", "int", "literal")):
         return f"{path}: '{given}' is text to YAML; write {_yaml_number(given)}"
+    if kind == "string_type" and given is not None and not isinstance(given, dict | list):
+        word = (
+            "a truth value" if isinstance(given, bool) else "a number" if isinstance(given, int | float) else "no text"
+        )
+        return f"{path}: {_shown(given)} is {word} to YAML; write it in quotes"
     message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{path}: {_shown(given)} is wrong: {message[0].lower()}{message[1:]}"
 
@@ -456,6 +572,7 @@ class Config:
         self.model = model
         self.matches: list[Match] = model.matches
         self.transfers: list[Transfer] = model.transfers
+        self._known: dict[str, Known] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
@@ -476,7 +593,30 @@ class Config:
 
     def images(self, attack: str, dataset: str) -> int:
         """How many test images an attack is given."""
-        return self.entry("attacks", attack, dataset)["images"] or self.datasets[dataset].images
+        return self.entry("attacks", attack, dataset)["images"] or self.images_of(dataset)
+
+    def images_of(self, dataset: str) -> int:
+        """How many test images a data set's attacks and defenses meet: never more than it is known to have."""
+        asked: int = self.datasets[dataset].images
+        available = self.about(dataset).test_images
+        return asked if available is None else min(asked, available)
+
+    def about(self, dataset: str) -> Known:
+        """What is known of a data set before it is prepared."""
+        if dataset not in self._known:
+            entry = self.datasets[dataset]
+            traits = registry.method("sources", entry.source).traits
+            if hasattr(entry, "path"):
+                self._known[dataset] = glance(entry.path, entry.size)
+            else:
+                total, share = traits.get("images"), getattr(entry, "test_fraction", None)
+                test_images = math.ceil(total * share) if total and share else getattr(entry, "n_test", None)
+                self._known[dataset] = Known(
+                    classes=traits.get("classes"),
+                    test_images=traits.get("test_images", test_images),
+                    side=traits.get("side"),
+                )
+        return self._known[dataset]
 
     def target(self, attack: str, dataset: str) -> int | str | None:
         """The target that an attack is configured with, or its method's own rule; None for an untargeted one."""
@@ -529,7 +669,7 @@ class Config:
                         yield f"{path}: {eps:g} is no whole number; in L0 it counts pixels"
                 if len(set(budgets)) < len(budgets):
                     yield f"{path}: {budgets} names a budget twice"
-                most = self.datasets[dataset].images
+                most = self.images_of(dataset)
                 if (entry["images"] or 0) > most:
                     path = self._path(section, name, dataset, "images")
                     yield f"{path}: {entry['images']} is more than datasets.{dataset}.images, {most}"
@@ -542,14 +682,51 @@ class Config:
                         "use an untargeted attack that makes them one by one"
                     )
             if section == "datasets":
-                available = registry.method("sources", entry["source"]).traits.get("test_images", entry.get("n_test"))
-                if available is not None and entry["images"] > available:
-                    yield f"datasets.{name}.images: {entry['images']} is more than its {available} test images"
-            if section == "datasets" and "path" in entry and not Path(entry["path"]).exists():
-                yield f"datasets.{name}.path: '{entry['path']}' does not exist"
+                yield from self._unfit_data(name, entry)
         mirror = self.data_mirror
-        if mirror and "://" not in mirror and not Path(mirror).is_dir():
+        if mirror and "://" not in mirror and not (exists(mirror) and Path(mirror).is_dir()):
             yield f"data_mirror: '{mirror}' is no folder; give a folder, a URL, or leave it out to download"
+
+    def _unfit_data(self, name: str, entry: dict[str, Any]) -> Iterator[str]:
+        """A path that leads nowhere; images, classes and pixels that the data set lacks."""
+        if "path" in entry and not exists(entry["path"]):
+            yield f"datasets.{name}.path: {_shown(entry['path'])} does not exist"
+            return
+        about = self.about(name)
+        if about.classes is not None and about.classes < 2:
+            yield f"datasets.{name}: has {about.classes} class; a classifier needs at least 2"
+        given = "images" in self.datasets[name].model_fields_set
+        if given and about.test_images is not None and entry["images"] > about.test_images:
+            yield f"datasets.{name}.images: {entry['images']} is more than its {about.test_images} test images"
+        for section, dataset, user in sorted(self._met()):
+            entry = self.entry(section, user, dataset) if dataset == name and section != "attacks" else {}
+            if about.side is None or "architecture" not in entry or entry["architecture"] is None:
+                continue
+            least = registry.method("architectures", entry["architecture"]).traits.get("side", 1)
+            if about.side < least:
+                path = self._path(section, user, dataset, "architecture")
+                yield (
+                    f"{path}: {entry['architecture']} needs images of at least {least}x{least} pixels; those of "
+                    f"{name} are {about.side} wide or high"
+                )
+
+    def _met(self) -> set[tuple[str, str, str]]:
+        """(section, data set, name) of what matches and transfers name for a data set; names that exist."""
+        met = {
+            (section, dataset, name)
+            for part in LISTS
+            for item in getattr(self.model, part)
+            for dataset in item.datasets
+            for key in ("sources", "victims", "attacks", "defenses", "fooling")
+            for section in ["victims" if key == "sources" else key]
+            for name in getattr(item, key, [])
+            if dataset in self.datasets and name in getattr(self.model, section)
+        }
+        for section, dataset, name in sorted(met):
+            poisoning = self.entry(section, name, dataset).get("poisoning")
+            if poisoning in self.poisonings:
+                met.add(("poisonings", dataset, poisoning))
+        return met
 
     def _unfit_architecture(self, dataset: str, name: str, entry: dict[str, Any]) -> Iterator[str]:
         known = registry.method("architectures", entry["architecture"]).parameters
@@ -603,12 +780,13 @@ class Config:
                     )
 
     def _unfit_targets(self) -> Iterator[str]:
+        met = self._met()
         for section, dataset, name, entry in self._entries():
             if section not in ("attacks", "poisonings"):
                 continue
             target, path = entry.get("target"), self._path(section, name, dataset, "target")
             source = self.datasets[dataset].source
-            classes = registry.method("sources", source).traits.get("classes")
+            classes = self.about(dataset).classes if (section, dataset, name) in met else None
             if isinstance(target, int) and classes is not None and target >= classes:
                 yield f"{path}: {target} is no class of {dataset} ({source}); its classes are 0 to {classes - 1}"
             if section == "poisonings":

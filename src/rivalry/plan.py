@@ -246,7 +246,7 @@ class Plan:
 
     def evaluate_options(self, dataset: str) -> str:
         return _options(
-            images=self.config.datasets[dataset].images,
+            images=self.config.images_of(dataset),
             data_seed=self._data_seed(dataset),
             **self._computing(),
         )
@@ -266,19 +266,19 @@ class Plan:
         config = self.config
         return {"batch_size": config.batch_size, "threads": config.threads.attack, "accelerator": config.accelerator}
 
-    def prepare_inputs(self, dataset: str) -> list[str]:
-        """The user's own archive behind a data set."""
-        path = getattr(self.config.datasets[dataset], "path", None)
-        return [path] if path and Path(path).is_file() else []
+    def source_state(self, dataset: str) -> str:
+        """A hash of names, sizes and times of the user's own files behind a data set.
 
-    def folder_state(self, dataset: str) -> str:
-        """A hash of names, sizes and times in the user's own folder; Snakemake sees only the folder's own time."""
-        folder = Path(getattr(self.config.datasets[dataset], "path", ""))
-        if folder == Path() or not folder.is_dir():
+        It stands for them among a rule's parameters. As an input, a path would be a pattern to Snakemake, in which
+        braces and more have a meaning, and of a folder Snakemake sees only the folder's own time.
+        """
+        if not hasattr(self.config.datasets[dataset], "path"):
             return ""
-        files = sorted((str(file.relative_to(folder)), file.stat()) for file in folder.rglob("*") if file.is_file())
-        state = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in files)
-        return hashlib.sha256(state.encode()).hexdigest()[:16]
+        path = Path(self.config.datasets[dataset].path).expanduser()
+        files = path.rglob("*") if path.is_dir() else [path]
+        found = sorted((str(file.relative_to(path)), file.stat()) for file in files if file.is_file())
+        state = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in found)
+        return hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()[:16]
 
     def train_inputs(self, dataset: str, victim: str) -> list[str]:
         entry = self.config.entry("victims", victim, dataset)
@@ -378,7 +378,7 @@ def _add(items: list[Any], item: Any) -> None:
 
 
 def _options(**options: Any) -> str:
-    """Command-line options; mappings become key=value words, lists several; what is None is left out."""
+    """Command-line options; mappings become key=value words, with JSON for values; what is None is left out."""
     words: list[str] = []
     for name, value in options.items():
         if value is None or value == {}:

@@ -7,22 +7,29 @@ import sys
 from pathlib import Path
 
 from snakemake.logging import logger
+from snakemake.utils import update_config
 
 # The package beside this workflow, for the Snakefile and, through the environment, for every job.
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
 from rivalry.artifacts import sweep
-from rivalry.config import Mistakes, load_config, read_yaml
+from rivalry.config import Mistakes, check_machine, load_config, read_yaml
 from rivalry.plan import Plan, export_environment
 
-CONFIG_FILES = [str(file) for file in workflow.config_settings.configfiles] or [
-    "config.yaml"
-]
+# A configuration named on the command line replaces the default. It is read here: Snakemake's own reader takes `no`
+# for false, drops the first of two equal names, and fails with a traceback.
+CONFIG_FILES = list(map(str, workflow.config_settings.configfiles)) or ["config.yaml"]
+CONTENT = {}
 try:
     for file in CONFIG_FILES:
-        read_yaml(file)
-    PLAN = Plan(load_config(config, CONFIG_FILES[-1]))
+        update_config(CONTENT, read_yaml(file))
+    update_config(CONTENT, workflow.config_settings.config or {})
+    PLAN = Plan(load_config(CONTENT, CONFIG_FILES[-1]))
+    if (
+        workflow.resource_settings.nodes is None
+    ):  # jobs run here, not on the nodes of a cluster
+        check_machine(PLAN.config, CONFIG_FILES[-1])
 except Mistakes as mistakes:
     # Not an exception: Snakemake would wrap a traceback around it.
     print(mistakes, file=sys.stderr)

@@ -1,6 +1,4 @@
 rule prepare_dataset:
-    input:
-        lambda wildcards: PLAN.prepare_inputs(wildcards.dataset),
     output:
         train="results/data/{dataset}/train.safetensors",
         test="results/data/{dataset}/test.safetensors",
@@ -13,7 +11,7 @@ rule prepare_dataset:
         "../../envs/compute.yaml"
     params:
         options=lambda wildcards: PLAN.prepare_options(wildcards.dataset),
-        folder=lambda wildcards: PLAN.folder_state(wildcards.dataset),
+        files=lambda wildcards: PLAN.source_state(wildcards.dataset),
         code=lambda wildcards: PLAN.code("prepare", wildcards.dataset),
     message:
         "prepare {wildcards.dataset}"

@@ -36,12 +36,13 @@ rule record_configuration:
     conda:
         "../../envs/report.yaml"
     params:
-        content=json.dumps(config, sort_keys=True),
+        # A function's answer is no pattern: a title may hold braces. A script may be handed more than a command line.
+        content=lambda wildcards: json.dumps(CONTENT, sort_keys=True),
         code=PLAN.code("record"),
     message:
         "record the configuration"
-    shell:
-        "python -m rivalry record --content {params.content:q} --output results > {log} 2>&1"
+    script:
+        "../scripts/record_configuration.py"
 
 
 rule tabulate_results:

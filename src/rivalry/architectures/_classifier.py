@@ -45,7 +45,7 @@ class Classifier(nn.Module):
         return (images - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
 
-def architecture(*, source: str, epochs: bool = True, gradients: bool = True) -> Callable[[F], F]:
+def architecture(*, source: str, epochs: bool = True, gradients: bool = True, side: int = 1) -> Callable[[F], F]:
     """Register a function (shape, classes, *, ...) -> nn.Module.
 
     Parameters
@@ -56,6 +56,8 @@ def architecture(*, source: str, epochs: bool = True, gradients: bool = True) ->
         Whether it is trained by gradient descent; if not, it is an `Estimator`.
     gradients : bool
         Whether its logits have gradients that an attack could follow.
+    side : int
+        Fewest pixels that an image may be wide and high.
     """
     return lambda function: function
 

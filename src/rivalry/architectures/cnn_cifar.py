@@ -8,7 +8,7 @@ from rivalry.architectures._classifier import architecture, flat_features
 from rivalry.types import Fraction
 
 
-@architecture(source="course2020")
+@architecture(source="course2020", side=10)
 def cnn_cifar(shape: Sequence[int], classes: int, *, dropout: Fraction = 0.5) -> nn.Module:
     """The course's CIFAR-10 network: two blocks of two 3x3 convolutions (1,250,858 parameters on 3x32x32).
 

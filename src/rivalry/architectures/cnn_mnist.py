@@ -8,7 +8,7 @@ from rivalry.architectures._classifier import architecture, flat_features
 from rivalry.types import Fraction
 
 
-@architecture(source="course2020")
+@architecture(source="course2020", side=6)
 def cnn_mnist(shape: Sequence[int], classes: int, *, dropout: Fraction = 0.5) -> nn.Module:
     """Two 3x3 convolutions, pooling, dropout and a dense layer (1,199,882 parameters on 1x28x28).
 

@@ -7,7 +7,7 @@ from torch import nn
 from rivalry.architectures._classifier import architecture, flat_features
 
 
-@architecture(source="lecun1998")
+@architecture(source="lecun1998", side=12)
 def lenet5(shape: Sequence[int], classes: int) -> nn.Module:
     """LeNet-5 with ReLU and max pooling (61,706 parameters on 1x28x28): small and fast."""
     body = nn.Sequential(

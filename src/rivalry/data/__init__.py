@@ -53,12 +53,19 @@ class Split:
 
 
 def source(
-    *, citation: str, description: str, classes: int | None = None, test_images: int | None = None
+    *,
+    citation: str,
+    description: str,
+    classes: int | None = None,
+    test_images: int | None = None,
+    images: int | None = None,
+    side: int | None = None,
 ) -> Callable[[Function], Function]:
     """Mark a function as a source of data.
 
-    `citation` is a key of the bibliography, or empty. `classes` and `test_images` say how many there are where
-    that is known beforehand, so that a configuration asking for others is refused before anything runs.
+    `citation` is a key of the bibliography, or empty. The rest is what is known beforehand, so that a configuration
+    that does not fit is refused before anything runs: how many `classes` and `test_images` there are, `images` in
+    both splits where a parameter `test_fraction` divides them, and the pixels of a `side`.
     """
     return lambda function: function
 

@@ -32,6 +32,7 @@ SHAPE = (3, 32, 32)
     description="60,000 small colour photographs of ten classes, 3x32x32",
     classes=10,
     test_images=10_000,
+    side=32,
 )
 def cifar10(fetch: Fetch, seed: int) -> Dataset:
     """The 50,000 training and 10,000 test images of CIFAR-10 (3x32x32).

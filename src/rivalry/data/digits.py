@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 SIDE = 28
 
 
-@source(citation="alpaydin1998", description="1,797 handwritten digits, resampled to 1x28x28", classes=10)
+@source(
+    citation="alpaydin1998",
+    description="1,797 handwritten digits, resampled to 1x28x28",
+    classes=10,
+    images=1797,
+    side=28,
+)
 def digits(fetch: Fetch, seed: int, *, test_fraction: OpenFraction = 0.25) -> Dataset:
     """The 1,797 digits (8x8, 17 shades) of scikit-learn, resampled bicubically to 1x28x28.
 

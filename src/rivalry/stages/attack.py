@@ -48,7 +48,7 @@ def attack(
     victim_name : str
         How the victim is called, e.g. plain or plain+median3.
     images, data_seed : int
-        How many test images, and the seed that chose them.
+        How many test images, at most, and the seed that chose them.
     target : int or str, optional
         A class, "next" (label + 1), "random" or "least_likely"; None for an untargeted attack. The trigger of
         a backdoor brings its own target.
@@ -60,7 +60,7 @@ def attack(
     model = load_victim(victim).to(device(accelerator))
 
     test = load_split(data, "test")
-    index = select_images(len(test.labels), images, data_seed)
+    index = select_images(len(test.labels), min(images, len(test.labels)), data_seed)
     clean, labels = test.images[index].float() / 255, test.labels[index]
     if "poisoning" in parameters:
         target = Trigger.load(parameters["poisoning"]).target

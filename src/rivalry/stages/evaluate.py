@@ -55,7 +55,7 @@ def evaluate(
     attacks, adaptive : list of Path
         Folders of attacks: on the undefended victim, oblivious of the defense, and on the defended one.
     images, seed : int
-        How many clean test images, and the seed that chose them.
+        How many clean test images, at most, and the seed that chose them.
     accelerator : str
         auto, cpu or gpu.
     batch_size : int
@@ -69,7 +69,7 @@ def evaluate(
     about = read_json(defended / "defense.json")
     victim = moved(load_victim(defended), device(accelerator))
     test = load_split(data, "test")
-    index = select_images(len(test), images, seed)
+    index = select_images(len(test), min(images, len(test)), seed)
     rows = pd.DataFrame({"index": index.numpy(), "label": test.labels[index].numpy(), "target": -1})
     rows = rows.assign(attack="", setting="clean", eps=np.nan, attacked=False, **dict.fromkeys(CARRIED, 0.0))
     tables = [judged(victim, test.floats(index), rows, batch_size)]
