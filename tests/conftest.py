@@ -1,8 +1,16 @@
-"""One thread a process: tensors of a test are small, and the tests' processes share the cores."""
+"""Tests hold on any machine: one thread a process, no deadlines, the same examples everywhere."""
 
 from __future__ import annotations
 
 import os
 
+import hypothesis
+
+# Tensors of a test are small, and the tests' processes share the cores.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")

@@ -240,7 +240,7 @@ def test_every_attack_beats_noise(name: str) -> None:
         norm = norm if norm != 0 else "inf"
         eps = float(length(attacked.images - images, norm)[attacked.success].median())
     noise = rivalry.attacks.random_noise.run(victim, images, labels, eps=eps, norm=norm)
-    assert attacked.success.sum() > noise.success.sum()
+    assert attacked.success.sum() > noise.success.sum() + 2  # the image of median distance lies on the boundary
 
 
 def test_restarts_never_lose_an_image(images: torch.Tensor) -> None:

@@ -1,8 +1,13 @@
-"""What must hold between attacks on a victim that has learned something: real 8x8 digits, a small trained CNN."""
+"""What must hold between attacks on a victim that has learned something: real 8x8 digits, a small trained CNN.
+
+Processors round differently, and training makes more of it. Weights that began 1e-6 apart, five times over, moved no
+count of the 60 images by more than three, and no count of all 397 by more than six; so orderings leave that much.
+"""
 
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,6 +21,7 @@ from rivalry.attacks import Result
 from rivalry.attacks._norms import length
 
 EPS = 0.15
+FEW = 3
 TARGETED = [
     name for name in registry.names("attacks") if "targeted" in registry.method("attacks", name).traits["goals"]
 ]
@@ -73,34 +79,43 @@ def fooled(name: str, options: tuple[tuple[str, Any], ...] = (), target: bool = 
     return images, getattr(rivalry.attacks, name).run(victim(), images, labels, seed=2, **given)
 
 
+@cache
+def on_all(name: str) -> Result:
+    """An attack on all images that the victim has not seen."""
+    images, labels = (part[1400:] for part in data())
+    return getattr(rivalry.attacks, name).run(victim(), images, labels, seed=2, eps=EPS)
+
+
 def at(name: str, eps: float, **options: Any) -> Result:
     return fooled(name, (("eps", eps), *options.items()))[1]
 
 
 def test_the_victim_has_learned_something() -> None:
     images, labels = data()
-    assert (victim()(images[1400:]).argmax(dim=1) == labels[1400:]).float().mean() > 0.9
+    assert (victim()(images[1400:]).argmax(dim=1) == labels[1400:]).float().mean() > 0.9  # .96
 
 
 @pytest.mark.parametrize("name", [name for name in ITERATIVE if name != "mi_fgsm"])  # it trades this for transfer
 def test_many_steps_fool_what_one_step_fools_and_nearly_nothing_is_lost(name: str) -> None:
-    single, many = at("fgsm", EPS), at(name, EPS)
-    assert many.success.sum() > single.success.sum()
-    assert (single.success & ~many.success).sum() <= 1
+    single, many = on_all("fgsm"), on_all(name)
+    assert many.success.sum() > single.success.sum() + 2 * FEW  # by 14 to 46 on weights that began 1e-6 apart
+    assert (single.success & ~many.success).sum() < 0.05 * single.success.sum()  # at most 8 of 257 there
 
 
 @pytest.mark.parametrize("name", ["fgsm", "fgvm", "rand_fgsm", *ITERATIVE, "square", "universal", "substitute"])
 def test_attacks_beat_noise_of_their_size(name: str) -> None:
     norm = registry.method("attacks", name).traits["norms"][0]
     eps = EPS if norm == "inf" else 1.0
-    assert at(name, eps).success.sum() > at("random_noise", eps, norm=norm).success.sum()
+    # The universal perturbation, made for all images at once, is shown at the size at which it works on many.
+    eps = 2 * eps if name == "universal" else eps
+    assert at(name, eps).success.sum() > at("random_noise", eps, norm=norm).success.sum() + 2 * FEW
 
 
 @pytest.mark.parametrize("name", [*ITERATIVE, "square", "universal"])
 def test_success_grows_with_eps(name: str) -> None:
     rates = [int(at(name, eps).success.sum()) for eps in (0.05, EPS, 0.3)]
-    assert rates == sorted(rates)
-    assert rates[0] < rates[-1]
+    assert all(more >= fewer - FEW for fewer, more in pairwise(rates))
+    assert rates[-1] > rates[0] + 5 * FEW
 
 
 @pytest.mark.parametrize("name", ITERATIVE)
@@ -115,12 +130,12 @@ def test_without_a_limit_every_image_falls(name: str) -> None:
 )
 def test_twice_the_effort_changes_little(name: str, option: str, few: int) -> None:
     short, long = (at(name, EPS, **{option: effort}) for effort in (few, 2 * few))
-    assert abs(int(long.success.sum()) - int(short.success.sum())) <= 1
+    assert abs(int(long.success.sum()) - int(short.success.sum())) <= FEW
 
 
 @pytest.mark.parametrize("name", ["square", "substitute"])
 def test_black_boxes_do_not_beat_gradients(name: str) -> None:
-    assert at(name, EPS).success.sum() <= at("pgd", EPS).success.sum()
+    assert at(name, EPS).success.sum() <= at("pgd", EPS).success.sum() + FEW
 
 
 def test_a_decision_attack_needs_no_smaller_changes_than_gradients() -> None:
@@ -129,7 +144,7 @@ def test_a_decision_attack_needs_no_smaller_changes_than_gradients() -> None:
     both = blind.success & seeing.success
     assert both.sum() > 40
     sizes = [length(result.images - images, 2)[both].median() for result in (seeing, blind)]
-    assert sizes[0] <= sizes[1]
+    assert sizes[0] < 0.9 * sizes[1]  # .52 and .8
 
 
 def test_transfer_is_weaker_than_the_white_box() -> None:
@@ -138,7 +153,8 @@ def test_transfer_is_weaker_than_the_white_box() -> None:
         result = at(name, EPS)
         labels = data()[1][1400:1460]
         replayed = other(result.images).argmax(dim=1) != labels
-        assert replayed[result.attacked].float().mean() <= result.success[result.attacked].float().mean()
+        fooled_there, fooled_here = int(replayed[result.attacked].sum()), int(result.success.sum())
+        assert fooled_there < fooled_here - FEW  # by 11 to 31
 
 
 def test_momentum_transfers_better_than_stopping_at_the_boundary() -> None:
@@ -146,7 +162,7 @@ def test_momentum_transfers_better_than_stopping_at_the_boundary() -> None:
     rates = {
         name: (other(at(name, 0.3).images).argmax(dim=1) != labels).float().mean() for name in ("mi_fgsm", "i_fgsm")
     }
-    assert rates["mi_fgsm"] > rates["i_fgsm"]
+    assert rates["mi_fgsm"] > rates["i_fgsm"] + 0.2  # .98 and .53
 
 
 @pytest.mark.parametrize(
@@ -159,14 +175,17 @@ def test_minimal_attacks_need_less_than_the_first_eps_at_which_a_step_succeeds(n
         "fgsm" if norm == "inf" else "fgvm", 0.3 if norm == "inf" else 1.5, **({} if norm == "inf" else {"norm": 2})
     )
     both = single.success
-    assert length(result.images - images, norm)[both].median() < length(single.images - images, norm)[both].median()
+    sizes = [length(changed.images - images, norm)[both].median() for changed in (result, single)]
+    assert sizes[0] < 0.7 * sizes[1]  # at most .45 of it
 
 
 def test_the_optimiser_finds_smaller_changes_than_one_linearisation_at_a_time() -> None:
     images, slow = fooled("cw")
     _, quick = fooled("deepfool")
     both = slow.success & quick.success
-    assert length(slow.images - images, 2)[both].median() < length(quick.images - images, 2)[both].median()
+    ratio = length(slow.images - images, 2)[both] / length(quick.images - images, 2)[both]
+    assert (ratio < 1).float().mean() > 0.6  # three of four
+    assert ratio.median() < 1.005
 
 
 @pytest.mark.parametrize("name", [name for name in TARGETED if name not in ("backdoor_trigger", "illc")])
@@ -177,14 +196,12 @@ def test_targeted_attacks_hit_their_target(name: str) -> None:
         option = (("eps", 0.3 if method.traits["norms"][0] == "inf" else 2.5),)
     _, result = fooled(name, option, target=True)
     assert (result.predictions[result.success] == 3).all()
-    least = {
+    least = {  # 12 % below what was seen, or 3 of 47 images
         "one_pixel": 0.02,
-        "adversarial_patch": 0.1,
-        "substitute": 0.1,
-        "rand_fgsm": 0.1,
-        "fgsm": 0.1,
-        "fgvm": 0.1,
-        "mi_fgsm": 0.75,
-        "jsma": 0.8,
+        "adversarial_patch": 0.06,
+        "substitute": 0.6,
+        "rand_fgsm": 0.25,
+        "fgsm": 0.55,
+        "mi_fgsm": 0.7,
     }
-    assert result.success[result.attacked].float().mean() > least.get(name, 0.85)
+    assert result.success[result.attacked].float().mean() > least.get(name, 0.8)

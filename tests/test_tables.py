@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -374,7 +374,6 @@ def test_what_an_image_counts_for(clean, attacked, seen, handled, success):
     assert (found["handled"], found["success"]) == (handled, success)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(*(st.integers(0, 2),) * 3, *(st.booleans(),) * 3),
