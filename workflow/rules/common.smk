@@ -72,5 +72,6 @@ onstart:
 
 
 onsuccess:
-    for line in (*[f"report: {path}" for path in REPORTS], *NO_PDF):
+    made = [f"report: {path}" for path in REPORTS if Path(path).is_file()]
+    for line in made and [*made, *NO_PDF]:
         logger.info(line, extra={"for_users": True})
