@@ -179,7 +179,8 @@ def test_a_failure_is_told_once_and_again_at_the_end(tmp_path: Path) -> None:
     once = run.text
     for _ in range(2):  # Snakemake says it more than once, and closes more than once
         run.tell(None, "Exiting because a job execution failed. Look above", logging.ERROR)
-        run.tell(LogEvent.ERROR, "WorkflowError:\nAt least one", logging.ERROR, exception="WorkflowError")
+        last = "WorkflowError:\nAt least one job did not complete successfully."
+        run.tell(LogEvent.ERROR, last, logging.ERROR, exception="WorkflowError")
         assert run.text == once
     run.handler.close()
     run.handler.close()
@@ -223,6 +224,20 @@ def test_what_fails_without_a_number_is_told_too() -> None:
     run.tell(LogEvent.ERROR, text, logging.ERROR, exception="MissingOutputException")
     run.handler.close()
     assert run.text.count("a.txt") == 2
+
+
+@pytest.mark.parametrize("ending", ["died with <Signals.SIGINT: 2>.", "returned non-zero exit status 130."])
+def test_a_job_that_was_interrupted_has_not_failed(ending: str) -> None:
+    run = Run()
+    run.begin(attack=3)
+    run.fail(run.start("attack a"), "x.log", EXITED.replace("returned non-zero exit status {}.", ending))
+    last = "WorkflowError:\nAt least one job did not complete successfully."
+    run.tell(LogEvent.ERROR, last, logging.ERROR, exception="WorkflowError")
+    run.handler.close()
+    assert run.text.splitlines()[2:] == [
+        "0/3  stopped attack a",
+        "stopped: 0 of 3 steps done after 0 s; run again to go on",
+    ]
 
 
 def test_a_stopped_run_says_that_it_can_go_on() -> None:

@@ -37,6 +37,9 @@ WIDTH = 400
 """Where a line of a log is cut."""
 CHATTER = {"execute_workflow", "_build_dag", "execute"}
 """Functions of Snakemake that tell what it is about to do."""
+UNSPECIFIC = "At least one job did not complete successfully."
+"""What Snakemake says last; which job it was, or that somebody stopped the run, is told here."""
+INTERRUPTED = f"killed by signal {signal.SIGINT.value}"
 HOW_FAR = re.compile(
     r"(?:epoch )?\b(?P<done>\d+) of (?P<all>\d+)\b(?: images\b)?"  # training, attacks
     r"|\b\d+ passes\b"  # fooling images
@@ -199,10 +202,14 @@ class LogHandler(LogHandlerBase):
         job = self.jobs.pop(number, None)
         if job is None and number in self.failures:
             return
+        name = job.name if job else rule
+        if said == INTERRUPTED:
+            self._say(f"{self._counted()}  stopped {name}")
+            return
         log, lines = _last_lines(logs)
-        failure = Failure(job.name if job else rule, _cause(lines, said), log, lines)
+        failure = Failure(name, _cause(lines, said), log, lines)
         self.failures[number] = failure
-        self._say(f"{self._counted()}  FAILED  {failure.name}", *failure.text())
+        self._say(f"{self._counted()}  FAILED  {name}", *failure.text())
 
     def _fail_unnamed(self, text: str) -> None:
         """A failure of which Snakemake tells the rule alone, in words: an output that is missing, for example."""
@@ -218,7 +225,7 @@ class LogHandler(LogHandlerBase):
                 self._say("If no other run is going on in this folder: make unlock (or snakemake --unlock); run again.")
         elif record.exception == "RuleException":
             self.errors[record.thread] = text
-        elif record.exception != "WorkflowError" or not self.failures:  # else: that some job has failed
+        elif not text.endswith(UNSPECIFIC):
             self._fail_unnamed(text)
 
     def _message(self, record: Any) -> None:
@@ -252,9 +259,9 @@ class LogHandler(LogHandlerBase):
             return
         took = _duration(time.monotonic() - self.began)
         if not self.failures:
-            self._print(f"stopped: {self.done} of {self.total} steps done, after {took}; run again to go on")
+            self._print(f"stopped: {self.done} of {self.total} steps done after {took}; run again to go on")
             return
-        self._print("", f"{len(self.failures)} failed; {self.done} of {self.total} steps done, after {took}:")
+        self._print("", f"{len(self.failures)} failed; {self.done} of {self.total} steps done after {took}:")
         for failure in self.failures.values():
             self._print(f"  {failure.name}", *failure.text())
         self._print("What needs these was not run. Run again to go on; what is done is kept.")
