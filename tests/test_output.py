@@ -398,7 +398,7 @@ rule good:
     log: "logs/{x}.log"
     wildcard_constraints: x="a|d"
     message: "make {wildcards.x}"
-    shell: "echo epoch 1 of 2 > {log}; sleep 2; touch {output}"
+    shell: "echo epoch 1 of 2 > {log}; sleep ${{NAP:-0.1}}; touch {output}"
 rule bad:
     input: "d"
     output: "b"
@@ -468,7 +468,7 @@ def test_other_ways_to_run(folder: Path, arguments: list[str], code: int | None,
 def test_a_terminal_is_told_what_runs(folder: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "a", "d"]
-    terminal = os.environ | {"TERM": "xterm"}
+    terminal = os.environ | {"TERM": "xterm", "NAP": "5"}
     running = subprocess.Popen(command, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=terminal)
     os.close(theirs)
     printed = b""
@@ -486,7 +486,8 @@ def test_a_terminal_is_told_what_runs(folder: Path) -> None:
 @pytest.mark.workflow
 def test_after_kill_9_the_next_run_says_what_to_do(folder: Path) -> None:
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "a"]
-    killed = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL)
+    long = os.environ | {"NAP": "600"}
+    killed = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL, env=long)
     while not (folder / "logs/a.log").exists():
         assert killed.poll() is None
         time.sleep(0.05)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rivalry.artifacts import read_json, read_table, read_tensors
+from rivalry.artifacts import HOST, read_json, read_table, read_tensors
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ("--configfile", "config/smoke.yaml")
@@ -349,12 +349,16 @@ def test_a_failing_job_tells_what_the_user_can_mend(tmp_path: Path) -> None:
     wild = "\n  wild: {method: plain, architecture: mlp512, learning_rate: 1000000000.0, optimizer: sgd, epochs: 2}"
     text = TINY.replace("\nvictims:", f"\nvictims:{wild}").replace("victims: [knn]", "victims: [wild]")
     (project / "tiny.yaml").write_text(text)
+    left = project / f"results/data/digits/.test.partial-{2**30}@{HOST}.abcd1234.safetensors"  # by a killed run
+    left.parent.mkdir(parents=True)
+    left.touch()
     done = snakemake(project, "--configfile", "tiny.yaml", "--", "results/victims/digits/wild/victim.json", check=False)
     assert done.returncode == 1
     for part in done.stderr.split("1 failed;"):
         assert part.count("    cause: training diverged: ") == 1
         assert part.count("    log: results/logs/train_victim/digits/wild.log") == 1
         assert "lower learning_rate" in part
+    assert not left.exists()
 
 
 # ---- interruption and corruption ----
