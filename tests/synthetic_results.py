@@ -678,6 +678,10 @@ def _checks() -> list[dict]:
             "status": "pass",
             "found": "every image in [0, 1] and within eps + 1e-06",
             "images": "",
+            "victim": "plain",
+            "defense": "none",
+            "attack": "fgsm",
+            "eps": 0.1,
         },
         {
             "check": "gradient masking",
@@ -686,6 +690,8 @@ def _checks() -> list[dict]:
             "status": "warn",
             "found": "20.0 % of the gradients are zero: gradient attacks may understate its weakness",
             "images": "3, 8, 17",
+            "victim": "distilled",
+            "defense": "none",
         },
         {
             "check": "iterative at least single-step",
@@ -694,6 +700,10 @@ def _checks() -> list[dict]:
             "status": "fail",
             "found": "2 images fall to fgsm and not to i_fgsm",
             "images": "4, 9",
+            "victim": "plain",
+            "defense": "none",
+            "attack": "i_fgsm",
+            "eps": 0.1,
         },
     ]
 

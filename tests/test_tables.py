@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_table, write_tensors
+from rivalry.checks import _evidence as evidence
+from rivalry.checks.same_images import same_images
 from rivalry.errors import RivalryError
-from rivalry.stages import check as checks
 from rivalry.stages.check import check
 from rivalry.stages.evaluate import CARRIED, judged, with_verdicts
 from rivalry.stages.tabulate import tabulate
@@ -203,7 +204,7 @@ def toy_victim(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Use a module as every victim of the run."""
 
     def use(module: nn.Module) -> None:
-        monkeypatch.setattr(checks, "load_victim", lambda folder: module)
+        monkeypatch.setattr(evidence, "load_victim", lambda folder: module)
 
     use(Toy())
     return use
@@ -616,6 +617,12 @@ def test_reported_entries_are_rates_or_sizes_of_known_columns():
     assert set(COUNTED) <= set(COLUMNS)
 
 
+def run_only(run: Run, check: Any) -> pd.DataFrame:
+    """The rows of one check, for files that others cannot read."""
+    evidence_ = evidence.Evidence(run.results, "toy", run.plan, torch.device("cpu"))
+    return pd.DataFrame(check(evidence_))
+
+
 def status(table: pd.DataFrame, name: str) -> list[str]:
     return table.loc[table["check"] == name, "status"].tolist()
 
@@ -700,8 +707,29 @@ def test_different_denominators_are_found(run, toy_victim):
     run.attack("fgsm", (0.4,))
     run.attack("few", (0.4,), rows=torch.tensor([0, 4, 7]))
     found = row(run.checks(), check="same images")
-    assert found["status"] == "warn"
-    assert "few on plain (3)" in found["found"]
+    assert found[["status", "subject", "attack"]].tolist() == ["warn", "few on plain", "few"]
+    assert "3 of the 8" in found["found"]
+
+
+def test_attacks_on_as_many_other_images_fail_beside_a_smaller_set(run, toy_victim):
+    run.attack("fgsm", (0.4,), rows=torch.tensor([0, 1, 2, 3]))
+    run.attack("pgd", (0.4,), rows=torch.tensor([0, 1, 2, 3]))
+    run.attack("other", (0.4,), rows=torch.tensor([1, 2, 3, 4]))
+    run.attack("part", (0.4,), rows=torch.tensor([0, 1]))
+    run.attack("foreign", (0.4,), rows=torch.tensor([0, 5]))
+    found = run.checks().query("check == 'same images'").set_index("attack")
+    assert found["status"].to_dict() == {"other": "fail", "part": "warn", "foreign": "fail"}
+    assert found["images"].to_dict() == {"other": "4", "part": "", "foreign": "5"}
+
+
+@pytest.mark.parametrize("images", [[0, 1, 2, 2], [3, 2, 1, 9], [3, 2, 1, 0]])
+def test_an_attack_met_each_image_once_and_the_same_at_each_eps(run, toy_victim, images):
+    run.attack("fgsm", (0.2, 0.4), rows=torch.arange(4))
+    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    scores = read_table(file)
+    scores.loc[scores["eps"] == 0.2, "index"] = images
+    write_table(file, scores)
+    assert "fail" in status(run_only(run, same_images), "same images")
 
 
 def test_a_softmax_victim_is_found(run, toy_victim):
@@ -776,7 +804,7 @@ def test_success_that_falls_with_eps_is_found(run, toy_victim, stops, verdict):
     run.attack("fgsm", (0.2, 0.4), stops=stops)
     file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
     scores = read_table(file)
-    scores.loc[(scores["eps"] == 0.4) & (scores["index"] != 5), "success"] = False
+    scores.loc[scores["eps"] == 0.4, "success"] = False
     write_table(file, scores)
     found = row(run.checks(), check="success grows with eps")
     assert found[["status", "images"]].tolist() == [verdict, "0, 1, 2, 3"]

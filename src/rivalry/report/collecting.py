@@ -16,6 +16,7 @@ from rivalry.report.findings import find
 from rivalry.report.references import all_references
 from rivalry.report.worst_case import worst_cases
 from rivalry.statistics.rates import wilson_interval
+from rivalry.statistics.trust import read_checks, summary
 
 # Works that the report's own words cite, whatever was run.
 ALWAYS_CITED = [
@@ -62,6 +63,7 @@ class _Plain(yaml.SafeDumper):
 
 def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> dict[str, Any]:
     """Every fact of the report, as written to report.json."""
+    checks = read_checks(results / "tables" / "checks.csv")
     report: dict[str, Any] = {
         "title": config["title"],
         "confidence": config["confidence"],
@@ -77,7 +79,8 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
         "scores": _records(read_scored(results / "tables" / "scores.csv")),
         "comparisons": _records(read_scored(results / "tables" / "comparisons.csv")),
         "transfers": _records(read_scored(results / "tables" / "transfers.csv")),
-        "checks": _records(artifacts.read_table(results / "tables" / "checks.csv")),
+        "checks": checks,
+        "check_summary": summary(checks),
         "reported": _records(artifacts.read_table(results / "tables" / "reported.csv")),
         "kept_apart": plan["kept_apart"] + artifacts.read_json(results / "tables" / "kept_apart.json"),
         "worst_cases": [

@@ -233,14 +233,12 @@ def paper_columns(table: tables.Table) -> list[Column]:
 
 
 def paper_rows(table: tables.Table) -> list[Row]:
-    """The rows that the paper has room for: like-for-like comparisons, transfers at one budget, and failed checks."""
+    """The rows that the paper has room for: like-for-like comparisons, and transfers at one budget."""
     keys = {column.key for column in table.columns}
     if "like" in keys:
         return [row for row in table.rows if row["like"] == "yes"][:MOST_COMPARISONS]
     if "figure" in keys:
         return [row for row in table.rows if row["figure"] == "yes"]
-    if "status" in keys:
-        return [row for row in table.rows if row["status"] != "pass"]
     return table.rows
 
 
@@ -249,9 +247,7 @@ def shortened(table: tables.Table) -> str:
     rows = formatting.plural(len(table.rows) - len(paper_rows(table)), "more row")
     if any(column.key == "like" for column in table.columns):
         return f"Like-for-like comparisons only; {rows} in comparisons.csv."
-    if any(column.key == "figure" for column in table.columns):
-        return f"At the figures' budgets only; {rows} in transfers.csv."
-    return f"Passed checks are left out; {rows} in checks.csv."
+    return f"At the figures' budgets only; {rows} in transfers.csv."
 
 
 def tex_specification(table: tables.Table) -> Tex:

@@ -25,6 +25,7 @@ from rivalry.report.formatting import (
     settings,
 )
 from rivalry.report.transfers import at_headline
+from rivalry.statistics.trust import STATUSES
 
 Row = dict[str, Any]
 
@@ -612,13 +613,27 @@ def _under(row: Row) -> str:
     return row["attack"] if missing(row["eps_a"]) else f"{row['attack']} (eps {epsilon(row['eps_a'])})"
 
 
+def check_kinds(report: Row) -> Table:
+    return Table(
+        "self-check-kinds",
+        "Self-checks by kind",
+        "How often each check was made, and how it came out.",
+        [
+            Column("check", "check", width=0.4),
+            Column("n", "made", "count"),
+            *(Column(status, status, "count") for status in STATUSES),
+        ],
+        report["check_summary"],
+    )
+
+
 def checks(report: Row) -> Table:
-    order = ["fail", "warn", "pass"]
-    rows = sorted(report["checks"], key=lambda row: order.index(row["status"]))
+    rows = [row for status in ("fail", "warn") for row in report["checks"] if row["status"] == status]
     return Table(
         "self-checks",
-        "Self-checks",
-        "Failures first. The last column names up to ten test images that caused the result.",
+        "Self-checks that failed or warned",
+        "Failures first; checks that passed are in checks.csv. The last column names up to ten test images that caused "
+        "the result.",
         [
             Column("status", "result", "status"),
             Column("check", "check", width=0.19),

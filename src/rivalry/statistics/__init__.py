@@ -2,7 +2,7 @@
 
 `rates`, `paired` and `budgets` are textbook statistics on plain numbers and arrays. `scores` turns the
 files of a match into one row of the table of scores, `comparisons` sets matches against each other, and
-`reported` sets them against the numbers that the seed documents print.
+`reported` sets them against the numbers that the seed documents print. `trust` says which self-checks touch a number.
 """
 
 from rivalry.statistics.budgets import BudgetComparison, bootstrap_interval, compare_budgets
@@ -11,6 +11,7 @@ from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
 from rivalry.statistics.rates import difference_of_error_rates, verdict, wilson_interval
 from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import Match, evaluated_matches, undefended_matches
+from rivalry.statistics.trust import read_checks, summary, touching
 
 __all__ = [
     "BudgetComparison",
@@ -24,7 +25,10 @@ __all__ = [
     "kept_apart",
     "mcnemar_exact",
     "paired_interval",
+    "read_checks",
     "set_against_reported",
+    "summary",
+    "touching",
     "undefended_matches",
     "verdict",
     "wilson_interval",

@@ -1,0 +1,35 @@
+"""What the report checks about its own results, from the files alone: one check, or a few that look alike, a file.
+
+A check is a function of one data set's `Evidence` that yields rows of checks.csv (`_rows.row`). A row says what was
+looked at, whether it passed, and which numbers it touches. What could not be looked at (no image in common, nothing
+attacked) is a warning, never a pass. A new check is one file and one line below.
+"""
+
+from rivalry.checks._evidence import Evidence
+from rivalry.checks.answers import answers
+from rivalry.checks.broken_defenses import broken_defenses
+from rivalry.checks.converged import beside_gradients, converged
+from rivalry.checks.fooling_images import fooling_images
+from rivalry.checks.images import images
+from rivalry.checks.same_images import same_images
+from rivalry.checks.scoring import scoring
+from rivalry.checks.strength import adaptive, iterative, masking, noise, transfer
+
+CHECKS = (
+    images,
+    same_images,
+    answers,
+    iterative,
+    noise,
+    masking,
+    adaptive,
+    converged,
+    beside_gradients,
+    transfer,
+    scoring,
+    broken_defenses,
+    fooling_images,
+)
+"""All checks, in the order of checks.csv."""
+
+__all__ = ["CHECKS", "Evidence"]

@@ -1,0 +1,43 @@
+"""Whether fooling images are what their table says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from rivalry.artifacts import read_table
+from rivalry.checks._evidence import BATCH, Evidence
+from rivalry.checks._rows import Row, row, where
+
+SURE = 1e-3
+"""Difference in probability that another batch size may make."""
+CHECK = "fooling images repeat"
+
+
+def fooling_images(evidence: Evidence) -> Iterator[Row]:
+    """Fooling images are images, and the victim is as sure of them as recorded, not surer and not less."""
+    for victim, fooling in evidence.planned("fooling"):
+        folder = evidence.results / "fooling" / evidence.dataset / victim / fooling
+        scores = read_table(folder / "scores.parquet")
+        with safe_open(folder / "images.safetensors", framework="pt") as tensors:
+            images = tensors.get_tensor("images")
+        outside = ~((images >= 0) & (images <= 1)).flatten(1).all(dim=1)
+        model = evidence.load(evidence.victim_folder(victim))
+        with torch.no_grad():
+            parts = [model(part.to(evidence.place)).softmax(dim=1).cpu() for part in images.split(BATCH)]
+        sure = torch.cat(parts).gather(1, torch.tensor(scores["target"].to_numpy())[:, None]).squeeze(1)
+        other = ~((sure - torch.tensor(scores["confidence"].to_numpy())).abs() <= SURE)
+        subject = f"{fooling} on {victim}"
+        touched: dict[str, Any] = {"victim": victim, "defense": "none", "attack": fooling}
+        for wrong, said in ((outside, "images leave [0,1]"), (other, "images have other confidences than recorded")):
+            if bool(wrong.any()):
+                yield row(
+                    CHECK, subject, "fail", f"{int(wrong.sum())} of {len(scores)} {said}", where(wrong), **touched
+                )
+        if not len(scores):
+            yield row(CHECK, subject, "warn", "there is no image to look at", **touched)
+        elif not bool((outside | other).any()):
+            yield row(CHECK, subject, "pass", f"{len(scores)} images with the recorded confidences", **touched)
