@@ -21,7 +21,6 @@ from rivalry.errors import RivalryError
 from rivalry.stages.attack import attack
 from rivalry.stages.defend import defend
 from rivalry.stages.evaluate import COLUMNS, evaluate
-from rivalry.victims import save_victim
 
 SHAPE = (1, 12, 12)
 CLASSES = 8
@@ -415,7 +414,7 @@ def folders(tmp_path_factory, clean_victim: nn.Module, poisoned_victim: nn.Modul
     facts = {"dataset": "bars", "shape": SHAPE, "classes": CLASSES}
     artifacts.write_json(root / "data" / "dataset.json", facts)
     for name, victim in (("plain", clean_victim), ("poisoned", poisoned_victim)):
-        save_victim(root / "victims" / name, victim)
+        artifacts.write_tensors(root / "victims" / name / "victim.safetensors", dict(victim.state_dict()))
         artifacts.write_json(
             root / "victims" / name / "victim.json",
             facts | {"victim": name, "architecture": "lenet5", "architecture_parameters": {}},

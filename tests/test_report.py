@@ -21,8 +21,9 @@ from rivalry.report import formatting, tables
 from rivalry.report.references import all_references
 from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable
 from rivalry.report.worst_case import headline_budget
+from rivalry.stages.collect import collect
 from rivalry.stages.draw import FIGURES, draw
-from rivalry.stages.report import NO_LATEX, collect, compile_pdf, render_html, render_latex
+from rivalry.stages.report import NO_LATEX, compile_pdf, render_html, render_latex
 from synthetic_results import CONFIG, DATASETS, PLAN
 
 

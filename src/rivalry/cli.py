@@ -181,16 +181,19 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("config", type=Path)
     folders(sub, "output")
 
-    for name, run, text in (
-        ("tabulate", _tabulate, "make the tables: scores, comparisons, reported against measured"),
-        ("check", _check, "check the results against themselves"),
-    ):
-        sub = command(name, run, text)
-        computing(sub)
-        folders(sub, "results", "output")
+    sub = command("tabulate", _tabulate, "make the tables: scores, comparisons, reported against measured")
+    sub.add_argument("--confidence", type=float, default=0.95, help="coverage of intervals")
+    sub.add_argument("--seed", type=int, default=0, help="seeds the bootstrap")
+    sub.add_argument("--record-times", action=argparse.BooleanOptionalAction, default=True)
+    folders(sub, "results", "output")
+
+    sub = command("check", _check, "check the results against themselves")
+    computing(sub)
+    folders(sub, "results", "output")
 
     sub = command("draw", _draw, "draw the figures of a data set")
     words(sub, "dataset")
+    sub.add_argument("--confidence", type=float, default=0.95, help="coverage of intervals")
     folders(sub, "results", "output")
 
     sub = command("collect", _collect, "gather every number of the report in report.json")
@@ -347,49 +350,43 @@ def _transfer(o: Any) -> None:
 
 
 def _record(o: Any) -> None:
-    from rivalry.config import read_yaml
+    from rivalry.config import load_config, read_yaml
+    from rivalry.plan import Plan
     from rivalry.stages.record import record
 
-    record(read_yaml(o.config), o.output)
-
-
-def _recorded(results: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    from rivalry.artifacts import read_json
-
-    return read_json(results / "configuration.json"), read_json(results / "plan.json")
+    config = load_config(read_yaml(o.config), o.config)
+    record(config.model.model_dump(), o.output / "configuration.json")
+    record(Plan(config).tables(), o.output / "plan.json")
 
 
 def _tabulate(o: Any) -> None:
+    from rivalry.artifacts import read_json
     from rivalry.stages.tabulate import tabulate
 
-    config, plan = _recorded(o.results)
-    tabulate(
-        o.results,
-        o.output,
-        plan=plan,
-        confidence=config["confidence"],
-        seed=config["seed"],
-        record_times=config["record_times"],
-    )
+    plan = read_json(o.results / "plan.json")
+    tabulate(o.results, o.output, plan=plan, confidence=o.confidence, seed=o.seed, record_times=o.record_times)
 
 
 def _check(o: Any) -> None:
+    from rivalry.artifacts import read_json
     from rivalry.stages.check import check
 
-    check(o.results, o.output, plan=_recorded(o.results)[1], accelerator=o.accelerator)
+    check(o.results, o.output, plan=read_json(o.results / "plan.json"), accelerator=o.accelerator)
 
 
 def _draw(o: Any) -> None:
+    from rivalry.artifacts import read_json
     from rivalry.stages.draw import draw
 
-    config, plan = _recorded(o.results)
-    draw(o.results, o.output, dataset=o.dataset, plan=plan, confidence=config["confidence"])
+    plan = read_json(o.results / "plan.json")
+    draw(o.results, o.output, dataset=o.dataset, plan=plan, confidence=o.confidence)
 
 
 def _collect(o: Any) -> None:
-    from rivalry.stages.report import collect
+    from rivalry.artifacts import read_json
+    from rivalry.stages.collect import collect
 
-    config, plan = _recorded(o.results)
+    config, plan = read_json(o.results / "configuration.json"), read_json(o.results / "plan.json")
     collect(o.results, o.output, config=config, plan=plan)
 
 

@@ -6,6 +6,7 @@ import ast
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).parent
 
@@ -14,7 +15,8 @@ def code_hash(*modules: str) -> str:
     """Hash of the syntax trees of `modules` and of every module of this package they import, directly or not.
 
     Comments, docstrings and layout do not count. Imports are followed wherever they stand, but only where they
-    are written out: a method that a stage finds by its name must be named here beside the stage.
+    are written out: a method that a stage finds by its name must be named here beside the stage. A YAML file
+    beside a module and named like it counts as the module's.
 
     Parameters
     ----------
@@ -26,15 +28,32 @@ def code_hash(*modules: str) -> str:
     str
         16 hexadecimal digits.
     """
-    seen: set[str] = set()
-    open_modules = list(modules)
-    while open_modules:
-        module = open_modules.pop()
-        if module not in seen and _file(module) is not None:
-            seen.add(module)
-            open_modules += [module.rpartition(".")[0], *_digest(module)[1]]
-    digest = hashlib.sha256("".join(f"{name} {_digest(name)[0]}\n" for name in sorted(seen)).encode())
+    digest = hashlib.sha256("".join(f"{name} {_digest(name)[0]}\n" for name in modules_behind(*modules)).encode())
     return digest.hexdigest()[:16]
+
+
+def modules_behind(*modules: str) -> list[str]:
+    """The modules that `code_hash` counts, sorted.
+
+    A package that is only passed through does not count: `from rivalry.attacks import Goal` leads to the module
+    that defines `Goal`, and to nothing else that `rivalry.attacks` imports.
+    """
+    seen = {__name__}  # how code is hashed is no part of what a stage computes
+    waiting: list[tuple[str, str | None]] = [(module, None) for module in modules]
+    while waiting:
+        module, name = waiting.pop()
+        if name and _file(f"{module}.{name}"):
+            module, name = f"{module}.{name}", None
+        file = _file(module)
+        if file is None or module in seen:
+            continue
+        imports = _digest(module)[1]
+        if name and file.name == "__init__.py" and (passed_on := [entry for entry in imports if entry[1] == name]):
+            waiting += passed_on
+        else:
+            seen.add(module)
+            waiting += imports
+    return sorted(seen - {__name__})
 
 
 def _file(module: str) -> Path | None:
@@ -50,22 +69,33 @@ def _file(module: str) -> Path | None:
 
 
 @cache
-def _digest(module: str) -> tuple[str, tuple[str, ...]]:
-    """The hash of one module's own code, and what it may import of this package."""
+def _digest(module: str) -> tuple[str, tuple[tuple[str, str | None], ...]]:
+    """The hash of one module's own code, and what it imports of this package: (module, name in it or None)."""
     file = _file(module)
     assert file is not None
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    imported: list[str] = []
+    tree = _Bare().visit(ast.parse(file.read_text(encoding="utf-8")))
+    imported: list[tuple[str, str | None]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            imported += [alias.name for alias in node.names]
+            imported += [(alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            imported += [(node.module, alias.name) for alias in node.names]
+    ours = tuple(entry for entry in imported if entry[0].split(".")[0] == PACKAGE.name)
+    data = file.with_suffix(".yaml")
+    content = ast.dump(tree).encode() + (data.read_bytes() if data.is_file() else b"")
+    return hashlib.sha256(content).hexdigest(), ours
+
+
+class _Bare(ast.NodeTransformer):
+    """Leaves out docstrings, and what only a type checker reads."""
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return None
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             del body[0]
-    ours = tuple(name for name in imported if name.split(".")[0] == PACKAGE.name)
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), ours
+        return self.generic_visit(node)
 
 
 def _is_docstring(node: ast.AST) -> bool:

@@ -251,6 +251,10 @@ class Plan:
             **self._computing(),
         )
 
+    def tabulate_options(self) -> str:
+        times = "--record-times" if self.config.record_times else "--no-record-times"
+        return f"{_options(confidence=self.config.confidence, seed=self.config.seed)} {times}"
+
     def transfer_options(self, dataset: str, source: str) -> str:
         planned = self.transfers[dataset, source]
         return _options(
@@ -331,6 +335,8 @@ class Plan:
             modules.append(f"architectures.{entry['architecture']}")
             if stage == "train":
                 modules.append(f"training.{entry['method']}")
+                if registry.method("training", entry["method"]).traits.get("epochs", True):
+                    modules.append("training._fit")
         if stage == "transfer":
             shown = self.transfers[dataset, plain]["victims"]
             modules += [f"architectures.{config.entry('victims', name, dataset)['architecture']}" for name in shown]

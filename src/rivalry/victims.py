@@ -1,4 +1,4 @@
-"""Saving and loading victims, defended ones included."""
+"""Loading victims, defended ones included."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rivalry import registry
 from rivalry.architectures._classifier import Classifier
-from rivalry.artifacts import read_json, read_tensors, write_tensors
+from rivalry.artifacts import read_json, read_tensors
 from rivalry.errors import RivalryError
 
 
@@ -21,13 +21,6 @@ def build_classifier(facts: Mapping[str, Any]) -> Classifier:
         facts["shape"], facts["classes"], **facts["architecture_parameters"]
     )
     return Classifier(network, channels=facts["shape"][0])
-
-
-def save_victim(folder: str | Path, victim: nn.Module) -> Path:
-    """Write the weights; returns the file's path. The facts beside it are the caller's."""
-    path = Path(folder) / "victim.safetensors"
-    write_tensors(path, dict(victim.state_dict()))
-    return path
 
 
 def load_victim(folder: str | Path) -> nn.Module:

@@ -16,6 +16,7 @@ sys.path.insert(0, SOURCE)
 from rivalry.artifacts import sweep
 from rivalry.config import Mistakes, check_machine, load_config, read_yaml
 from rivalry.plan import Plan, export_environment
+from rivalry.stages.record import record
 
 # A configuration named on the command line replaces the default. It is read here: Snakemake's own reader takes `no`
 # for false, drops the first of two equal names, and fails with a traceback.

@@ -1,3 +1,9 @@
+def templates(kind):
+    """A template's files by relative paths: a folder that is moved is still the same."""
+    files = (Path(workflow.basedir) / "report" / kind).iterdir()
+    return sorted(os.path.relpath(file) for file in files)
+
+
 rule collect_report:
     input:
         RESULTS,
@@ -18,7 +24,7 @@ rule collect_report:
     conda:
         "../../envs/report.yaml"
     params:
-        code=PLAN.code("report"),
+        code=PLAN.code("collect"),
     message:
         "collect every number of the report"
     shell:
@@ -28,9 +34,7 @@ rule collect_report:
 rule render_html:
     input:
         expand("results/figures/{dataset}", dataset=PLAN.datasets),
-        templates=sorted(
-            str(file) for file in Path(workflow.basedir).glob("report/html/*")
-        ),
+        templates=templates("html"),
         facts="results/report/report.json",
     output:
         report(
@@ -53,9 +57,7 @@ rule render_html:
 rule render_latex:
     input:
         expand("results/figures/{dataset}", dataset=PLAN.datasets),
-        templates=sorted(
-            str(file) for file in Path(workflow.basedir).glob("report/latex/*")
-        ),
+        templates=templates("latex"),
         facts="results/report/report.json",
     output:
         "results/report/report.tex",
@@ -85,6 +87,8 @@ rule compile_pdf:
         "results/logs/compile_pdf.log",
     conda:
         "../../envs/latex.yaml"
+    params:
+        code=PLAN.code("report"),
     message:
         "compile the paper"
     shell:

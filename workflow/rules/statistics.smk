@@ -24,25 +24,34 @@ FOOLING = [
 
 
 localrules:
+    record_plan,
     record_configuration,
+
+
+# Two records, so that a new title does not make the tables again. `run`, since a command line has no room for a long text;
+# functions, since Snakemake would look for wildcards in the text itself.
+rule record_plan:
+    output:
+        "results/plan.json",
+    params:
+        content=lambda wildcards: json.dumps(PLAN.tables(), sort_keys=True),
+    message:
+        "record which jobs there are"
+    run:
+        record(PLAN.tables(), output[0])
 
 
 rule record_configuration:
     output:
         "results/configuration.json",
-        "results/plan.json",
-    log:
-        "results/logs/record_configuration.log",
-    conda:
-        "../../envs/report.yaml"
     params:
-        # A function's answer is no pattern: a title may hold braces. A script may be handed more than a command line.
-        content=lambda wildcards: json.dumps(CONTENT, sort_keys=True),
-        code=PLAN.code("record"),
+        content=lambda wildcards: json.dumps(
+            PLAN.config.model.model_dump(), sort_keys=True
+        ),
     message:
         "record the configuration"
-    script:
-        "../scripts/record_configuration.py"
+    run:
+        record(PLAN.config.model.model_dump(), output[0])
 
 
 rule tabulate_results:
@@ -77,12 +86,12 @@ rule tabulate_results:
     conda:
         "../../envs/report.yaml"
     params:
-        settings=[PLAN.config.confidence, PLAN.config.seed, PLAN.config.record_times],
+        options=PLAN.tabulate_options(),
         code=PLAN.code("tabulate"),
     message:
         "tabulate"
     shell:
-        "python -m rivalry tabulate --results results --output results/tables > {log} 2>&1"
+        "python -m rivalry tabulate {params.options} --results results --output results/tables > {log} 2>&1"
 
 
 rule check_results:

@@ -6,7 +6,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-import rivalry.attacks
 from rivalry import registry
 from rivalry.architectures import Classifier
 from rivalry.defenses._defended import Defended, Rejecting, defense, log_odds
@@ -56,7 +55,7 @@ def binary_input_detector(
         Share of clean images that may be refused.
     """
     settings = {"method": attack} if isinstance(attack, str) else dict(attack)
-    attacker = getattr(rivalry.attacks, registry.method("attacks", settings.pop("method")).name)
+    attacker = registry.method("attacks", settings.pop("method")).load()
     if "untargeted" not in attacker.goals:
         raise RivalryError(f"attack: {attacker.name} has no untargeted form to learn from; name one that has")
     if isinstance(settings.get("eps"), list):

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from rivalry import artifacts, registry
+from rivalry import artifacts
 from rivalry.figures.results import read_scored
 from rivalry.report.findings import find
-from rivalry.report.references import all_references
+from rivalry.report.references import all_references, source_of
 from rivalry.report.worst_case import worst_cases
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.trust import read_checks, summary
@@ -172,11 +172,6 @@ def _run_times(results: Path) -> list[dict[str, Any]]:
         for rule, seconds in times.items()
         if seconds
     ]
-
-
-def source_of(kind: str, method: str) -> str:
-    """The citation key that a registered method names, or ''."""
-    return registry.method(kind, method).traits.get("source", "") if method in registry.names(kind) else ""
 
 
 def _references(report: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rivalry import registry
 from rivalry.errors import RivalryError
 
 
@@ -32,3 +33,8 @@ def cite(key: str) -> str:
     names = work["authors"]
     authors = ", ".join(names) if len(names) <= 3 else f"{names[0]} et al."
     return f"{authors} ({work['year']}). {work['title']}. {work['venue']}. {work.get('url', '')}".strip()
+
+
+def source_of(kind: str, method: str) -> str:
+    """The citation key that a registered method names, or ''."""
+    return registry.method(kind, method).traits.get("source", "") if method in registry.names(kind) else ""

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from rivalry.report.collecting import source_of
 from rivalry.report.formatting import (
     MISSING,
     NORMS,
@@ -24,6 +23,7 @@ from rivalry.report.formatting import (
     probability,
     settings,
 )
+from rivalry.report.references import source_of
 from rivalry.report.transfers import at_headline
 from rivalry.statistics.trust import STATUSES
 

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-import rivalry.attacks
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
 from rivalry.attacks import Result, choose_targets
@@ -56,7 +55,7 @@ def attack(
     started = time.perf_counter()
     facts = read_json(data / "dataset.json")
     declared = registry.method("attacks", method)
-    run = getattr(rivalry.attacks, method).run
+    run = declared.load().run
     model = load_victim(victim).to(device(accelerator))
 
     test = load_split(data, "test")

@@ -1,4 +1,4 @@
-"""Write the report: its facts, the page, the paper, and the paper's PDF."""
+"""Write the report: the page, the paper, and the paper's PDF."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from rivalry import artifacts
 from rivalry.errors import RivalryError
-from rivalry.report.collecting import gather
 from rivalry.report.rendering import environment
 
 NO_LATEX = (
@@ -20,23 +18,6 @@ NO_LATEX = (
     "texlive-latex-extra texlive-science lmodern, or run Snakemake with --software-deployment-method conda "
     "(envs/latex.yaml)"
 )
-
-
-def collect(results: Path, output: Path, *, config: dict[str, Any], plan: dict[str, list]) -> None:
-    """Gather every number of the report in one file.
-
-    Parameters
-    ----------
-    results : Path
-        The folder of all results, tables and figures included.
-    output : Path
-        Usually results/report/report.json.
-    config : dict
-        The configuration with all defaults.
-    plan : dict
-        What it asked for; see `rivalry.plan.Plan.tables`.
-    """
-    artifacts.write_json(output, gather(Path(results), config=config, plan=plan))
 
 
 def render_html(facts: Path, output: Path) -> None:

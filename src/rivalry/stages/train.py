@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,13 @@ from torch import Tensor, nn
 from rivalry import registry
 from rivalry.answers import answers
 from rivalry.architectures import Classifier
-from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table
+from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table, write_tensors
 from rivalry.codehash import code_hash
 from rivalry.data import load_split
 from rivalry.devices import device
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 from rivalry.training import Direct
-from rivalry.victims import save_victim
 
 CURVE = ["epoch", "train_loss", "validation_loss", "validation_accuracy"]
 
@@ -113,11 +113,12 @@ def train(
     if isinstance(recipe, Direct):
         recipe.fit(model, seed)
     else:
-        from rivalry.training._fit import fit  # Lightning
-
+        # Not imported above: a method without epochs neither runs it nor waits for Lightning.
+        fitting_module = import_module("rivalry.training._fit")
         learned = images, labels, recipe.targets, sources
-        code = code_hash(*(registry.method(kind, name).module for kind, name in kinds), __name__)
-        outcome = fit(
+        modules = [registry.method(kind, name).module for kind, name in kinds]
+        code = code_hash(*modules, fitting_module.__name__, __name__)
+        outcome = fitting_module.fit(
             model,
             images,
             labels,
@@ -131,7 +132,7 @@ def train(
         history, best = outcome.history, outcome.best_epoch
 
     predictions = predict(model.eval(), data)
-    weights = save_victim(output, model)
+    write_tensors(output / "victim.safetensors", dict(model.state_dict()))
     write_table(output / "predictions.parquet", predictions)
     write_table(output / "training.csv", pd.DataFrame(history, columns=CURVE))
     write_json(
@@ -146,8 +147,8 @@ def train(
             "seconds": time.perf_counter() - started,
         },
     )
-    names = ("predictions.parquet", "training.csv", "victim.json")
-    write_manifest(output, "train", [weights, *(output / name for name in names)])
+    names = ("victim.safetensors", "predictions.parquet", "training.csv", "victim.json")
+    write_manifest(output, "train", [output / name for name in names])
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

@@ -1,0 +1,26 @@
+"""Gather what the report says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rivalry import artifacts
+from rivalry.report.collecting import gather
+
+
+def collect(results: Path, output: Path, *, config: dict[str, Any], plan: dict[str, list]) -> None:
+    """Gather every number of the report in one file.
+
+    Parameters
+    ----------
+    results : Path
+        The folder of all results, tables and figures included.
+    output : Path
+        Usually results/report/report.json.
+    config : dict
+        The configuration with all defaults.
+    plan : dict
+        What it asked for; see `rivalry.plan.Plan.tables`.
+    """
+    artifacts.write_json(output, gather(Path(results), config=config, plan=plan))
