@@ -35,7 +35,7 @@ from rivalry.training import _fit as training_fit
 from rivalry.training._fit import LAST, PREVIOUS, Fit, fit, split_by_source
 from rivalry.training.adversarial_training import adversarial_training
 from rivalry.training.plain import plain
-from rivalry.victims import build_classifier, save_victim
+from rivalry.victims import build_classifier
 
 FITTING = {
     "epochs": 4,
@@ -313,7 +313,7 @@ def test_counting_features_changes_nothing() -> None:
 def save_untrained(folder: Path, seed: int = 0) -> None:
     torch.manual_seed(seed)
     facts = {"architecture": "mlp512", "architecture_parameters": {}, "shape": [1, 6, 6], "classes": 3}
-    save_victim(folder, build_classifier(facts))
+    write_tensors(folder / "victim.safetensors", dict(build_classifier(facts).state_dict()))
     write_json(folder / "victim.json", facts)
 
 

@@ -62,16 +62,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def edit(finished: Path) -> Callable[[str, str, str], None]:
-    """Replace text in one of the finished project's files; all is put back afterwards."""
+def edit(finished: Path) -> Callable[..., None]:
+    """Replace text in one of the finished project's files, or add to its end; all is put back afterwards."""
     originals: dict[Path, tuple[str, os.stat_result]] = {}
 
-    def change(name: str, old: str, new: str) -> None:
+    def change(name: str, old: str | None, new: str) -> None:
         file = finished / name
         text = file.read_text()
         originals.setdefault(file, (text, file.stat()))
-        assert old in text
-        file.write_text(text.replace(old, new, 1))
+        assert old is None or old in text
+        file.write_text(text + new if old is None else text.replace(old, new, 1))
 
     yield change
     for file, (text, stat) in originals.items():
@@ -83,6 +83,7 @@ def edit(finished: Path) -> Callable[[str, str, str], None]:
 
 PDF = {"compile_pdf": 1} if shutil.which("latexmk") or shutil.which("tectonic") else {}
 ENDING = {
+    "record_plan": 1,
     "record_configuration": 1,
     "tabulate_results": 1,
     "check_results": 1,
@@ -209,73 +210,112 @@ def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
 
 # ---- what reruns ----
 
-TABLES_ON = {
-    "tabulate_results",
-    "check_results",
-    "draw_figures",
-    "collect_report",
-    "render_html",
-    "render_latex",
-    "all",
-    *PDF,
-}
+RENDERED = {"render_html": 1, "render_latex": 1, **PDF, "all": 1}
+COLLECTED = {"collect_report": 1, **RENDERED}
+TOLD = {"record_configuration": 1, **COLLECTED}
+DRAWN = {"draw_figures": 1, **COLLECTED}
+TABULATED = {"tabulate_results": 1, **DRAWN}
+MEASURED = {"check_results": 1, **TABULATED}
+CONFIGURED = {"record_configuration": 1, **MEASURED}
+CODE = "\nADDED = 1\n"
 
 
-def heavy(jobs: dict[str, int]) -> dict[str, int]:
-    """Jobs before the tables; those from the tables on must be there as well."""
-    assert set(jobs) >= TABLES_ON - {"all"}
-    return {rule: count for rule, count in jobs.items() if rule not in TABLES_ON}
+@pytest.mark.parametrize(
+    ("file", "old", "new", "jobs"),
+    [
+        (
+            "src/rivalry/attacks/fgsm.py",
+            None,
+            CODE,
+            # On plain (two), distilled, adversarial, linear, knn, plain+median3, plain+detector, which learns from it.
+            {"attack_victim": 8, "defend_victim": 1, "evaluate_defense": 2, "transfer_images": 2, **MEASURED},
+        ),
+        ("src/rivalry/attacks/_linearising.py", None, CODE, {"attack_victim": 2, **MEASURED}),  # deepfool, universal
+        (
+            "src/rivalry/architectures/_estimator.py",
+            None,
+            CODE,
+            {"train_victim": 4, "attack_victim": 2, "transfer_images": 2, **MEASURED},
+        ),
+        ("src/rivalry/architectures/svm.py", None, CODE, {"train_victim": 1, "transfer_images": 2, **MEASURED}),
+        (
+            "src/rivalry/victims.py",  # of all trainings only distillation loads a victim
+            None,
+            CODE,
+            {
+                "train_victim": 1,
+                "attack_victim": 17,
+                "defend_victim": 3,
+                "evaluate_defense": 3,
+                "fool_victim": 2,
+                "transfer_images": 2,
+                **MEASURED,
+            },
+        ),
+        (
+            "src/rivalry/defenses/spatial_smoothing.py",
+            None,
+            CODE,
+            {"attack_victim": 1, "defend_victim": 1, "evaluate_defense": 1, **MEASURED},
+        ),
+        (
+            "src/rivalry/fooling/map_elites_cppn.py",
+            None,
+            CODE,
+            {"fool_victim": 1, "check_results": 1, **DRAWN},
+        ),
+        ("src/rivalry/statistics/paired.py", None, CODE, TABULATED),
+        ("src/rivalry/statistics/reported.yaml", None, "# a comment\n", TABULATED),
+        ("src/rivalry/stages/check.py", None, CODE, {"check_results": 1, **COLLECTED}),
+        ("src/rivalry/figures/galleries.py", None, CODE, DRAWN),
+        ("src/rivalry/report/findings.py", None, CODE, COLLECTED),
+        ("src/rivalry/report/rendering.py", None, CODE, RENDERED),
+        ("report/html/report.html.j2", "</html>", "</html>\n", {"render_html": 1, "all": 1}),
+        # The configuration.
+        ("config/smoke.yaml", "title: Smoke test", "title: Another", TOLD),
+        ("config/smoke.yaml", "record_times: false", "record_times: true", {"record_configuration": 1, **TABULATED}),
+        ("config/smoke.yaml", "steps: 5", "steps: 6", {"attack_victim": 1, **CONFIGURED}),
+        ("config/smoke.yaml", "alpha: 0.5", "alpha: 0.4", {"train_victim": 1, "attack_victim": 2, **CONFIGURED}),
+        (
+            "config/smoke.yaml",
+            "learning_rate: 0.003\n    temperature: 20.0\n  distilled",
+            "learning_rate: 0.002\n    temperature: 20.0\n  distilled",
+            {"train_victim": 2, "attack_victim": 2, **CONFIGURED},  # the teacher, and its student
+        ),
+        (
+            "config/smoke.yaml",
+            "kernel: rbf",
+            "kernel: linear",
+            {"train_victim": 1, "transfer_images": 2, **CONFIGURED},
+        ),
+        (
+            "config/smoke.yaml",
+            "attacks: [noise, fgsm, fgsm_to_3, pgd,",
+            "attacks: [noise, fgsm, fgsm_to_3,",
+            {"record_plan": 1, **CONFIGURED},
+        ),
+    ],
+)
+def test_an_edit_reruns_what_it_changes_and_nothing_else(
+    file: str,
+    old: str | None,
+    new: str,
+    jobs: dict[str, int],
+    finished: Path,
+    edit: Callable[..., None],
+) -> None:
+    edit(file, old, new)
+    assert planned(finished, *SMOKE) == jobs
 
 
-def test_a_changed_attack_parameter_reruns_that_attack(finished: Path, edit: Callable[..., None]) -> None:
-    edit("config/smoke.yaml", "steps: 5", "steps: 6")
-    assert heavy(planned(finished, *SMOKE)) == {"record_configuration": 1, "attack_victim": 1}
-
-
-def test_a_changed_victim_reruns_what_meets_it(finished: Path, edit: Callable[..., None]) -> None:
-    edit("config/smoke.yaml", "alpha: 0.5", "alpha: 0.4")
-    assert heavy(planned(finished, *SMOKE)) == {"record_configuration": 1, "train_victim": 1, "attack_victim": 2}
-
-
-def test_a_changed_teacher_reruns_its_student(finished: Path, edit: Callable[..., None]) -> None:
-    edit(
-        "config/smoke.yaml",
-        "learning_rate: 0.003\n    temperature: 20.0\n  distilled",
-        "learning_rate: 0.002\n    temperature: 20.0\n  distilled",
-    )
-    assert heavy(planned(finished, *SMOKE)) == {"record_configuration": 1, "train_victim": 2, "attack_victim": 2}
-
-
-def test_changed_attack_code_reruns_what_uses_it(finished: Path, edit: Callable[..., None]) -> None:
-    edit("src/rivalry/attacks/fgsm.py", "(images + eps", "(images + 1.0 * eps")
-    assert heavy(planned(finished, *SMOKE)) == {
-        "attack_victim": 8,  # plain (two), distilled, adversarial, linear, knn, plain+median3, plain+detector
-        "defend_victim": 1,  # the detector learns from fgsm
-        "evaluate_defense": 2,
-        "transfer_images": 2,
-    }
-
-
-def test_a_changed_victim_is_shown_the_sets_again(finished: Path, edit: Callable[..., None]) -> None:
-    edit("config/smoke.yaml", "kernel: rbf", "kernel: linear")
-    assert heavy(planned(finished, *SMOKE)) == {"record_configuration": 1, "train_victim": 1, "transfer_images": 2}
-
-
-def test_a_changed_template_renders_the_page_again(finished: Path, edit: Callable[..., None]) -> None:
-    edit("report/html/report.html.j2", "</html>", "</html>\n")
-    assert set(planned(finished, *SMOKE)) == {"render_html", "all"}
-
-
-def test_changed_fooling_code_reruns_what_uses_it(finished: Path, edit: Callable[..., None]) -> None:
-    edit("src/rivalry/fooling/map_elites_cppn.py", "INPUTS + hidden :] + 1)", "INPUTS + hidden :] + 1.0)")
-    jobs = planned(finished, *SMOKE)
-    assert jobs.pop("fool_victim") == 1
-    assert set(jobs) == {"check_results", "draw_figures", "collect_report", "render_html", "render_latex", "all", *PDF}
-
-
-def test_comments_rerun_nothing(finished: Path, edit: Callable[..., None]) -> None:
+def test_what_no_job_runs_reruns_nothing(finished: Path, edit: Callable[..., None]) -> None:
     edit("src/rivalry/attacks/fgsm.py", "    _, _, gradient", "    # a comment\n    _, _, gradient")
+    edit("src/rivalry/attacks/pgd.py", '"""', '"""As it is said elsewhere. ')
+    edit("src/rivalry/__init__.py", '__version__ = "', '__version__ = "1')
+    for name in ("cli", "config", "plan", "codehash", "attacks/lbfgs", "attacks/__init__"):
+        edit(f"src/rivalry/{name}.py", None, CODE)
     edit("config/smoke.yaml", "datasets:", "# a comment\ndatasets:")
+    edit("config/smoke.yaml", "method: fgsm\n    eps: 0.2\n    target: 3", "target: 3\n    eps: 0.2\n    method: fgsm")
     assert planned(finished, *SMOKE) == {}
 
 
@@ -286,6 +326,15 @@ def test_the_order_of_keys_reruns_nothing(finished: Path, edit: Callable[..., No
     edit("config/smoke.yaml", "seed: 1\n", "")
     edit("config/smoke.yaml", "defenses:\n", "seed: 1\ndefenses:\n")
     assert planned(finished, *SMOKE) == {}
+
+
+def test_a_moved_folder_reruns_nothing(finished: Path) -> None:
+    elsewhere = finished.with_name("moved")
+    finished.rename(elsewhere)
+    try:
+        assert planned(elsewhere, *SMOKE) == {}
+    finally:
+        elsewhere.rename(finished)
 
 
 def test_a_mistake_is_told_before_anything_runs(tmp_path: Path) -> None:

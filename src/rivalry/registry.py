@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -69,7 +68,7 @@ class Method:
     def module(self) -> str:
         return f"rivalry.{ROOMS[self.kind]}.{self.name}"
 
-    def load(self) -> Callable[..., Any]:
+    def load(self) -> Any:
         """Import the method's module and return its function."""
         return getattr(importlib.import_module(self.module), self.name)
 
