@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 
 import pytest
@@ -67,8 +68,20 @@ def norms(names: list[str]) -> list[tuple[str, str | int]]:
     return pairs
 
 
-def norm_option(name: str, norm: str | int) -> dict[str, str | int]:
-    return {"norm": norm} if "norm" in registry.method("attacks", name).parameters else {}
+def norm_option(name: str, norm: str | int) -> dict[str, object]:
+    """The norm, and where the default budget is none of that norm, a budget."""
+    parameters = registry.method("attacks", name).parameters
+    if "norm" not in parameters:
+        return {}
+    large = norm == "inf" and "eps" in parameters and parameters["eps"].default > 1
+    return {"norm": norm, "eps": 0.3} if large else {"norm": norm}
+
+
+def steps_to(name: str, eps: float, steps: int = 40) -> dict[str, object]:
+    """Steps that are long enough to use up the budget, where an attack has any."""
+    known = registry.method("attacks", name).parameters
+    length = {key: max(eps / (steps - 1), 1e-3) for key in ("step_size", "eps_step") if key in known}
+    return length | {"steps": steps} if length else {}
 
 
 @pytest.fixture
@@ -137,7 +150,9 @@ def test_pgd_reaches_the_analytic_optimum_in_l2() -> None:
 def test_budget_and_range_hold(name: str, norm: str | int, eps: float, images: torch.Tensor) -> None:
     victim = small_cnn()
     labels = victim(images).argmax(dim=1)
-    adversarial = run(name, victim, images, labels, eps=eps, **norm_option(name, norm)).images
+    eps = {"inf": min(eps, 1.0), 0: float(math.ceil(eps))}.get(norm, eps)
+    options = norm_option(name, norm) | steps_to(name, eps) | {"eps": eps}
+    adversarial = run(name, victim, images, labels, **options).images
     assert adversarial.min() >= 0
     assert adversarial.max() <= 1
     assert length(adversarial - images, norm).max() <= eps * (1 + 1e-6) + 1e-7
@@ -333,7 +348,7 @@ def test_what_the_final_question_was_about_is_not_classified_again(name: str, ep
     labels = victim(images).argmax(dim=1)
     shown = []
     victim.register_forward_hook(lambda module, inputs, logits: shown.append(len(logits)))
-    result = run(name, victim, images, labels, eps=eps, steps=6)
+    result = run(name, victim, images, labels, eps=eps, **{"steps": 6} | steps_to(name, eps, 6))
     again = sum(shown) - int(result.queries.sum())
     assert 0 <= again < len(images)
     logits = victim(result.images)
@@ -354,7 +369,7 @@ def test_a_broken_answer_does_not_stand_for_the_outcome(images: torch.Tensor) ->
 
     victim = Failing()
     labels = victim.victim(images).argmax(dim=1)
-    result = rivalry.attacks.bim.run(victim, images, labels, eps=0.1, steps=2)
+    result = rivalry.attacks.bim.run(victim, images, labels, eps=0.1, step_size=0.05, steps=2)
     assert victim.passes == 4  # two gradients, the clean images' pass among them, the final question, the outcome
     assert not result.finite.any()
     assert torch.equal(result.predictions, victim.victim(result.images).argmax(dim=1))

@@ -210,7 +210,7 @@ def permuted(three: tuple[int, ...]) -> list[tuple[int, ...]]:
 def test_one_pixel_changes_nothing_without_budget_and_needs_three_parents() -> None:
     victim, images, labels = linear_problem()
     assert torch.equal(rivalry.attacks.one_pixel(victim, images, labels, eps=0), images)
-    with pytest.raises(RivalryError, match="population: 2 is too small"):
+    with pytest.raises(RivalryError, match="one_pixel: population: 2 is wrong: should be greater than or equal to 3"):
         rivalry.attacks.one_pixel(victim, images, labels, population=2)
 
 

@@ -9,12 +9,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
-from rivalry import __version__, registry
+from rivalry import __version__, registry, types
 from rivalry.errors import RivalryError, nearest
+from rivalry.parameters import checked, checked_value
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,6 +80,18 @@ class Settings(argparse.Action):
         setattr(namespace, self.dest, settings)
 
 
+def _number(kind: Any) -> Callable[[str], Any]:
+    """What reads an option's value as a number of a kind of `rivalry.types`."""
+
+    def read(text: str) -> Any:
+        try:
+            return checked_value("", kind, _value(text), "")
+        except (yaml.YAMLError, RivalryError) as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from error
+
+    return read
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("rivalry", description=__doc__)
     parser.add_argument("--version", action="version", version=f"rivalry {__version__}")
@@ -101,7 +114,9 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(f"--{name}", nargs="+", action=Settings, default={}, metavar="KEY=VALUE", help=text)
 
     def computing(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--threads", type=int, default=0, help="processor threads (default: all)")
+        sub.add_argument(
+            "--threads", type=_number(types.ThreadCount), default=0, help="processor threads (default: all)"
+        )
         sub.add_argument("--accelerator", choices=["auto", "cpu", "gpu"], default="auto")
 
     method_text = "the method's parameters; `rivalry describe METHOD` lists them"
@@ -109,14 +124,14 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("prepare", _prepare, "bring a data set into canonical form")
     words(sub, "dataset", "source")
     settings(sub, "set", method_text)
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=_number(types.Natural), default=0)
     sub.add_argument("--mirror", default=os.environ.get("RIVALRY_DATA_MIRROR"), help="folder or URL of the files")
     folders(sub, "output")
 
     sub = command("poison", _poison, "poison a training set")
     words(sub, "poisoning", "method")
     settings(sub, "set", method_text)
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=_number(types.Natural), default=0)
     folders(sub, "data", "output")
 
     sub = command("train", _train, "train a victim")
@@ -125,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     settings(sub, "set", method_text)
     settings(sub, "fit", "epochs, batch_size, learning_rate, optimizer, patience, validation_fraction")
     sub.add_argument("--poisoning", type=Path, metavar="PATH", help="folder of a poisoned training set")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=_number(types.Natural), default=0)
     computing(sub)
     folders(sub, "data", "output")
 
@@ -134,10 +149,10 @@ def _parser() -> argparse.ArgumentParser:
     settings(sub, "set", method_text)
     sub.add_argument("--target", type=_value, help="a class, next, random or least_likely")
     sub.add_argument("--victim-name", required=True, metavar="NAME", help="e.g. plain or plain+median3")
-    sub.add_argument("--images", type=int, default=500, help="how many test images, at most")
-    sub.add_argument("--data-seed", type=int, default=0, help="chooses the test images")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--batch-size", type=int, default=64)
+    sub.add_argument("--images", type=_number(types.Count), default=500, help="how many test images, at most")
+    sub.add_argument("--data-seed", type=_number(types.Natural), default=0, help="chooses the test images")
+    sub.add_argument("--seed", type=_number(types.Natural), default=0)
+    sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
     folders(sub, "data", "victim", "output")
 
@@ -145,35 +160,39 @@ def _parser() -> argparse.ArgumentParser:
     words(sub, "defense", "method")
     settings(sub, "set", method_text)
     sub.add_argument("--victim-name", required=True, metavar="NAME")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--batch-size", type=int, default=64)
+    sub.add_argument("--seed", type=_number(types.Natural), default=0)
+    sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
     folders(sub, "data", "victim", "output")
 
     sub = command("fool", _fool, "make images of nothing that a victim is sure about")
     words(sub, "fooling", "method")
     settings(sub, "set", method_text)
-    sub.add_argument("--confidence", type=float, default=0.99, help="the probability that counts as being fooled")
+    sub.add_argument(
+        "--confidence", type=_number(types.Fraction), default=0.99, help="the probability that counts as being fooled"
+    )
     sub.add_argument("--victim-name", required=True, metavar="NAME")
-    sub.add_argument("--data-seed", type=int, default=0, help="chooses the test images to compare distances with")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--batch-size", type=int, default=64)
+    sub.add_argument(
+        "--data-seed", type=_number(types.Natural), default=0, help="chooses the test images to compare distances with"
+    )
+    sub.add_argument("--seed", type=_number(types.Natural), default=0)
+    sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
     folders(sub, "data", "victim", "output")
 
     sub = command("evaluate", _evaluate, "measure a defense against adversarial images")
     sub.add_argument("--oblivious", nargs="*", type=Path, default=[], metavar="PATH", help="sets made without it")
     sub.add_argument("--adaptive", nargs="*", type=Path, default=[], metavar="PATH", help="sets made against it")
-    sub.add_argument("--images", type=int, default=500, help="how many clean test images, at most")
-    sub.add_argument("--data-seed", type=int, default=0, help="chooses the test images")
-    sub.add_argument("--batch-size", type=int, default=64)
+    sub.add_argument("--images", type=_number(types.Count), default=500, help="how many clean test images, at most")
+    sub.add_argument("--data-seed", type=_number(types.Natural), default=0, help="chooses the test images")
+    sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
     folders(sub, "data", "defended", "output")
 
     sub = command("transfer", _transfer, "replay a victim's adversarial images on other victims")
     sub.add_argument("--attacks", nargs="+", type=Path, required=True, metavar="PATH", help="sets crafted on it")
     sub.add_argument("--victims", nargs="+", type=Path, required=True, metavar="PATH", help="whom they are shown to")
-    sub.add_argument("--batch-size", type=int, default=64)
+    sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
     folders(sub, "data", "output")
 
@@ -220,16 +239,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _checked(kind: str, method: str, given: dict[str, Any], extra: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A method's parameters: those given, which must exist, over the defaults, which must cover the rest."""
-    parameters = registry.method(kind, method).parameters
-    for key in given:
-        if key not in parameters:
-            raise RivalryError(f"--set {key}: {method} has no such parameter; {nearest(key, list(parameters))}")
-    for name, parameter in parameters.items():
-        if parameter.required and name not in given:
-            raise RivalryError(f"--set {name}: is missing; {method} needs it: {parameter.doc}")
-    return {name: parameter.default for name, parameter in parameters.items() if not parameter.required} | given
+def _checked(kind: str, method: str, given: dict[str, Any], option: str = "--set") -> dict[str, Any]:
+    """A method's parameters: those given over the defaults."""
+    declared = registry.method(kind, method)
+    defaults = {name: parameter.default for name, parameter in declared.parameters.items() if not parameter.required}
+    return defaults | checked(declared, given, f"{option} ", several=True)
 
 
 def _prepare(o: Any) -> None:
@@ -254,13 +268,15 @@ def _train(o: Any) -> None:
     for key in o.fit:
         if key not in defaults:
             raise RivalryError(f"--fit {key}: no such parameter; {nearest(key, list(defaults))}")
+    kinds = get_type_hints(VictimEntry, include_extras=True)
+    fit = {key: checked_value(key, kinds[key], value, "--fit ") for key, value in o.fit.items()}
     train(
         o.victim,
         o.architecture,
-        _checked("architectures", o.architecture, o.architecture_set),
+        _checked("architectures", o.architecture, o.architecture_set, "--architecture-set"),
         o.method,
         _checked("training", o.method, o.set),
-        defaults | o.fit,
+        defaults | fit,
         o.data,
         o.output,
         seed=o.seed,

@@ -20,7 +20,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    TypeAdapter,
     ValidationError,
     WithJsonSchema,
     create_model,
@@ -29,7 +28,19 @@ from pydantic import (
 from rivalry import registry
 from rivalry.data._glance import Known, exists, glance
 from rivalry.errors import RivalryError, nearest
-from rivalry.types import Count, Flag, Fraction, Natural, NonNegative, OpenFraction, Positive
+from rivalry.parameters import checked_value, contradictions, fault_of, shown
+from rivalry.types import (
+    BatchSize,
+    Count,
+    Epochs,
+    Flag,
+    Fraction,
+    LearningRate,
+    Natural,
+    NonNegative,
+    OpenFraction,
+    ThreadCount,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 """Names become folders: letters, digits, _ and - on every file system; + joins a victim and its defense."""
@@ -96,15 +107,15 @@ class VictimEntry(Entry):
     """Its own parameters."""
     poisoning: str | None = None
     """The poisoning of its training data."""
-    epochs: Count = 10
+    epochs: Epochs = 10
     """Most passes over the training images."""
-    batch_size: Count = 128
+    batch_size: BatchSize = 128
     """Images per step."""
-    learning_rate: Positive = 0.001
+    learning_rate: LearningRate = 0.001
     """The optimizer's."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd has momentum 0.9."""
-    patience: Count = 5
+    patience: Epochs = 5
     """Epochs without a better validation loss after which training stops."""
     validation_fraction: OpenFraction = 0.1
     """Share of the training images held out to choose the best epoch."""
@@ -163,9 +174,9 @@ class Transfer(Strict):
 class Threads(Strict):
     """Processor threads per job. Fixed here, so that results do not depend on --cores."""
 
-    train: Count = 1
+    train: ThreadCount = 1
     """Training a victim or fitting a defense."""
-    attack: Count = 1
+    attack: ThreadCount = 1
     """Attacking and evaluating."""
 
 
@@ -180,7 +191,7 @@ class _Config(Strict):
     """Folder or URL that holds the data sets' files; the environment's RIVALRY_DATA_MIRROR when left out."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
-    batch_size: Count = 64
+    batch_size: BatchSize = 64
     """Images attacked at once; bounds the memory."""
     record_times: Flag = True
     """Whether tables hold run times, the only numbers that differ between two runs."""
@@ -413,7 +424,7 @@ def _key_mistakes(content: Mapping[str, Any]) -> Iterator[str]:
 def _half_characters(value: Any, path: str = "") -> Iterator[str]:
     """Text with one half of a pair that stands for one character: no file can hold it."""
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-        yield f"{path.lstrip('.')}: {_shown(value)} holds half a character; write the whole character, or leave it out"
+        yield f"{path.lstrip('.')}: {shown(value)} holds half a character; write the whole character, or leave it out"
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _half_characters(str(key), f"{path}.{ascii(key)[1:-1] if isinstance(key, str) else key}")
@@ -471,7 +482,7 @@ def _is_member(where: Sequence[Any]) -> bool:
 
 def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = None) -> str:
     """One line: key path, what was given, what would be right."""
-    where, given, kind = list(details["loc"]), details["input"], details["type"]
+    where, kind = list(details["loc"]), details["type"]
     if not prefix and len(where) > 2 and where[0] in DISCRIMINATORS:
         section = str(where[0])
         if where[-1] == "[key]":
@@ -502,23 +513,7 @@ def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = Non
             return f"{path}.{key}: is missing; one of {', '.join(registry.names(method_kind))}"
         wrong = str(details["ctx"]["tag"])
         return f"{path}.{key}: '{wrong}' is unknown; {nearest(wrong, registry.names(method_kind))}"
-    if kind == "literal_error":
-        expected = _choices(model, where, details)
-        return f"{path}: {_shown(given)} is unknown; {nearest(str(given), expected)}"
-    if isinstance(given, str) and _is_number(given) and kind.startswith(("float", "int", "literal")):
-        return f"{path}: '{given}' is text to YAML; write {_yaml_number(given)}"
-    if kind == "string_type" and given is not None and not isinstance(given, dict | list):
-        word = (
-            "a truth value" if isinstance(given, bool) else "a number" if isinstance(given, int | float) else "no text"
-        )
-        return f"{path}: {_shown(given)} is {word} to YAML; write it in quotes"
-    message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{path}: {_shown(given)} is wrong: {message[0].lower()}{message[1:]}"
-
-
-def _choices(model: type[BaseModel] | None, where: list[Any], details: Any) -> list[str]:
-    words = str(details.get("ctx", {}).get("expected", ""))
-    return [word.strip(" '") for word in words.replace(" or ", ", ").split(",") if word.strip()]
+    return f"{path}: {fault_of(details)}"
 
 
 def _nearest_key(given: str, keys: list[str]) -> str:
@@ -531,33 +526,6 @@ def _purpose(model: type[BaseModel] | None, key: str) -> str:
     if field is None or not field.description:
         return ""
     return f"; {field.description[0].lower()}{field.description[1:].rstrip('.')}"
-
-
-def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    if isinstance(value, bool):
-        text = text.lower()
-    elif value is None:
-        text = "nothing"
-    elif isinstance(value, dict):
-        text = "a mapping"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _yaml_number(text: str) -> str:
-    number = float(text)
-    mantissa, e, exponent = text.lower().partition("e")
-    if e and "." not in mantissa:
-        return f"{mantissa}.0e{exponent}"
-    return f"{number:g}"
 
 
 def _in_epochs(kind: str, name: str) -> bool:
@@ -655,20 +623,10 @@ class Config:
             if section == "victims":
                 yield from self._unfit_architecture(dataset, name, entry)
                 yield from self._unfit_training(dataset, name, entry)
+            discriminator, kind, _ = DISCRIMINATORS[section]
+            for key, fault in contradictions(registry.method(kind, entry[discriminator]), entry):
+                yield f"{self._path(section, name, dataset, key)}: {fault}"
             if section == "attacks":
-                norm = entry.get("norm", registry.method("attacks", entry["method"]).traits["norms"][0])
-                path = self._path(section, name, dataset, "eps")
-                budgets = entry.get("eps") or []
-                for eps in budgets:
-                    if norm == "inf" and eps > 1:
-                        yield (
-                            f"{path}: {eps:g} is out of range; pixels lie in [0,1], so at most 1"
-                            + (f" ({eps:g}/255 is {eps / 255:.4g})" if eps <= 255 else "")
-                        )
-                    if norm == 0 and eps != int(eps):
-                        yield f"{path}: {eps:g} is no whole number; in L0 it counts pixels"
-                if len(set(budgets)) < len(budgets):
-                    yield f"{path}: {budgets} names a budget twice"
                 most = self.images_of(dataset)
                 if (entry["images"] or 0) > most:
                     path = self._path(section, name, dataset, "images")
@@ -690,7 +648,7 @@ class Config:
     def _unfit_data(self, name: str, entry: dict[str, Any]) -> Iterator[str]:
         """A path that leads nowhere; images, classes and pixels that the data set lacks."""
         if "path" in entry and not exists(entry["path"]):
-            yield f"datasets.{name}.path: {_shown(entry['path'])} does not exist"
+            yield f"datasets.{name}.path: {shown(entry['path'])} does not exist"
             return
         about = self.about(name)
         if about.classes is not None and about.classes < 2:
@@ -736,9 +694,9 @@ class Config:
                 yield f"{path}: unknown key of {entry['architecture']}; {_nearest_key(key, list(known))}"
                 continue
             try:
-                TypeAdapter(known[key].annotation).validate_python(value, strict=True)
-            except ValidationError as error:
-                yield _explain(error.errors()[0] | {"loc": (key,)}, path.removesuffix(key))
+                checked_value(key, known[key].annotation, value, path.removesuffix(key))
+            except RivalryError as error:
+                yield str(error)
 
     def _unfit_training(self, dataset: str, name: str, entry: dict[str, Any]) -> Iterator[str]:
         """An architecture that its method cannot train; keys about epochs where there are none."""

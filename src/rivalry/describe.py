@@ -138,7 +138,8 @@ def type_in_words(annotation: Any) -> str:
         words = type_in_words(base)
         for bound in [b for mark in marks for b in (mark, *getattr(mark, "metadata", []))]:
             for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
-                if hasattr(bound, name):
+                # Bounds that only catch slips of the keyboard tell a reader nothing.
+                if hasattr(bound, name) and getattr(bound, name) < 10_000:
                     words += f" {sign} {getattr(bound, name)}"
         return words
     if origin is Literal:

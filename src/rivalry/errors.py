@@ -1,7 +1,7 @@
 """The one exception that users are meant to read."""
 
 
-class RivalryError(Exception):
+class RivalryError(ValueError):
     """A mistake the user can mend: one line that names the key or file and says what would be right."""
 
 

@@ -5,10 +5,11 @@ say what a configuration may put there. `rivalry.registry` reads them from the s
 this module must import nothing heavy.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,41 @@ class Reference:
     section: str
 
 
+def _plain_norm(value: Any) -> Any:
+    """A norm as it is called here, whichever way it was spelled: Linf, L2, "2", 2.0, infinity."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    if value == math.inf:
+        return "inf"
+    return {"inf": "inf", "2": 2, "2.0": 2, "0": 0, "0.0": 0}.get(str(value).lower().removeprefix("l"), value)
+
+
+def _not_zero(value: float) -> float:
+    if value == 0:
+        raise ValueError("should not be 0")
+    return value
+
+
+# The upper bounds are far beyond what anybody waits for: they catch slips of units and of the keyboard.
 Flag = StrictBool
-Count = Annotated[StrictInt, Field(ge=1)]
-Natural = Annotated[StrictInt, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[StrictInt, Field(ge=1, le=10_000_000)]
+Few = Annotated[StrictInt, Field(ge=1, le=10_000)]
+Epochs = Annotated[StrictInt, Field(ge=1, le=100_000)]
+BatchSize = Annotated[StrictInt, Field(ge=1, le=65_536)]
+ThreadCount = Annotated[StrictInt, Field(ge=1, le=1024)]
+Population = Annotated[StrictInt, Field(ge=3, le=100_000)]
+Doublings = Annotated[StrictInt, Field(ge=0, le=16)]
+Natural = Annotated[StrictInt, Field(ge=0, lt=2**63)]
+Positive = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+LearningRate = Annotated[float, Field(gt=0, le=100)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
-Norm = Literal["inf", 2]
-AnyNorm = Literal["inf", 2, 0]
+SignedShare = Annotated[float, Field(ge=-1, le=1), AfterValidator(_not_zero)]
+Degrees = Annotated[float, Field(ge=0, le=180)]
+Norm = Annotated[Literal["inf", 2], BeforeValidator(_plain_norm)]
+AnyNorm = Annotated[Literal["inf", 2, 0], BeforeValidator(_plain_norm)]
 
 VictimName = Annotated[str, Reference("victims")]
 PoisoningName = Annotated[str, Reference("poisonings")]

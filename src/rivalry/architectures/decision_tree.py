@@ -8,14 +8,14 @@ from torch import Tensor
 
 from rivalry.architectures._classifier import architecture
 from rivalry.architectures._estimator import Estimator
-from rivalry.types import Count
+from rivalry.types import Count, Few
 
 LEAST = 1e-6
 """Share of a class that a leaf never saw."""
 
 
 @architecture(source="breiman1984", epochs=False, gradients=False)
-def decision_tree(shape: Sequence[int], classes: int, *, depth: Count = 30, leaf: Count = 1) -> Estimator:
+def decision_tree(shape: Sequence[int], classes: int, *, depth: Few = 30, leaf: Count = 1) -> Estimator:
     """Decision tree (CART); logits are the log shares of the classes in the leaf that an image falls into.
 
     The logits are constant around almost every image: their gradient is zero.

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from rivalry import registry, types
+from rivalry.answers import NO_ANSWER, answers
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
+from rivalry.attacks._shown import Shown, device_of, reject_class
 from rivalry.devices import frozen
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, nearest
+from rivalry.parameters import checked, checked_value
 from rivalry.seeds import derive_seed
 
 BAR = "{desc}: {n} of {total} images |{bar:20}| {elapsed}<{remaining}{postfix}"
@@ -36,13 +42,13 @@ class Result:
     success : Tensor
         bool: attacked, and the goal was reached.
     clean_predictions, predictions : Tensor
-        int64: the victim's classes before and after.
+        int64: the victim's classes before and after; -2 where its answer is no number.
     confidence : Tensor
-        float32: the victim's probability of `predictions`.
+        float32: the victim's probability of `predictions`; NaN where these are -2.
     iterations, queries, gradients : Tensor
         int64: the attack's steps, and the forward and backward passes they took.
     zero_gradient, finite : Tensor
-        bool: the attack met an all-zero gradient; it met only finite numbers.
+        bool: the attack met an all-zero gradient; it met only finite numbers (a logit of minus infinity may be).
     seconds : Tensor
         float64: the image's share of its batch's wall time.
     fitted : Fitted or None
@@ -118,9 +124,9 @@ class Attack:
         self,
         victim: nn.Module,
         images: Tensor,
-        labels: Tensor,
+        labels: Tensor | np.ndarray | Sequence[int],
         *,
-        targets: Tensor | None = None,
+        targets: Tensor | np.ndarray | Sequence[int] | int | str | None = None,
         training: tuple[Tensor, Tensor] | None = None,
         seed: int = 0,
         batch_size: int = 64,
@@ -132,14 +138,15 @@ class Attack:
         Parameters
         ----------
         victim : nn.Module
-            Maps float32 images (N,C,H,W) in [0,1] to logits (N,K).
+            Maps float32 images (N,C,H,W) in [0,1] to logits (N,K); K+1 of them where its attribute `reject_class`
+            says that the last means refusal. It is asked in evaluation mode, and left as it was.
         images, labels : Tensor
-            float32 (N,C,H,W) in [0,1] and int64 (N,).
-        targets : Tensor, optional
-            int64 (N,): classes to reach. Images of that class are not attacked.
+            float32 (N,C,H,W) in [0,1], and class numbers, any integers (N,).
+        targets : Tensor, int or str, optional
+            Classes to reach, (N,); one for all; or a rule of `choose_targets`. Images of that class are not attacked.
         training : tuple of Tensor, optional
             Other images and labels, like `images` and `labels`; needed, and used, by attacks that make
-            something to use on every image.
+            something to use on every image: `training_images` of them, drawn from the seed.
         seed : int
             Seeds the attack's random numbers, together with each image's content.
         batch_size : int
@@ -151,29 +158,79 @@ class Attack:
 
         Raises
         ------
-        ValueError
-            Images outside [0,1] or not (N,C,H,W), or a goal this attack does not pursue.
+        RivalryError
+            A ValueError: images outside [0,1] or not (N,C,H,W); labels, targets or parameters that are none; a goal
+            this attack does not pursue; a victim that does not answer with logits.
+
+        Warns
+        -----
+        UserWarning
+            The victim answers with probabilities.
         """
-        _check(images, labels)
-        if targets is None and self.target is not None:
-            targets = choose_targets(self.target, victim, images, labels, seed)
-        kind = "untargeted" if targets is None else "targeted"
-        if kind not in self.goals:
-            raise ValueError(f"{self.name} has no {kind} form")
-        if self._fit is not None and training is None:
-            raise ValueError(f"{self.name} needs `training`: images, and their labels, to fit to")
-        if self._fit is not None and targets is not None and len(targets.unique()) > 1:
-            raise ValueError(f"{self.name} makes one thing for all images, so all need the same target")
+        parameters = checked(registry.method("attacks", self.name), parameters, f"{self.name}: ")
+        batch_size = checked_value("batch_size", types.BatchSize, batch_size, f"{self.name}: ")
+        with _computing():
+            images, labels = _examples("images", images, "labels", labels)
+            rule = self.target if targets is None else targets
+            if isinstance(rule, str | int):
+                targets = choose_targets(rule, victim, images, labels, seed) if len(images) else labels
+            elif targets is not None:
+                targets = _classes("targets", targets, len(images))
+            kind = "untargeted" if targets is None else "targeted"
+            if kind not in self.goals:
+                raise RivalryError(f"{self.name} has no {kind} form")
+            if self._fit is not None:
+                training = self._training(training, parameters, seed)
+                if targets is not None and len(targets.unique()) > 1:
+                    raise RivalryError(f"{self.name} makes one thing for all images, so all need the same target")
+            if len(images) == 0:
+                return _nothing(images)
+            return self._run(victim, images, labels, targets, training, seed, batch_size, progress, parameters)
+
+    def _training(
+        self, training: tuple[Tensor, Tensor] | None, parameters: dict[str, Any], seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """The images and labels that it is fitted to."""
+        if training is None:
+            raise RivalryError(f"{self.name} needs `training`: images, and their labels, to fit to")
+        images, labels = _examples("training[0]", training[0], "training[1]", training[1])
+        if len(images) == 0:
+            raise RivalryError(f"{self.name}: training: holds no images to fit to")
+        most = ((self.function.__kwdefaults__ or {}) | parameters)["training_images"]
+        if len(images) > most:
+            generator = torch.Generator().manual_seed(derive_seed(seed, "training images"))
+            chosen = torch.randperm(len(images), generator=generator)[:most].sort().values
+            images, labels = images[chosen], labels[chosen]
+        return images, labels
+
+    def _run(
+        self,
+        victim: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        training: tuple[Tensor, Tensor] | None,
+        seed: int,
+        batch_size: int,
+        progress: bool,
+        parameters: dict[str, Any],
+    ) -> Result:
         fitted, results = None, []
+        named = {"labels": labels, "targets": targets, "training[1]": None if training is None else training[1]}
+        shown = Shown(victim, functools.partial(_fit_classes, named))
+        place, reject = device_of(victim, images), reject_class(victim)
         still = frozen(victim, grey_gradients=self.sees == "gradients" and images.shape[1] == 1)
         with still, tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0, bar_format=BAR) as bar:
             bar.mininterval = 5
-            if self._fit is not None and training is not None:
-                target = None if targets is None else targets[:1]
-                fitted = self._fit_to(*training, target, victim, seed, batch_size, parameters, bar)
+            if training is not None and self._fit is not None:
+                others = training[0].to(place)
+                target = None if targets is None else targets[:1].expand(len(others)).to(place)
+                goal = Goal(training[1].to(place), target, reject)
+                fitted = self._fit_to(others, goal, shown, seed, batch_size, parameters, bar)
             for rows in torch.arange(len(images)).split(batch_size):
-                goal = Goal(labels[rows], None if targets is None else targets[rows], _reject_class(victim))
-                results.append(self._run_batch(victim, images[rows], goal, seed, batch_size, parameters, fitted, bar))
+                goal = Goal(labels[rows].to(place), None if targets is None else targets[rows].to(place), reject)
+                part = images[rows].to(place)
+                results.append(self._run_batch(shown, part, goal, seed, batch_size, parameters, fitted, bar))
                 bar.update(len(rows))
         tensors = [field.name for field in fields(Result) if field.name != "fitted"]
         return Result(**{name: torch.cat([getattr(r, name) for r in results]) for name in tensors}, fitted=fitted)
@@ -181,21 +238,17 @@ class Attack:
     def _fit_to(
         self,
         images: Tensor,
-        labels: Tensor,
-        target: Tensor | None,
-        victim: nn.Module,
+        goal: Goal,
+        victim: Shown,
         seed: int,
         batch_size: int,
         parameters: dict[str, Any],
         bar: tqdm[Any],
     ) -> Fitted:
         assert self._fit is not None
-        _check(images, labels)
         started = time.perf_counter()
-        device = _device(victim)
-        images, n = images.to(device), len(images)
-        goal = Goal(labels.to(device), None if target is None else target.expand(n).to(device), _reject_class(victim))
-        ledger = Ledger(n, functools.partial(_say, bar, "fitting, "))
+        n = len(images)
+        ledger = Ledger(n, functools.partial(_say, bar, "fitting, "), goal.labels)
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
         settings = (self.function.__kwdefaults__ or {}) | parameters  # the defaults stand in the attack alone
         tensors = self._fit(oracle, images, goal, Random.for_images(images, seed), **settings)
@@ -211,7 +264,7 @@ class Attack:
 
     def _run_batch(
         self,
-        victim: nn.Module,
+        victim: Shown,
         images: Tensor,
         goal: Goal,
         seed: int,
@@ -221,12 +274,9 @@ class Attack:
         bar: tqdm[Any],
     ) -> Result:
         started = time.perf_counter()
-        device = _device(victim)
-        images = images.to(device)
-        goal = Goal(goal.labels.to(device), None if goal.targets is None else goal.targets.to(device), goal.reject)
-        made = [] if fitted is None else [{name: tensor.to(device) for name, tensor in fitted.tensors.items()}]
+        made = [] if fitted is None else [{name: tensor.to(images.device) for name, tensor in fitted.tensors.items()}]
         n = len(images)
-        ledger = Ledger(n, functools.partial(_say, bar, ""))
+        ledger = Ledger(n, functools.partial(_say, bar, ""), goal.labels)
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
 
         clean = oracle.clean_decisions(images)
@@ -243,15 +293,12 @@ class Attack:
             ledger.broken[rows[~finite].cpu()] = True
             adversarial[rows] = torch.where(finite.view(-1, 1, 1, 1), found, chosen)
 
-        logits = oracle.outcome(adversarial)
-        # Not the softmax's maximum: rounding makes ties of what the logits tell apart.
-        predictions = logits.argmax(dim=1)
-        confidence = logits.softmax(dim=1).gather(1, predictions[:, None]).squeeze(1)
+        predictions, confidence = answers(oracle.outcome(adversarial))
         elapsed = time.perf_counter() - started
         return Result(
             images=adversarial.cpu(),
             attacked=attackable.cpu(),
-            success=(attackable & goal.reached(predictions)).cpu(),
+            success=(attackable & goal.reached(predictions) & (predictions != NO_ANSWER)).cpu(),
             clean_predictions=clean.cpu(),
             predictions=predictions.cpu(),
             confidence=confidence.cpu(),
@@ -303,11 +350,23 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
     """The class each image (N,C,H,W) shall be taken for, int64 (N,).
 
     A class number is the same for all; "next" is label + 1, cyclically; "random" a class other than the label,
-    drawn per image; "least_likely" the one the victim finds least likely on the clean image.
+    drawn from the seed and the image's pixels; "least_likely" the one the victim finds least likely on the clean image.
+
+    Raises
+    ------
+    RivalryError
+        No such rule or class; or labels, images or a victim that `Attack.run` would refuse.
     """
-    with frozen(victim), torch.no_grad():
-        logits = torch.cat([victim(part.to(_device(victim))).cpu() for part in images.split(64)])
-    classes = logits.shape[1] - (_reject_class(victim) is not None)
+    rules = ["next", "random", "least_likely"]
+    if isinstance(rule, bool) or not isinstance(rule, int | str):
+        raise RivalryError(f"target: {rule!r} is none; give a class number, {', '.join(rules)}")
+    if isinstance(rule, str) and rule not in rules:
+        raise RivalryError(f"target: '{rule}' is unknown; {nearest(rule, rules)}")
+    images, labels = _examples("images", images, "labels", labels)
+    with _computing(), frozen(victim), torch.no_grad():
+        shown, place = Shown(victim, functools.partial(_fit_classes, {"labels": labels})), device_of(victim, images)
+        logits = torch.cat([shown(part.to(place)).cpu() for part in images.split(64)])
+    classes = logits.shape[1] - (reject_class(victim) is not None)
     if isinstance(rule, int):
         if not 0 <= rule < classes:
             raise RivalryError(f"target: {rule} is no class of this data set; its classes are 0 to {classes - 1}")
@@ -315,28 +374,74 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
     if rule == "next":
         return (labels + 1) % classes
     if rule == "random":
-        generator = torch.Generator().manual_seed(derive_seed(seed, "targets"))
-        return (labels + torch.randint(1, classes, labels.shape, generator=generator)) % classes
+        share = Random.for_images(images, derive_seed(seed, "targets")).uniform(1).squeeze(1).add(1).div(2)
+        return (labels + 1 + (share * (classes - 1)).long().clamp_max(classes - 2)) % classes
     return logits[:, :classes].scatter(1, labels[:, None], torch.inf).argmin(dim=1)
 
 
-def _check(images: Tensor, labels: Tensor) -> None:
-    if images.dim() != 4 or images.dtype != torch.float32 or len(images) != len(labels):
-        raise ValueError("images must be float32 (N,C,H,W) with one label each")
+@contextmanager
+def _computing() -> Iterator[None]:
+    """Gradients can be had inside, whatever the caller has switched off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def _examples(what: str, images: Any, whose: str, labels: Any) -> tuple[Tensor, Tensor]:
+    """Images and labels as attacks need them: float32 (N,C,H,W) in [0,1] and, on the CPU, int64 (N,)."""
+    if not isinstance(images, Tensor) or images.dim() != 4 or images.dtype != torch.float32:
+        kind = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}" if hasattr(images, "dtype") else ""
+        raise RivalryError(f"{what} must be a float32 tensor (N,C,H,W), not {kind or type(images).__name__}")
+    images = images.detach()
     if len(images) and not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError("images must lie in [0,1]")
+        raise RivalryError(f"{what} must lie in [0,1]")
+    # What was made in inference mode takes no part in a gradient.
+    return images.clone() if images.is_inference() else images, _classes(whose, labels, len(images))
 
 
-def _device(victim: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in victim.parameters()), torch.device("cpu"))
+def _classes(what: str, classes: Any, n: int) -> Tensor:
+    """Class numbers, one for each of n images: int64 (n,) on the CPU."""
+    right = f"give one class number for each image, integers of shape ({n},)"
+    try:
+        numbers = torch.as_tensor(classes)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RivalryError(f"{what}: {type(classes).__name__} is none; {right}") from error
+    if numbers.shape != (n,):
+        wide = numbers.dim() == 2 and len(numbers) == n
+        hint = f"; {what}.{'squeeze(1)' if numbers.shape[1] == 1 else 'argmax(dim=1)'}" if wide else ""
+        raise RivalryError(f"{what}: have shape {tuple(numbers.shape)}; {right}{hint}")
+    if n and (numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool):
+        raise RivalryError(f"{what}: are {str(numbers.dtype).removeprefix('torch.')}; {right}")
+    return numbers.detach().to("cpu", torch.int64, copy=True)
+
+
+def _fit_classes(named: dict[str, Tensor | None], classes: int) -> None:
+    """Refuse numbers that are none of the victim's classes."""
+    for what, numbers in named.items():
+        if numbers is not None and len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < classes:
+            wrong = numbers[(numbers < 0) | (numbers >= classes)][0]
+            raise RivalryError(f"{what}: {wrong} is no class; the victim tells apart 0 to {classes - 1}")
+
+
+def _nothing(images: Tensor) -> Result:
+    """What was done to no images."""
+    none, no = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
+    return Result(
+        images=images.cpu(),
+        attacked=no,
+        success=no,
+        clean_predictions=none,
+        predictions=none,
+        confidence=torch.zeros(0),
+        iterations=none,
+        queries=none,
+        gradients=none,
+        zero_gradient=no,
+        finite=no,
+        seconds=torch.zeros(0, dtype=torch.float64),
+    )
 
 
 def _say(bar: tqdm[Any], prefix: str, passes: int) -> None:
     """The batch's passes so far, beside the bar; it is drawn every few seconds at most."""
     bar.set_postfix_str(f"{prefix}{passes} passes", refresh=False)
     bar.update(0)
-
-
-def _reject_class(victim: nn.Module) -> int | None:
-    reject = getattr(victim, "reject_class", None)
-    return reject if isinstance(reject, int) else None

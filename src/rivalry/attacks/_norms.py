@@ -24,8 +24,10 @@ def project(change: Tensor, norm: str | int, eps: float) -> Tensor:
     """The nearest change (N,C,H,W) no longer than `eps`."""
     if norm == "inf":
         return change.clamp(-eps, eps)
-    excess = length(change, 2).clamp_min(torch.finfo(change.dtype).tiny) / eps if eps else torch.inf
-    return change / column(torch.as_tensor(excess).clamp_min(1).expand(len(change)), change)
+    if eps == 0:
+        return torch.zeros_like(change)
+    excess = length(change, 2).clamp_min(torch.finfo(change.dtype).tiny) / eps
+    return change / column(excess.clamp_min(1), change)
 
 
 def within(images: Tensor, origin: Tensor, norm: str | int, eps: float) -> Tensor:

@@ -11,19 +11,27 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from rivalry.answers import NO_ANSWER, answers
 from rivalry.attacks._goals import Goal
+
+Victim = Callable[[Tensor], Tensor]
+"""Maps images (N,C,H,W) to logits (N,K)."""
+UNLIKELY = 100.0
+"""By how much a logit of minus infinity falls behind the others: a probability of e^-100 is as good as none."""
 
 
 class Ledger:
     """Per-image counts of what an oracle was asked, each (N,).
 
-    `watch`, if given, is called after every question with the images' number of forward passes so far.
+    `watch`, if given, is called after every question with the images' number of forward passes so far. `labels`, if
+    given, are what images whose answer is NaN count as, so that this is never a success.
     """
 
-    def __init__(self, n: int, watch: Callable[[int], None] | None = None) -> None:
+    def __init__(self, n: int, watch: Callable[[int], None] | None = None, labels: Tensor | None = None) -> None:
         self.watch = watch
+        self.labels = labels
         self.iterations = torch.zeros(n, dtype=torch.int64)
         """Calls for gradients, or what an attack that asks for none declared with `count_iteration`."""
         self.queries = torch.zeros(n, dtype=torch.int64)
@@ -33,7 +41,9 @@ class Ledger:
         self.flat = torch.zeros(n, dtype=torch.bool)
         """An all-zero gradient was met where the goal was not reached: an attack has nowhere to go."""
         self.broken = torch.zeros(n, dtype=torch.bool)
-        """A gradient or a score was not finite."""
+        """A gradient or a score was not finite; minus infinity is a score, the least."""
+        self.classes = 0
+        """How many classes the latest answer told apart."""
         self.kept: tuple[Tensor, Tensor, Tensor] | None = None
         """Rows, images and logits of the latest question whose answers were to be kept."""
 
@@ -45,7 +55,7 @@ class Decisions:
     `rows` says which images of the ledger the images of the next question are; `on` narrows or repeats them.
     """
 
-    _victim: nn.Module
+    _victim: Victim
     _ledger: Ledger
     _rows: Tensor
     batch: int
@@ -55,13 +65,18 @@ class Decisions:
         """The same oracle for some of its images, in the order of `rows`; repeated rows count repeatedly."""
         return replace(self, _rows=self._rows[rows.cpu()])
 
+    @property
+    def classes(self) -> int:
+        """How many classes the victim told apart in its latest answer."""
+        return self._ledger.classes
+
     def decisions(self, images: Tensor) -> Tensor:
         """Predicted classes, int64 (N,), of images (N,C,H,W)."""
         return self._forward(images).argmax(dim=1)
 
     def clean_decisions(self, images: Tensor) -> Tensor:
-        """The first question of all, about a batch of clean images: `decisions`."""
-        return self.decisions(images)
+        """The first question of all, about a batch of clean images: classes, or `NO_ANSWER` for one that is NaN."""
+        return self.decisions(images).masked_fill(self._ledger.broken.to(images.device), NO_ANSWER)
 
     def handed(self, images: Tensor, rows: Tensor) -> tuple[Self, Tensor]:
         """What an attack on some of the clean images is handed: the oracle for them, and these images."""
@@ -97,10 +112,28 @@ class Decisions:
         self._count(self._ledger.queries)
         with torch.no_grad():
             logits = [self._victim(part) for part in images.split(self.batch)]
-        return self._checked(logits[0] if len(logits) == 1 else torch.cat(logits))
+        return self._sound(logits[0] if len(logits) == 1 else torch.cat(logits), self._rows)
 
-    def _checked(self, answer: Tensor) -> Tensor:
-        """The answer with non-finite entries zeroed and recorded."""
+    def _sound(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """Logits (n,K) as attacks are given them, for rows (n,) of the ledger: finite ones.
+
+        An image whose logits say nothing counts as its label. Beside finite ones, minus infinity stays the least.
+        """
+        self._ledger.classes = logits.shape[1]
+        if bool(logits.detach().sum().isfinite()):
+            return logits
+        given = logits.detach()
+        least = given.masked_fill(given == -torch.inf, torch.inf).amin(dim=1, keepdim=True) - UNLIKELY
+        sound = torch.where(given == -torch.inf, least, logits)
+        silent = answers(given)[0] == NO_ANSWER
+        self._ledger.broken[rows[silent.cpu()]] = True
+        blank = torch.zeros_like(given)
+        if self._ledger.labels is not None:
+            blank.scatter_(1, self._ledger.labels.to(given.device)[rows.to(given.device), None], 1)
+        return torch.where(silent[:, None], blank, sound)
+
+    def _finite(self, answer: Tensor) -> Tensor:
+        """Gradients with non-finite entries zeroed and recorded."""
         if bool(answer.sum().isfinite()):
             return answer
         finite = answer.flatten(1).isfinite().all(dim=1)
@@ -149,9 +182,9 @@ class Gradients(Scores):
     def clean_decisions(self, images: Tensor) -> Tensor:
         self._count(self._ledger.queries)
         leaf = images.detach().requires_grad_(True)
-        logits = self._victim(leaf)
+        logits = self._sound(self._victim(leaf), self._rows)
         self._clean.append(_Clean(leaf, logits, torch.arange(len(images), device=images.device), images))
-        return self._checked(logits.detach()).argmax(dim=1)
+        return logits.argmax(dim=1).masked_fill(self._ledger.broken.to(images.device), NO_ANSWER)
 
     def handed(self, images: Tensor, rows: Tensor) -> tuple[Self, Tensor]:
         oracle, chosen = super().handed(images, rows)
@@ -179,13 +212,13 @@ class Gradients(Scores):
         """
         self._count(self._ledger.gradients)
         self._count(self._ledger.iterations)
-        answers: list[tuple[Tensor, ...]] = []
+        passes: list[tuple[Tensor, ...]] = []
         for rows, leaf, logits, mine in self._passes(images):
             loss = loss_of(goal[rows], logits)
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-            answers.append((logits.detach(), loss.detach(), gradient[mine]))
-        logits, loss, gradient = _joined(answers)
-        return self._checked(logits), loss, self._noted(gradient, lambda: goal.reached(logits.argmax(dim=1)))
+            passes.append((logits.detach(), loss.detach(), gradient[mine]))
+        logits, loss, gradient = _joined(passes)
+        return logits, loss, self._noted(gradient, lambda: goal.reached(logits.argmax(dim=1)))
 
     def jacobian(self, images: Tensor, weights_of: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Logits and the gradients of weighted sums of them, each image its own.
@@ -203,17 +236,17 @@ class Gradients(Scores):
             (N,K) and (N,k,C,H,W).
         """
         self._count(self._ledger.iterations)
-        answers: list[tuple[Tensor, ...]] = []
+        passes: list[tuple[Tensor, ...]] = []
         for rows, leaf, logits, mine in self._passes(images):
             weights = weights_of(rows, logits.detach())
             # One after the other: on a CPU faster than all sums at once, for all but a handful of images.
             gradients = [
                 torch.autograd.grad(logits, leaf, sums, retain_graph=True)[0][mine] for sums in weights.unbind(1)
             ]
-            answers.append((logits.detach(), torch.stack(gradients, dim=1)))
-        logits, jacobian = _joined(answers)
+            passes.append((logits.detach(), torch.stack(gradients, dim=1)))
+        logits, jacobian = _joined(passes)
         self._count(self._ledger.gradients, jacobian.shape[1])
-        return self._checked(logits), self._noted(jacobian)
+        return logits, self._noted(jacobian)
 
     def _passes(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | slice]]:
         """Forward passes to differentiate, a batch at a time.
@@ -229,19 +262,21 @@ class Gradients(Scores):
                 return
         self._count(self._ledger.queries)
         for rows in everything.split(self.batch):
-            part = (images if len(rows) == len(images) else images[rows]).detach().requires_grad_(True)
-            yield rows, part, self._victim(part), slice(None)
+            whole = len(rows) == len(images)
+            part = (images if whole else images[rows]).detach().requires_grad_(True)
+            mine = self._rows if whole else self._rows[rows.cpu()]
+            yield rows, part, self._sound(self._victim(part), mine), slice(None)
 
     def _noted(self, gradient: Tensor, arrived: Callable[[], Tensor] | None = None) -> Tensor:
         """The gradients, what is wrong with them recorded; a flat one is no fault where an image has arrived."""
         steepest = gradient.flatten(1).abs().amax(dim=1)
         if bool(((steepest > 0) & (steepest < torch.inf)).all()):
             return gradient
-        flat = steepest == 0
+        flat = (steepest == 0) & ~self._ledger.broken[self._rows].to(gradient.device)
         if arrived is not None:
             flat &= ~arrived()
         self._ledger.flat[self._rows[flat.cpu()]] = True
-        return self._checked(gradient)
+        return self._finite(gradient)
 
 
 def _joined(answers: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
-from rivalry.types import Count, NonNegative, OpenFraction, Positive
+from rivalry.types import Count, Degrees, Few, LearningRate, OpenFraction
 
 
 def fit(
@@ -41,12 +41,13 @@ def fit(
         order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
         for some in order.split(32):
             placed = place(patch, images[some], random[some].uniform(3), size, max_rotation)
-            _, _, gradient = victim.on(some).loss_gradient(placed, goal[some])
+            _, _, gradient = victim.on(some).loss_gradient(placed.clamp(0, 1), goal[some])
             (patch.grad,) = torch.autograd.grad(placed, patch, gradient)
             optimizer.step()
             patch.data.clamp_(0, 1)
         with torch.no_grad():
-            predictions = victim.on(rows).decisions(place(patch, images[rows], trial, size, max_rotation))
+            placed = place(patch, images[rows], trial, size, max_rotation).clamp(0, 1)
+            predictions = victim.on(rows).decisions(placed)
         rate = goal[rows].reached(predictions).double().mean().item()
         if rate > best_rate:
             best, best_rate = patch.detach().clone(), rate
@@ -54,7 +55,7 @@ def fit(
 
 
 def place(patch: Tensor, images: Tensor, draws: Tensor, size: float, max_rotation: float) -> Tensor:
-    """Images (N,C,H,W) with the patch on each, differentiable in the patch.
+    """Images (N,C,H,W) with the patch on each, differentiable in the patch; rounding may leave [0,1].
 
     `draws` (N,3) in [-1,1] say where it lies, between the places where it touches the edges, and how it is turned.
     """
@@ -88,10 +89,10 @@ def adversarial_patch(
     fitted: dict[str, Tensor],
     *,
     size: OpenFraction = 0.3,
-    max_rotation: NonNegative = 45.0,
+    max_rotation: Degrees = 45.0,
     training_images: Count = 500,
-    passes: Count = 20,
-    learning_rate: Positive = 0.05,
+    passes: Few = 20,
+    learning_rate: LearningRate = 0.05,
 ) -> Tensor:
     """Adversarial patch: one disc, found on training images, that is pasted over a part of every image.
 
@@ -112,4 +113,4 @@ def adversarial_patch(
     learning_rate : float
         Adam's, in units of the [0,1] pixel range.
     """
-    return place(fitted["patch"], images, random.uniform(3), size, max_rotation)
+    return place(fitted["patch"], images, random.uniform(3), size, max_rotation).clamp(0, 1)

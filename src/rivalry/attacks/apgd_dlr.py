@@ -7,7 +7,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
-from rivalry.types import Count, NonNegative, Norm
+from rivalry.types import Count, Few, NonNegative, Norm
 
 
 @attack(
@@ -26,7 +26,7 @@ def apgd_dlr(
     norm: Norm = "inf",
     eps: NonNegative = 0.3,
     steps: Count = 100,
-    restarts: Count = 1,
+    restarts: Few = 1,
 ) -> Tensor:
     """Auto-PGD on the difference of logits ratio: apgd_ce with a loss that does not depend on the logits' scale.
 

@@ -7,7 +7,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
-from rivalry.types import Count, NonNegative, Norm
+from rivalry.types import Count, Few, NonNegative, Norm
 
 
 @attack(
@@ -26,8 +26,8 @@ def apgd_targeted(
     norm: Norm = "inf",
     eps: NonNegative = 0.3,
     steps: Count = 100,
-    restarts: Count = 1,
-    candidates: Count = 9,
+    restarts: Few = 1,
+    candidates: Few = 9,
 ) -> Tensor:
     """Auto-PGD towards each of the likeliest other classes in turn, until the victim errs in any way.
 

@@ -11,7 +11,7 @@ from rivalry.attacks._norms import length
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._penalised import Descent, handicapped, lead
 from rivalry.attacks._random import Random
-from rivalry.types import AnyNorm, Count, NonNegative, Positive
+from rivalry.types import AnyNorm, Count, Few, LearningRate, NonNegative, Positive
 
 
 @attack(
@@ -30,9 +30,9 @@ def cw(
     norm: AnyNorm = 2,
     objective: Literal["f1", "f2", "f3", "f4", "f5", "f6", "f7"] = "f6",
     confidence: NonNegative = 0.0,
-    search_steps: Count = 9,
+    search_steps: Few = 9,
     steps: Count = 100,
-    learning_rate: Positive = 1.0,
+    learning_rate: LearningRate = 1.0,
     initial_constant: Positive = 1.0,
 ) -> Tensor:
     """Carlini and Wagner: minimise the distance plus c times an objective that is negative once the goal is reached.

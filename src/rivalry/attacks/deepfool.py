@@ -7,7 +7,7 @@ from rivalry.attacks._goals import Goal
 from rivalry.attacks._linearising import cross
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
-from rivalry.types import Count, NonNegative, Norm
+from rivalry.types import Count, Few, NonNegative, Norm
 
 
 @attack(
@@ -26,7 +26,7 @@ def deepfool(
     norm: Norm = 2,
     steps: Count = 50,
     overshoot: NonNegative = 0.02,
-    candidates: Count = 10,
+    candidates: Few = 10,
 ) -> Tensor:
     """DeepFool: step to the nearest face of the polyhedron that the linearised classes form, until it is left.
 

@@ -9,7 +9,7 @@ from rivalry.attacks._goals import Goal
 from rivalry.attacks._linearising import cross
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
-from rivalry.types import Count, NonNegative, Norm
+from rivalry.types import Count, Few, NonNegative, Norm
 
 
 @attack(
@@ -29,7 +29,7 @@ def dynamic_deepfool(
     steps: Count = 50,
     first_overshoot: NonNegative = 0.5,
     last_overshoot: NonNegative = 0.02,
-    candidates: Count = 10,
+    candidates: Few = 10,
 ) -> Tensor:
     """Dynamic DeepFool: DeepFool whose steps overshoot far at first and less and less, logarithmically.
 

@@ -10,7 +10,7 @@ from rivalry.attacks._norms import column, length, random_in_ball
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._projections import to_hyperplane
 from rivalry.attacks._random import Random
-from rivalry.types import Count, Fraction, Norm, OpenFraction, Positive
+from rivalry.types import Count, Few, Fraction, Norm, OpenFraction, Positive
 
 
 @attack(
@@ -28,8 +28,8 @@ def fab(
     *,
     norm: Norm = "inf",
     steps: Count = 100,
-    restarts: Count = 1,
-    candidates: Count = 9,
+    restarts: Few = 1,
+    candidates: Few = 9,
     alpha_max: Fraction = 0.1,
     eta: Positive = 1.05,
     beta: OpenFraction = 0.9,

@@ -11,8 +11,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
-from rivalry.errors import RivalryError
-from rivalry.types import Fraction
+from rivalry.types import Fraction, SignedShare
 
 AT_ONCE = 2**22
 """Pairs that are compared at a time: bounds the memory."""
@@ -31,7 +30,7 @@ def jsma(
     goal: Goal,
     random: Random,
     *,
-    theta: float = 1.0,
+    theta: SignedShare = 1.0,
     gamma: Fraction = 0.145,
     output: Literal["probabilities", "logits"] = "probabilities",
 ) -> Tensor:
@@ -53,8 +52,6 @@ def jsma(
         What is differentiated. Probabilities add up to one, so beta is -alpha and classes weigh as much as they
         rival the target; of logits, all weigh the same, those far behind too.
     """
-    if not 0 < abs(theta) <= 1:
-        raise RivalryError(f"jsma: theta: {theta:g} is out of range; it is between -1 and 1, and not 0")
     slopes_of = _of_probabilities if output == "probabilities" else _of_logits
     result = images.clone()
     active = torch.arange(len(images), device=images.device)

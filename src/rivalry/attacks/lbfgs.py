@@ -11,7 +11,7 @@ from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._penalised import handicapped, lead
 from rivalry.attacks._random import Random
-from rivalry.types import Count, Positive
+from rivalry.types import Count, Few, Positive
 
 
 @attack(
@@ -27,7 +27,7 @@ def lbfgs(
     goal: Goal,
     random: Random,
     *,
-    search_steps: Count = 12,
+    search_steps: Few = 12,
     steps: Count = 30,
     initial_constant: Positive = 0.1,
 ) -> Tensor:

@@ -7,8 +7,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Scores
 from rivalry.attacks._random import Random
-from rivalry.errors import RivalryError
-from rivalry.types import Count, Natural, Positive
+from rivalry.types import Natural, Population, Positive
 
 
 @attack(
@@ -25,7 +24,7 @@ def one_pixel(
     random: Random,
     *,
     eps: Natural = 1,
-    population: Count = 400,
+    population: Population = 400,
     generations: Natural = 100,
     weight: Positive = 0.5,
 ) -> Tensor:
@@ -49,8 +48,6 @@ def one_pixel(
     weight : float
         Differential weight: the scale of the mutations.
     """
-    if population < 3:
-        raise RivalryError(f"one_pixel: population: {population} is too small; a child needs 3 different parents")
     best = images.clone()
     pixels = int(eps)
     if pixels == 0:

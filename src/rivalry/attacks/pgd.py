@@ -8,7 +8,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
-from rivalry.types import Count, NonNegative, Norm, Positive
+from rivalry.types import Count, Few, NonNegative, Norm, Positive
 
 
 @attack(
@@ -28,7 +28,7 @@ def pgd(
     eps: NonNegative = 0.3,
     step_size: Positive = 0.01,
     steps: Count = 40,
-    restarts: Count = 1,
+    restarts: Few = 1,
 ) -> Tensor:
     """Projected gradient descent: ascend the loss from random points of the eps ball, projecting back each step.
 

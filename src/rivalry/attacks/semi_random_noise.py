@@ -8,7 +8,7 @@ from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import steepest
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
-from rivalry.types import Count, NonNegative, Norm
+from rivalry.types import Few, NonNegative, Norm
 
 
 @attack(
@@ -26,7 +26,7 @@ def semi_random_noise(
     *,
     norm: Norm = 2,
     eps: NonNegative = 3.0,
-    dimensions: Count = 10,
+    dimensions: Few = 10,
 ) -> Tensor:
     """Semi-random noise: the best step of length eps inside a random subspace of few dimensions.
 

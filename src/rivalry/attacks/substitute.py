@@ -14,7 +14,7 @@ from rivalry.attacks._random import Random
 from rivalry.attacks.fgsm import fgsm
 from rivalry.attacks.mi_fgsm import mi_fgsm
 from rivalry.devices import moved
-from rivalry.types import Count, Natural, NonNegative, Positive
+from rivalry.types import Count, Doublings, Epochs, LearningRate, NonNegative, Share
 from rivalry.victims import build_classifier
 
 
@@ -36,9 +36,8 @@ def fit(
     """The copy's weights, and as `classes` how many it tells apart."""
     points, labels = images, victim.decisions(images)
     seeds = torch.arange(len(images))
-    # The attacker knows the classes that its images have, that it was answered with, and that it aims at.
-    known = [goal.labels, labels, *([] if goal.targets is None else [goal.targets])]
-    classes = 1 + max(int(torch.cat(known).max()), -1 if goal.reject is None else goal.reject)
+    # The attacker knows how many classes there are: its images need not be of all, and new points meet others.
+    classes = victim.classes
     generator = random.shared()
     with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
         torch.manual_seed(generator.initial_seed())
@@ -96,10 +95,10 @@ def substitute(
     crafting: Literal["fgsm", "mi_fgsm"] = "mi_fgsm",
     architecture: Literal["lenet5", "mlp512", "cnn_mnist", "cnn_cifar"] = "lenet5",
     training_images: Count = 150,
-    rounds: Natural = 4,
-    augmentation_step: Positive = 0.2,
-    epochs: Count = 10,
-    learning_rate: Positive = 0.001,
+    rounds: Doublings = 4,
+    augmentation_step: Share = 0.2,
+    epochs: Epochs = 10,
+    learning_rate: LearningRate = 0.001,
 ) -> Tensor:
     """Substitute: train a copy on the victim's decisions, then attack the copy with its gradients.
 

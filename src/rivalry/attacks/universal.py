@@ -9,7 +9,7 @@ from rivalry.attacks._norms import project
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
 from rivalry.attacks.deepfool import deepfool
-from rivalry.types import Count, Fraction, NonNegative, Norm
+from rivalry.types import Count, Few, Fraction, NonNegative, Norm
 
 
 def fit(
@@ -69,7 +69,7 @@ def universal(
     norm: Norm = "inf",
     eps: NonNegative = 0.3,
     training_images: Count = 1000,
-    passes: Count = 10,
+    passes: Few = 10,
     fooling_rate: Fraction = 0.8,
 ) -> Tensor:
     """Universal adversarial perturbation: one change, found on training images, that is added to every image.

@@ -15,7 +15,7 @@ from rivalry.defenses._defended import Defended, defense
 from rivalry.defenses._refit import refit
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
-from rivalry.types import Count, Fraction, NonNegative, OpenFraction, Positive
+from rivalry.types import Count, Epochs, Few, Fraction, LearningRate, NonNegative, OpenFraction
 
 ROUND = 10
 """Steps after which the price of a mask is set anew."""
@@ -40,14 +40,14 @@ def neural_cleanse(
     batch_size: int,
     *,
     steps: Count = 500,
-    minibatch: Count = 32,
-    step_size: Positive = 0.1,
+    minibatch: Few = 32,
+    step_size: LearningRate = 0.1,
     success: OpenFraction = 0.99,
     anomaly: NonNegative = 2.0,
     share: OpenFraction = 0.1,
     stamped: Fraction = 0.2,
-    epochs: Count = 2,
-    learning_rate: Positive = 0.003,
+    epochs: Epochs = 2,
+    learning_rate: LearningRate = 0.003,
 ) -> Defended:
     """Neural Cleanse: find the trigger that a backdoor answers to, and train the victim to ignore it.
 

@@ -11,9 +11,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rivalry import registry
+from rivalry.answers import answers
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
+from rivalry.attacks._shown import Shown
 from rivalry.devices import frozen
+from rivalry.errors import RivalryError
+from rivalry.parameters import checked
 from rivalry.seeds import derive_seed
 
 F = TypeVar("F", bound=Callable[..., Tensor])
@@ -28,7 +32,7 @@ class Fooled:
     images : Tensor
         float32 (K,C,H,W) in [0,1]; image k is meant for class k.
     predictions : Tensor
-        int64: the class that the victim takes each image for.
+        int64: the class that the victim takes each image for; -2 where its answer is no number.
     confidence : Tensor
         float32: the victim's probability of the class that the image is meant for.
     iterations, queries, gradients : Tensor
@@ -85,19 +89,31 @@ def fool(
         Show the number of forward passes on standard error.
     **parameters
         The method's own parameters.
+
+    Raises
+    ------
+    RivalryError
+        A parameter that is unknown or wrong, or a victim that does not answer with K logits.
     """
     declared = registry.method("fooling", method)
+    parameters = checked(declared, parameters, f"{method}: ")
+
+    def fits(told_apart: int) -> None:
+        if told_apart != classes:
+            raise RivalryError(f"classes: {classes} were asked for, and the victim tells apart {told_apart}")
+
+    shown = Shown(victim, fits)
     generators = [torch.Generator().manual_seed(derive_seed(seed, str(k))) for k in range(classes)]
     grey = torch.full((classes, *shape), 0.5, device=device)
     with frozen(victim), tqdm(desc=method, unit=" passes", disable=not progress, mininterval=5) as bar:
         ledger = Ledger(classes, lambda passes: bar.update(passes - bar.n))
-        oracle = ORACLES[declared.traits["sees"]](victim, ledger, torch.arange(classes), batch_size)
+        oracle = ORACLES[declared.traits["sees"]](shown, ledger, torch.arange(classes), batch_size)
         images = declared.load()(oracle, grey, Random(lambda: generators, grey.device), **parameters).detach()
         with torch.no_grad():
-            logits = torch.cat([victim(part) for part in images.split(batch_size)]).cpu()
+            logits = torch.cat([shown(part) for part in images.split(batch_size)]).cpu()
     return Fooled(
         images=images.cpu(),
-        predictions=logits.argmax(dim=1),
+        predictions=answers(logits)[0],
         confidence=logits.softmax(dim=1).diagonal().clone(),
         iterations=ledger.iterations,
         queries=ledger.queries,

@@ -10,7 +10,7 @@ from rivalry.attacks._norms import steepest
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
 from rivalry.fooling._fooling import fooling
-from rivalry.types import Count, OpenFraction, Positive
+from rivalry.types import Count, OpenFraction, Positive, Share
 
 
 @fooling(sees="gradients", source="nguyen2015")
@@ -23,7 +23,7 @@ def gradient_ascent(
     prior: Literal["none", "l2", "blur"] = "none",
     start: Literal["grey", "noise"] = "grey",
     steps: Count = 100,
-    step_size: Positive = 0.02,
+    step_size: Share = 0.02,
     decay: OpenFraction = 0.1,
     blur_width: Positive = 0.7,
     blur_every: Count = 4,

@@ -9,7 +9,7 @@ from rivalry.attacks._oracles import Scores
 from rivalry.attacks._random import Random
 from rivalry.fooling._elites import Genomes, illuminate
 from rivalry.fooling._fooling import fooling
-from rivalry.types import Count, Fraction, Positive
+from rivalry.types import Count, Few, Fraction, Positive
 
 ACTIVATIONS: list[Callable[[Tensor], Tensor]] = [
     torch.sin,
@@ -28,8 +28,8 @@ def map_elites_cppn(
     random: Random,
     *,
     generations: Count = 300,
-    children: Count = 6,
-    hidden: Count = 8,
+    children: Few = 6,
+    hidden: Few = 8,
     weight_scale: Positive = 2.0,
     rate: Fraction = 0.3,
     growth: Fraction = 0.3,

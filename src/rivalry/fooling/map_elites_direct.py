@@ -7,7 +7,7 @@ from rivalry.attacks._oracles import Scores
 from rivalry.attacks._random import Random
 from rivalry.fooling._elites import Genomes, illuminate
 from rivalry.fooling._fooling import fooling
-from rivalry.types import Count, OpenFraction, Positive
+from rivalry.types import Count, Few, OpenFraction, Positive
 
 
 @fooling(sees="scores", source="nguyen2015")
@@ -17,7 +17,7 @@ def map_elites_direct(
     random: Random,
     *,
     generations: Count = 500,
-    children: Count = 6,
+    children: Few = 6,
     rate: OpenFraction = 0.1,
     halve_every: Count = 1000,
     distribution_index: Positive = 15.0,

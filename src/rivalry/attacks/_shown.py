@@ -1,0 +1,107 @@
+"""A victim as it is asked: nothing that it is lent does it change, and what it answers are logits."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from rivalry.errors import RivalryError
+
+
+class Shown:
+    """Maps images (N,C,H,W) to the victim's logits, float32 (N,K), once its first answer has been looked at.
+
+    A victim may normalise its input in place, so at first it is given a copy. One that wrote to the copy is given
+    copies from then on; to any other, tensors are lent as they are.
+
+    Parameters
+    ----------
+    victim : nn.Module
+        Frozen.
+    fits : function, optional
+        Called once, with K; raises an error where labels or targets do not fit it.
+
+    Raises
+    ------
+    RivalryError
+        The answer is no logits: no tensor, no floats, not (N,K), or of fewer than two classes.
+    """
+
+    def __init__(self, victim: nn.Module, fits: Callable[[int], None] | None = None) -> None:
+        self._victim, self._fits = victim, fits
+        self._asked = self._writes = False
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if not self._asked:
+            return self._first(images)
+        given = images.clone() if self._writes else images
+        version = images._version
+        logits = self._victim(given)
+        if images._version != version:
+            raise RivalryError("the victim writes into its input, but not always; have it work on a copy of it")
+        return logits.float()
+
+    def _first(self, images: Tensor) -> Tensor:
+        given = images.clone()
+        try:
+            logits = self._victim(given)
+        except RuntimeError as error:
+            kinds = {str(part.dtype).removeprefix("torch.") for part in self._victim.parameters()} - {"float32"}
+            if kinds:
+                raise RivalryError(
+                    f"the victim cannot take float32 images (its parameters are {', '.join(sorted(kinds))}: "
+                    f"convert it, victim.float()): {str(error).splitlines()[0]}"
+                ) from error
+            raise
+        self._look_at(logits, len(images))
+        if images.requires_grad and not logits.requires_grad:
+            raise RivalryError(
+                "the victim's logits have no gradient by its input; an attack that sees scores or decisions needs none"
+            )
+        self._asked, self._writes = True, given._version > 0
+        return logits.float()
+
+    def _look_at(self, logits: object, n: int) -> None:
+        right = f"it must give logits, one float tensor ({n},K) for {n} images"
+        if not isinstance(logits, Tensor):
+            raise RivalryError(f"the victim gives a {type(logits).__name__}; {right}")
+        if not logits.is_floating_point():
+            raise RivalryError(f"the victim gives {str(logits.dtype).removeprefix('torch.')}; {right}")
+        if logits.dim() != 2 or len(logits) != n:
+            raise RivalryError(f"the victim gives a tensor of shape {tuple(logits.shape)}; {right}")
+        if logits.shape[1] < 2:
+            raise RivalryError(
+                f"the victim gives one column; {right}, K at least 2: of one logit z make torch.cat([-z, z], dim=1) / 2"
+            )
+        reject = reject_class(self._victim)
+        if reject is not None and (reject != logits.shape[1] - 1 or reject < 2):
+            raise RivalryError(
+                f"the victim's reject_class is {reject}; it must be the last of its {logits.shape[1]} classes, "
+                "after at least two others"
+            )
+        if self._fits is not None:
+            self._fits(logits.shape[1] - (reject is not None))
+        if _are_probabilities(logits.detach()):
+            warnings.warn(
+                "the victim's answers look like probabilities, not logits: taken for logits they are all but equal, "
+                "which misleads attacks that minimise; leave out its softmax",
+                stacklevel=2,
+            )
+
+
+def _are_probabilities(logits: Tensor) -> bool:
+    return len(logits) > 0 and bool((logits >= 0).all()) and bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
+
+
+def reject_class(victim: nn.Module) -> int | None:
+    """The class by which a victim refuses an image, if it can."""
+    reject = getattr(victim, "reject_class", None)
+    return reject if isinstance(reject, int) else None
+
+
+def device_of(victim: nn.Module, images: Tensor) -> torch.device:
+    """Where the victim is; one without tensors is where the images are."""
+    return next((tensor.device for tensor in (*victim.parameters(), *victim.buffers())), images.device)
