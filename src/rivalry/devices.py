@@ -57,7 +57,9 @@ def frozen(module: nn.Module, *, grey_gradients: bool = False) -> Iterator[None]
     stored = [(parameter, parameter.data) for parameter in module.parameters()]
     training = [part for part in module.modules() if part.training]
     learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    lay_out(module.eval().requires_grad_(False), grey_gradients=grey_gradients)
+    for parameter in learning:  # one by one, which TorchScript's modules can, too
+        parameter.requires_grad_(False)
+    lay_out(module.eval(), grey_gradients=grey_gradients)
     try:
         yield
     finally:

@@ -1,8 +1,12 @@
-"""The one exception that users are meant to read."""
+"""The exceptions that users are meant to read."""
 
 
-class RivalryError(ValueError):
+class RivalryError(Exception):
     """A mistake the user can mend: one line that names the key or file and says what would be right."""
+
+
+class WrongArgument(RivalryError, ValueError):
+    """The same, of something that a caller in Python gave: what Python calls a ValueError."""
 
 
 def nearest(given: str, valid: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from rivalry import types
-from rivalry.errors import RivalryError, nearest
+from rivalry.errors import WrongArgument, nearest
 from rivalry.registry import Method
 
 STEPS = ("step_size", "eps_step")
@@ -32,12 +32,12 @@ def checked(method: Method, given: Mapping[str, Any], prefix: str, *, several: b
 
     Raises
     ------
-    RivalryError
+    WrongArgument
         One line that names the first parameter that is unknown, missing or wrong.
     """
     for name in given:
         if name not in method.parameters:
-            raise RivalryError(
+            raise WrongArgument(
                 f"{prefix}{name}: {method.name} has no such parameter; {nearest(name, list(method.parameters))}"
             )
     values = {name: parameter.default for name, parameter in method.parameters.items() if not parameter.required}
@@ -48,9 +48,9 @@ def checked(method: Method, given: Mapping[str, Any], prefix: str, *, several: b
                 annotation = list[annotation]  # type: ignore[valid-type]
             values[name] = checked_value(name, annotation, given[name], prefix)
         elif parameter.required:
-            raise RivalryError(f"{prefix}{name}: is missing; {method.name} needs it: {parameter.doc}")
+            raise WrongArgument(f"{prefix}{name}: is missing; {method.name} needs it: {parameter.doc}")
     for name, fault in contradictions(method, values):
-        raise RivalryError(f"{prefix}{name}: {fault}")
+        raise WrongArgument(f"{prefix}{name}: {fault}")
     return {name: values[name] for name in given}
 
 
@@ -59,7 +59,7 @@ def checked_value(name: str, annotation: Any, value: Any, prefix: str) -> Any:
 
     Raises
     ------
-    RivalryError
+    WrongArgument
         One line that names it.
     """
     if hasattr(value, "item") and getattr(value, "shape", None) == ():
@@ -69,7 +69,7 @@ def checked_value(name: str, annotation: Any, value: Any, prefix: str) -> Any:
     except ValidationError as error:
         details = error.errors()[0]
         place = "".join(f"[{part}]" for part in details["loc"] if isinstance(part, int))
-        raise RivalryError(f"{prefix}{name}{place}: {fault_of(details)}") from error
+        raise WrongArgument(f"{prefix}{name}{place}: {fault_of(details)}") from error
 
 
 def contradictions(method: Method, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

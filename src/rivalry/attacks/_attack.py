@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,9 +18,9 @@ from rivalry.answers import NO_ANSWER, answers
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
-from rivalry.attacks._shown import Shown, device_of, reject_class
+from rivalry.attacks._shown import Shown, computing, device_of, reject_class
 from rivalry.devices import frozen
-from rivalry.errors import RivalryError, nearest
+from rivalry.errors import WrongArgument, nearest
 from rivalry.parameters import checked, checked_value
 from rivalry.seeds import derive_seed
 
@@ -158,8 +157,8 @@ class Attack:
 
         Raises
         ------
-        RivalryError
-            A ValueError: images outside [0,1] or not (N,C,H,W); labels, targets or parameters that are none; a goal
+        WrongArgument
+            Images outside [0,1] or not (N,C,H,W); labels, targets or parameters that are none; a goal
             this attack does not pursue; a victim that does not answer with logits.
 
         Warns
@@ -169,7 +168,7 @@ class Attack:
         """
         parameters = checked(registry.method("attacks", self.name), parameters, f"{self.name}: ")
         batch_size = checked_value("batch_size", types.BatchSize, batch_size, f"{self.name}: ")
-        with _computing():
+        with computing(victim):
             images, labels = _examples("images", images, "labels", labels)
             rule = self.target if targets is None else targets
             if isinstance(rule, str | int):
@@ -178,11 +177,11 @@ class Attack:
                 targets = _classes("targets", targets, len(images))
             kind = "untargeted" if targets is None else "targeted"
             if kind not in self.goals:
-                raise RivalryError(f"{self.name} has no {kind} form")
+                raise WrongArgument(f"{self.name} has no {kind} form")
             if self._fit is not None:
                 training = self._training(training, parameters, seed)
                 if targets is not None and len(targets.unique()) > 1:
-                    raise RivalryError(f"{self.name} makes one thing for all images, so all need the same target")
+                    raise WrongArgument(f"{self.name} makes one thing for all images, so all need the same target")
             if len(images) == 0:
                 return _nothing(images)
             return self._run(victim, images, labels, targets, training, seed, batch_size, progress, parameters)
@@ -192,10 +191,10 @@ class Attack:
     ) -> tuple[Tensor, Tensor]:
         """The images and labels that it is fitted to."""
         if training is None:
-            raise RivalryError(f"{self.name} needs `training`: images, and their labels, to fit to")
+            raise WrongArgument(f"{self.name} needs `training`: images, and their labels, to fit to")
         images, labels = _examples("training[0]", training[0], "training[1]", training[1])
         if len(images) == 0:
-            raise RivalryError(f"{self.name}: training: holds no images to fit to")
+            raise WrongArgument(f"{self.name}: training: holds no images to fit to")
         most = ((self.function.__kwdefaults__ or {}) | parameters)["training_images"]
         if len(images) > most:
             generator = torch.Generator().manual_seed(derive_seed(seed, "training images"))
@@ -354,22 +353,22 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
 
     Raises
     ------
-    RivalryError
+    WrongArgument
         No such rule or class; or labels, images or a victim that `Attack.run` would refuse.
     """
     rules = ["next", "random", "least_likely"]
     if isinstance(rule, bool) or not isinstance(rule, int | str):
-        raise RivalryError(f"target: {rule!r} is none; give a class number, {', '.join(rules)}")
+        raise WrongArgument(f"target: {rule!r} is none; give a class number, {', '.join(rules)}")
     if isinstance(rule, str) and rule not in rules:
-        raise RivalryError(f"target: '{rule}' is unknown; {nearest(rule, rules)}")
+        raise WrongArgument(f"target: '{rule}' is unknown; {nearest(rule, rules)}")
     images, labels = _examples("images", images, "labels", labels)
-    with _computing(), frozen(victim), torch.no_grad():
+    with computing(victim), frozen(victim), torch.no_grad():
         shown, place = Shown(victim, functools.partial(_fit_classes, {"labels": labels})), device_of(victim, images)
         logits = torch.cat([shown(part.to(place)).cpu() for part in images.split(64)])
     classes = logits.shape[1] - (reject_class(victim) is not None)
     if isinstance(rule, int):
         if not 0 <= rule < classes:
-            raise RivalryError(f"target: {rule} is no class of this data set; its classes are 0 to {classes - 1}")
+            raise WrongArgument(f"target: {rule} is no class of this data set; its classes are 0 to {classes - 1}")
         return torch.full_like(labels, rule)
     if rule == "next":
         return (labels + 1) % classes
@@ -379,21 +378,14 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
     return logits[:, :classes].scatter(1, labels[:, None], torch.inf).argmin(dim=1)
 
 
-@contextmanager
-def _computing() -> Iterator[None]:
-    """Gradients can be had inside, whatever the caller has switched off."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
 def _examples(what: str, images: Any, whose: str, labels: Any) -> tuple[Tensor, Tensor]:
     """Images and labels as attacks need them: float32 (N,C,H,W) in [0,1] and, on the CPU, int64 (N,)."""
     if not isinstance(images, Tensor) or images.dim() != 4 or images.dtype != torch.float32:
         kind = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}" if hasattr(images, "dtype") else ""
-        raise RivalryError(f"{what} must be a float32 tensor (N,C,H,W), not {kind or type(images).__name__}")
+        raise WrongArgument(f"{what} must be a float32 tensor (N,C,H,W), not {kind or type(images).__name__}")
     images = images.detach()
     if len(images) and not (images.min() >= 0 and images.max() <= 1):
-        raise RivalryError(f"{what} must lie in [0,1]")
+        raise WrongArgument(f"{what} must lie in [0,1]")
     # What was made in inference mode takes no part in a gradient.
     return images.clone() if images.is_inference() else images, _classes(whose, labels, len(images))
 
@@ -404,13 +396,13 @@ def _classes(what: str, classes: Any, n: int) -> Tensor:
     try:
         numbers = torch.as_tensor(classes)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise RivalryError(f"{what}: {type(classes).__name__} is none; {right}") from error
+        raise WrongArgument(f"{what}: {type(classes).__name__} is none; {right}") from error
     if numbers.shape != (n,):
         wide = numbers.dim() == 2 and len(numbers) == n
         hint = f"; {what}.{'squeeze(1)' if numbers.shape[1] == 1 else 'argmax(dim=1)'}" if wide else ""
-        raise RivalryError(f"{what}: have shape {tuple(numbers.shape)}; {right}{hint}")
+        raise WrongArgument(f"{what}: have shape {tuple(numbers.shape)}; {right}{hint}")
     if n and (numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool):
-        raise RivalryError(f"{what}: are {str(numbers.dtype).removeprefix('torch.')}; {right}")
+        raise WrongArgument(f"{what}: are {str(numbers.dtype).removeprefix('torch.')}; {right}")
     return numbers.detach().to("cpu", torch.int64, copy=True)
 
 
@@ -419,7 +411,7 @@ def _fit_classes(named: dict[str, Tensor | None], classes: int) -> None:
     for what, numbers in named.items():
         if numbers is not None and len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < classes:
             wrong = numbers[(numbers < 0) | (numbers >= classes)][0]
-            raise RivalryError(f"{what}: {wrong} is no class; the victim tells apart 0 to {classes - 1}")
+            raise WrongArgument(f"{what}: {wrong} is no class; the victim tells apart 0 to {classes - 1}")
 
 
 def _nothing(images: Tensor) -> Result:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from rivalry.errors import RivalryError
+from rivalry.errors import WrongArgument
 
 
 class Shown:
@@ -26,8 +27,9 @@ class Shown:
 
     Raises
     ------
-    RivalryError
-        The answer is no logits: no tensor, no floats, not (N,K), or of fewer than two classes.
+    WrongArgument
+        The answer is no logits: no tensor, no floats, not (N,K), of fewer than two classes, or without a gradient
+        where one is asked for.
     """
 
     def __init__(self, victim: nn.Module, fits: Callable[[int], None] | None = None) -> None:
@@ -36,12 +38,16 @@ class Shown:
 
     def __call__(self, images: Tensor) -> Tensor:
         if not self._asked:
-            return self._first(images)
-        given = images.clone() if self._writes else images
-        version = images._version
-        logits = self._victim(given)
-        if images._version != version:
-            raise RivalryError("the victim writes into its input, but not always; have it work on a copy of it")
+            logits = self._first(images)
+        else:
+            version = images._version
+            logits = self._victim(images.clone() if self._writes else images)
+            if images._version != version:
+                raise WrongArgument("the victim writes into its input, but not always; have it work on a copy of it")
+        if images.requires_grad and not logits.requires_grad:
+            raise WrongArgument(
+                "the victim's logits have no gradient by its input; an attack that sees scores or decisions needs none"
+            )
         return logits.float()
 
     def _first(self, images: Tensor) -> Tensor:
@@ -51,34 +57,30 @@ class Shown:
         except RuntimeError as error:
             kinds = {str(part.dtype).removeprefix("torch.") for part in self._victim.parameters()} - {"float32"}
             if kinds:
-                raise RivalryError(
+                raise WrongArgument(
                     f"the victim cannot take float32 images (its parameters are {', '.join(sorted(kinds))}: "
                     f"convert it, victim.float()): {str(error).splitlines()[0]}"
                 ) from error
             raise
         self._look_at(logits, len(images))
-        if images.requires_grad and not logits.requires_grad:
-            raise RivalryError(
-                "the victim's logits have no gradient by its input; an attack that sees scores or decisions needs none"
-            )
         self._asked, self._writes = True, given._version > 0
-        return logits.float()
+        return logits
 
     def _look_at(self, logits: object, n: int) -> None:
         right = f"it must give logits, one float tensor ({n},K) for {n} images"
         if not isinstance(logits, Tensor):
-            raise RivalryError(f"the victim gives a {type(logits).__name__}; {right}")
+            raise WrongArgument(f"the victim gives a {type(logits).__name__}; {right}")
         if not logits.is_floating_point():
-            raise RivalryError(f"the victim gives {str(logits.dtype).removeprefix('torch.')}; {right}")
+            raise WrongArgument(f"the victim gives {str(logits.dtype).removeprefix('torch.')}; {right}")
         if logits.dim() != 2 or len(logits) != n:
-            raise RivalryError(f"the victim gives a tensor of shape {tuple(logits.shape)}; {right}")
+            raise WrongArgument(f"the victim gives a tensor of shape {tuple(logits.shape)}; {right}")
         if logits.shape[1] < 2:
-            raise RivalryError(
+            raise WrongArgument(
                 f"the victim gives one column; {right}, K at least 2: of one logit z make torch.cat([-z, z], dim=1) / 2"
             )
         reject = reject_class(self._victim)
         if reject is not None and (reject != logits.shape[1] - 1 or reject < 2):
-            raise RivalryError(
+            raise WrongArgument(
                 f"the victim's reject_class is {reject}; it must be the last of its {logits.shape[1]} classes, "
                 "after at least two others"
             )
@@ -90,6 +92,21 @@ class Shown:
                 "which misleads attacks that minimise; leave out its softmax",
                 stacklevel=2,
             )
+
+
+@contextmanager
+def computing(victim: nn.Module) -> Iterator[None]:
+    """Gradients can be had inside, whatever the caller has switched off.
+
+    Raises
+    ------
+    WrongArgument
+        The victim's own tensors take no part in gradients.
+    """
+    if any(tensor.is_inference() for tensor in (*victim.parameters(), *victim.buffers())):
+        raise WrongArgument("the victim was made in inference mode, where nothing has gradients; make it outside")
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def _are_probabilities(logits: Tensor) -> bool:

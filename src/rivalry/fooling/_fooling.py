@@ -14,9 +14,9 @@ from rivalry import registry
 from rivalry.answers import answers
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
-from rivalry.attacks._shown import Shown
+from rivalry.attacks._shown import Shown, computing
 from rivalry.devices import frozen
-from rivalry.errors import RivalryError
+from rivalry.errors import WrongArgument
 from rivalry.parameters import checked
 from rivalry.seeds import derive_seed
 
@@ -92,7 +92,7 @@ def fool(
 
     Raises
     ------
-    RivalryError
+    WrongArgument
         A parameter that is unknown or wrong, or a victim that does not answer with K logits.
     """
     declared = registry.method("fooling", method)
@@ -100,12 +100,13 @@ def fool(
 
     def fits(told_apart: int) -> None:
         if told_apart != classes:
-            raise RivalryError(f"classes: {classes} were asked for, and the victim tells apart {told_apart}")
+            raise WrongArgument(f"classes: {classes} were asked for, and the victim tells apart {told_apart}")
 
     shown = Shown(victim, fits)
     generators = [torch.Generator().manual_seed(derive_seed(seed, str(k))) for k in range(classes)]
-    grey = torch.full((classes, *shape), 0.5, device=device)
-    with frozen(victim), tqdm(desc=method, unit=" passes", disable=not progress, mininterval=5) as bar:
+    bar = tqdm(desc=method, unit=" passes", disable=not progress, mininterval=5)
+    with computing(victim), frozen(victim), bar:
+        grey = torch.full((classes, *shape), 0.5, device=device)
         ledger = Ledger(classes, lambda passes: bar.update(passes - bar.n))
         oracle = ORACLES[declared.traits["sees"]](shown, ledger, torch.arange(classes), batch_size)
         images = declared.load()(oracle, grey, Random(lambda: generators, grey.device), **parameters).detach()
