@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import rivalry.attacks
 from rivalry import registry
 from rivalry.attacks import Result
+from rivalry.attacks._norms import project
 from rivalry.errors import RivalryError
 from rivalry.poisoning._trigger import Trigger
 
@@ -553,3 +554,10 @@ def test_without_a_budget_nothing_changes_in_l2(name: str) -> None:
     result = getattr(rivalry.attacks, name).run(*problem(), norm=2, eps=0, **options)
     assert torch.equal(result.images, problem()[1])
     assert not result.success.any()
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+@pytest.mark.parametrize("eps", [0.0, 0.1])
+def test_a_projection_stays_on_its_device(norm: str | int, eps: float) -> None:
+    """The meta device has shapes only, and like a GPU it is not mixed with the CPU."""
+    assert project(torch.zeros(2, 1, 3, 3, device="meta"), norm, eps).device.type == "meta"
