@@ -26,6 +26,8 @@ from torch import Tensor
 
 from rivalry import load_victim
 from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_table, write_tensors
+from rivalry.checks import Evidence
+from rivalry.checks.strength import transfer as own_at_least
 from rivalry.cli import main
 from rivalry.config import Mistakes, load_config
 from rivalry.data import load_split
@@ -36,7 +38,6 @@ from rivalry.plan import Plan
 from rivalry.report.findings import _transferred
 from rivalry.report.transfers import at_headline
 from rivalry.stages.attack import attack
-from rivalry.stages.check import Crafted, check_transfer
 from rivalry.stages.train import train
 from rivalry.stages.transfer import transfer
 from rivalry.statistics import wilson_interval
@@ -312,32 +313,37 @@ def test_no_transfers_give_an_empty_table(run: Path) -> None:
 # ---- what the report makes of it ----
 
 
-def crafted(run: Path, victim: str) -> Crafted:
-    folder = run / "attacks/digits" / victim / "fgsm"
-    facts = read_json(folder / "attack.json")
-    return Crafted(folder, run / "victims/digits" / victim, facts, read_table(folder / "scores.parquet"))
+def against(run: Path, victim: str, source: str) -> Evidence:
+    """A run of fgsm on a victim, with the sets of a source replayed on it."""
+    plan = {"attacks": [["digits", victim, "fgsm"]], "transfers": [["digits", source]], "evaluations": []}
+    return Evidence(run, "digits", plan, torch.device("cpu"))
 
 
 def test_a_replay_that_beats_the_victim_s_own_set_is_told(run: Path) -> None:
-    replayed = replay(run, "linear", list(VICTIMS)).assign(source="linear")
-    replayed["attacked"] &= replayed["clean_correct"]
-    fine = list(check_transfer([crafted(run, "linear")], replayed))
-    assert fine == []  # only other sources count
-    (row,) = [row for row in check_transfer([crafted(run, "tree")], replayed) if row["subject"].endswith("0.3")]
+    replay(run, "linear", list(VICTIMS))
+    assert list(own_at_least(against(run, "linear", "linear"))) == []  # only other sources count
+    (row,) = [row for row in own_at_least(against(run, "tree", "linear")) if row["subject"].endswith("0.3")]
     assert row["check"] == "white-box at least transfer"
     assert row["status"] == "warn"  # a tree's own gradients are zero, and fgsm is a single step
     assert "that of linear on" in row["found"]
     assert row["images"]
-    many = crafted(run, "tree")
-    many.scores["iterations"] = 10
-    assert [row["status"] for row in check_transfer([many], replayed)] == ["pass", "fail", "fail"]
+    assert (row["victim"], row["defense"], row["attack"], row["eps"]) == ("tree", "none", "fgsm", 0.3)
+    many = against(run, "tree", "linear")
+    many.crafted[0].scores["iterations"] = 10
+    assert [row["status"] for row in own_at_least(many)] == ["pass", "fail", "fail"]
 
 
 def test_a_victim_s_own_set_that_is_strongest_passes(run: Path) -> None:
-    replayed = replay(run, "rbf", ["rbf", "linear"]).assign(source="rbf")
-    replayed["attacked"] &= replayed["clean_correct"]
-    rows = list(check_transfer([crafted(run, "linear")], replayed))
+    replay(run, "rbf", ["rbf", "linear"])
+    rows = list(own_at_least(against(run, "linear", "rbf")))
     assert [row["status"] for row in rows] == ["pass"] * 3
+
+
+def test_a_replay_without_an_attacked_image_is_no_pass(run: Path) -> None:
+    replay(run, "rbf", ["rbf", "linear"])
+    nothing = against(run, "linear", "rbf")
+    nothing.crafted[0].scores["attacked"] = False
+    assert [row["status"] for row in own_at_least(nothing)] == ["warn"] * 3
 
 
 def test_the_headline_is_one_budget_per_attack() -> None:

@@ -11,14 +11,17 @@ from rivalry.checks.broken_defenses import broken_defenses
 from rivalry.checks.converged import beside_gradients, converged
 from rivalry.checks.fooling_images import fooling_images
 from rivalry.checks.images import images
+from rivalry.checks.innocent_classes import innocent_classes
 from rivalry.checks.same_images import same_images
 from rivalry.checks.scoring import scoring
 from rivalry.checks.strength import adaptive, iterative, masking, noise, transfer
+from rivalry.checks.unbounded import unbounded
 
 CHECKS = (
     images,
     same_images,
     answers,
+    unbounded,
     iterative,
     noise,
     masking,
@@ -28,6 +31,7 @@ CHECKS = (
     transfer,
     scoring,
     broken_defenses,
+    innocent_classes,
     fooling_images,
 )
 """All checks, in the order of checks.csv."""

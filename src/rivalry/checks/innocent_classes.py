@@ -1,0 +1,44 @@
+"""Whether a defense that looks for backdoors accuses the right classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rivalry.artifacts import read_json
+from rivalry.checks._evidence import Evidence
+from rivalry.checks._rows import Row, row
+
+CHECK = "only the backdoor's class flagged"
+
+
+def innocent_classes(evidence: Evidence) -> Iterator[Row]:
+    """A defense that looks for backdoors flags the class that the victim's poisoning aims at, and no other.
+
+    A victim without poisoning has no class to flag. What is flagged wrongly is trained away all the same, and a
+    trigger that is found in an innocent class is not the backdoor's.
+    """
+    for model in evidence.models:
+        if model.defense == "none":
+            continue
+        about = read_json(model.folder / "defense.json")
+        facts, planted = about.get("facts", {}), about.get("backdoor_target")
+        if "flagged" not in facts:
+            continue
+        flagged, largest = facts["flagged"], facts["largest_index"]
+        innocent = [label for label in flagged if label != planted]
+        words = f"flags {_classes(flagged)}; the victim has " + (
+            "no backdoor" if planted is None else f"one in class {planted}"
+        )
+        blind = largest is not None and largest <= about["parameters"]["anomaly"]
+        status = "pass" if flagged == ([] if planted is None else [planted]) else "warn"
+        if blind or all(index is None for index in facts["anomaly_index"]):
+            status, words = "warn", f"{words}: no class could have stood out"
+        elif innocent:
+            words += f": {_classes(innocent)} innocent"
+        elif planted is not None and planted not in flagged:
+            words += ": it is missed"
+        yield row(CHECK, model.subject, status, words, **model.touched)
+
+
+def _classes(labels: list[int]) -> str:
+    return f"class{'es' if len(labels) > 1 else ''} {', '.join(map(str, labels))}" if labels else "no class"

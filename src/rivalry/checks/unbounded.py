@@ -1,0 +1,56 @@
+"""Whether an attack that may change everything fools everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from rivalry.attacks.pgd import pgd
+from rivalry.attacks.square import square
+from rivalry.checks._evidence import BATCH, Evidence
+from rivalry.checks._rows import Row, row
+
+CHECK = "unbounded attack succeeds"
+IMAGES = 16
+"""Images attacked of each victim: the first that it has right."""
+EPS = 1.0
+"""The whole pixel range: any image is allowed."""
+STEPS, STEP_SIZE = 50, 0.1
+QUERIES = 300
+
+
+def unbounded(evidence: Evidence) -> Iterator[Row]:
+    """With eps 1 in Linf, which allows any image at all, pgd fools every image; else gradients mislead.
+
+    Behind a detector an image must be neither refused nor classified rightly. Where pgd leaves some, the square attack,
+    which sees scores only, tries those. An image of another class is always within reach, so where both fail, it is
+    the attacks that are weak, not the victim that is robust.
+    """
+    for model in evidence.models:
+        victim = evidence.load(model.folder).eval()
+        images, labels = evidence.test.floats(slice(BATCH)), evidence.test.labels[:BATCH]
+        with torch.no_grad():
+            right = victim(images.to(evidence.place)).argmax(dim=1).cpu() == labels
+        chosen = right.nonzero().squeeze(1)[:IMAGES]
+        if not len(chosen):
+            words = f"it has none of the first {len(labels)} test images right: there is nothing to attack"
+            yield row(CHECK, model.subject, "warn", words, **model.touched)
+            continue
+        images, labels = images[chosen], labels[chosen]
+        left = torch.ones(len(chosen), dtype=torch.bool)
+        words = "no gradient reaches the pixels"
+        if victim(images.clone().to(evidence.place).requires_grad_(True)).requires_grad:
+            left = ~pgd.run(victim, images, labels, eps=EPS, step_size=STEP_SIZE, steps=STEPS).success
+            words = f"pgd at eps {EPS:g}, where any image is allowed, leaves {int(left.sum())} of {len(chosen)} images"
+        if not bool(left.any()):
+            words = f"pgd at eps {EPS:g} fools all of {len(chosen)} images"
+            yield row(CHECK, model.subject, "pass", words, **model.touched)
+            continue
+        blind = square.run(victim, images[left], labels[left], eps=EPS, queries=QUERIES)
+        still = int((~blind.success).sum())
+        if still:
+            words += f"; square, which needs none, leaves {still} of {int(left.sum())}: it is the attacks that fail"
+        else:
+            words += f"; square, which needs no gradient, fools all {int(left.sum())}: gradients mislead"
+        yield row(CHECK, model.subject, "fail" if still else "warn", words, chosen[left].tolist(), **model.touched)
