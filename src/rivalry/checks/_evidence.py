@@ -55,11 +55,20 @@ class Crafted:
     def images(self, eps: float) -> Iterator[tuple[slice, Tensor]]:
         """The images made at `eps`, batch by batch, with the rows they belong to."""
         with safe_open(self.folder / "adversarial.safetensors", framework="pt") as tensors:
-            key = "images" if "images" in tensors.keys() else f"images_eps_{eps:g}"  # noqa: SIM118 (no mapping)
-            images = tensors.get_slice(key)
+            images = tensors.get_slice(self._key(tensors, eps))
             for start in range(0, images.get_shape()[0], BATCH):
                 rows = slice(start, start + BATCH)
                 yield rows, images[rows]
+
+    def stored(self, eps: float) -> list[int]:
+        """Which test images the file holds at `eps`; as many as there are, whatever it says."""
+        with safe_open(self.folder / "adversarial.safetensors", framework="pt") as tensors:
+            count = tensors.get_slice(self._key(tensors, eps)).get_shape()[0]
+            index: list[int] = tensors.get_tensor("index").tolist()
+        return index if len(index) == count else [-1] * count
+
+    def _key(self, tensors: Any, eps: float) -> str:
+        return "images" if "images" in tensors.keys() else f"images_eps_{eps:g}"  # noqa: SIM118 (no mapping)
 
     def same_game(self, other: Crafted) -> bool:
         """Whether two sets differ in nothing but the attack: victim, goal, target and norm agree."""

@@ -64,29 +64,22 @@ def beside_gradients(evidence: Evidence) -> Iterator[Row]:
         fooled = [other.scores[other.scores["success"]] for other in rivals]
         if rivals:
             smallest = pd.concat(fooled).groupby("index", as_index=False)[one.size].min()
-            names = " and ".join(other.facts["attack"] for other in rivals)
-            words = f"beside {names}"
-            yield _distance(
-                f"{one.subject} {words}",
-                words,
-                one.scores,
-                smallest.assign(success=True, attacked=True),
-                one.size,
-                one.touched,
-            )
+            words = "beside " + " and ".join(other.facts["attack"] for other in rivals)
+            smallest = smallest.assign(success=True, attacked=True)
+            yield _distance(f"{one.subject} {words}", words, one.scores, smallest, one.size, one.touched)
 
 
 def _distance(
-    subject: str, words: str, longer: pd.DataFrame, shorter: pd.DataFrame, size: str, touched: dict[str, Any]
+    subject: str, words: str, before: pd.DataFrame, after: pd.DataFrame, size: str, touched: dict[str, Any]
 ) -> Row:
-    """Whether the median size of `shorter`'s changes is much below `longer`'s, on images that both fooled."""
-    both = shared(shorter, longer)
+    """Whether the median size of the changes falls much from `before` to `after`, on images that both fooled."""
+    both = shared(after, before)
     both = both[both["success"] & both["success_weak"]]
     if both.empty:
         return row("distance converged", subject, "warn", "no image that both fooled", **touched)
-    found, before = both[size].median(), both[f"{size}_weak"].median()
-    share = found / before - 1 if before > 0 else math.nan
-    said = f"{words} the median {size} goes from {before:.3g} to {found:.3g} ({100 * share:+.1f} %) "
+    found, was = both[size].median(), both[f"{size}_weak"].median()
+    share = found / was - 1 if was > 0 else math.nan
+    said = f"{words} the median {size} goes from {was:.3g} to {found:.3g} ({100 * share:+.1f} %) "
     said += f"on {len(both)} images that both fooled"
     return row("distance converged", subject, "pass" if share > -STILL_FALLS else "warn", said, **touched)
 

@@ -44,6 +44,12 @@ def _one_budget(
     crafted: Crafted, eps: float, scores: pd.DataFrame, victim: nn.Module, evidence: Evidence
 ) -> Iterator[Row]:
     norm = crafted.facts["norm"] if crafted.facts["norm"] == "inf" else int(crafted.facts["norm"])
+    subject, touched = at_eps(crafted.subject, eps), crafted.touched
+    stored = crafted.stored(eps)
+    if stored != scores["index"].tolist():
+        words = f"the file's {len(stored)} images are not those of the table's {len(scores)} rows"
+        yield row("predictions repeat", subject, "fail", words, **touched, eps=eps)
+        return
     faults: dict[str, list[int]] = {fault: [] for fault in FAULTS}
     for rows, images in crafted.images(eps):
         part = scores.iloc[rows]
@@ -61,7 +67,6 @@ def _one_budget(
         other = predicted != torch.tensor(_classes(victim, part["prediction"]))
         faults["other"] += index[other & ~tied].tolist()
         faults["tie"] += index[other & tied].tolist()
-    subject, touched = at_eps(crafted.subject, eps), crafted.touched
     for fault, (status, name, fine, wrong) in FAULTS.items():
         if faults[fault]:
             words = f"{len(faults[fault])} of {len(scores)} {wrong}"

@@ -1,0 +1,259 @@
+"""Facts about single self-checks, above all that none passes where there was nothing to look at.
+
+The toy run is that of test_tables.py: images 0 to 3 are easy to turn, 4 to 6 hard, and 7 is never attacked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rivalry.artifacts import read_table, read_tensors, write_json, write_table, write_tensors
+from rivalry.checks import _evidence as evidence
+from rivalry.checks._rows import clearly
+from test_tables import ALL, Run, Toy, row, status, toy_images
+
+EASY = torch.arange(4)
+NEVER = torch.tensor([7])
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    use(monkeypatch, Toy())
+    run = Run(tmp_path)
+    run.victim()
+    return run
+
+
+def use(monkeypatch: pytest.MonkeyPatch, module: nn.Module) -> None:
+    """Make a module every victim of the run."""
+    monkeypatch.setattr(evidence, "load_victim", lambda folder: module)
+
+
+def defend(run: Run, rows: Tensor = ALL, oblivious: float = 1.0, adaptive: float = 1.0) -> None:
+    """A defense, and fgsm against it by attackers of two strengths: one that does not know it, one that does."""
+    run.plan["evaluations"].append(["toy", "plain", "bid"])
+    write_json(run.results / "defenses/toy/plain/bid/defense.json", {"kind": "detector", "method": "bid"})
+    tables = []
+    for setting, strength in (("oblivious", oblivious), ("adaptive", adaptive)):
+        run.attack("fgsm", (0.2, 0.4), victim="plain+bid", rows=rows, strength=strength)
+        table = read_table(run.results / "attacks/toy/plain+bid/fgsm/scores.parquet")
+        tables.append(table.assign(attack="fgsm", setting=setting))
+    write_table(run.results / "evaluations/toy/plain/bid/scores.parquet", pd.concat(tables))
+
+
+def crowd(run: Run, rows: Tensor, strength: float) -> None:
+    """An attack of each kind, each with its partner, all on the same images and as strong."""
+    common: dict[str, Any] = {"rows": rows, "strength": strength}
+    many = {"stops": True, "method": "pgd"} | common
+    few = {"sees": "decisions", "stops": True, "method": "hopskipjump"} | common
+    run.attack("noise", (0.2, 0.4), rows=rows, strength=0, sees="nothing")
+    run.attack("fgsm", (0.2, 0.4), **common)
+    run.attack("pgd", (0.2, 0.4), parameters={"steps": 20}, **many)
+    run.attack("pgd_long", (0.2, 0.4), parameters={"steps": 40}, **many)
+    run.attack("square", (0.2, 0.4), sees="scores", **common)
+    run.attack("deepfool", None, stops=True, **common)
+    run.attack("hopskipjump", None, parameters={"iterations": 4}, **few)
+    run.attack("hopskipjump_long", None, parameters={"iterations": 12}, **few)
+    run.victim("distilled", method="defensive_distillation")
+    run.attack("fgsm", (0.2, 0.4), victim="distilled", **common)
+    run.plan["transfers"].append(["toy", "distilled"])
+    replayed = read_table(run.results / "attacks/toy/distilled/fgsm/scores.parquet")
+    replayed = replayed.assign(attack="fgsm", victim="plain")
+    write_table(run.results / "transfers/toy/distilled/scores.parquet", replayed)
+    defend(run, rows, strength, strength)
+
+
+ABOUT_VICTIMS = {"logits", "passes agree", "gradients", "unbounded attack succeeds"}
+ABOUT_FILES = {"images in [0,1]", "budget kept", "only attackable images touched", "predictions repeat", "same images"}
+ABOUT_STRENGTH = {
+    *("iterative at least single-step", "white-box at least noise", "black box at most white box"),
+    *("adaptive at least oblivious", "white-box at least transfer", "converged"),
+}
+ABOUT_SUCCESS = {"success grows with eps", "scored on its goal"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "strength", "passing", "warning"),
+    [
+        (NEVER, 1.0, set(), ABOUT_STRENGTH | ABOUT_SUCCESS | {"broken defenses break"}),
+        (ALL, 0.0, ABOUT_STRENGTH | ABOUT_SUCCESS, {"distance converged", "broken defenses break"}),
+        (EASY, 1.0, ABOUT_STRENGTH | ABOUT_SUCCESS | {"distance converged", "broken defenses break"}, set()),
+        (EASY[:1], 1.0, ABOUT_STRENGTH | ABOUT_SUCCESS | {"distance converged", "broken defenses break"}, set()),
+    ],
+    ids=["nothing attacked", "no success", "all success", "one image"],
+)
+def test_what_could_not_be_looked_at_never_passes(run, rows, strength, passing, warning):
+    crowd(run, rows, strength)
+    found = run.checks().groupby("check")["status"].agg(set).to_dict()
+    passing = passing | ABOUT_FILES | ABOUT_VICTIMS
+    assert found == {check: {"pass"} for check in passing} | {check: {"warn"} for check in warning}
+    assert "nan" not in " ".join(run.checks()["found"])
+
+
+def test_one_attack_alone_is_compared_with_nothing(run):
+    assert set(run.checks()["check"]) == ABOUT_VICTIMS
+    run.attack("fgsm", (0.4,))
+    found = run.checks()
+    assert set(found["check"]) == ABOUT_VICTIMS | ABOUT_FILES | {"scored on its goal"}
+    assert set(found["status"]) == {"pass"}
+
+
+def test_one_eps_at_which_nothing_was_attacked_is_told(run):
+    run.attack("fgsm", (0.2, 0.4, 0.6))
+    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    scores = read_table(file)
+    scores.loc[scores["eps"] == 0.4, ["attacked", "success"]] = False
+    write_table(file, scores)
+    found = run.checks().query("check == 'success grows with eps'")
+    assert found[["status", "eps"]].to_numpy().tolist() == [["warn", "0.4"], ["pass", ""]]
+
+
+def test_an_unattacked_eps_does_not_hide_what_breaks_a_distilled_victim(run):
+    run.victim("distilled", method="defensive_distillation")
+    run.attack("first", (0.4,), victim="distilled", rows=NEVER)
+    run.attack("deepfool", None, victim="distilled", stops=True)
+    found = row(run.checks(), check="broken defenses break")
+    assert found["status"] == "pass"
+    assert "deepfool, fools 100.0 %" in found["found"]
+
+
+def test_a_victim_that_answers_nan_agrees_with_nothing(run, monkeypatch):
+    use(monkeypatch, Toy(lambda logits: logits * torch.nan))
+    found = run.checks()
+    assert status(found, "logits") == ["fail"]
+    assert status(found, "passes agree") == ["warn"]
+
+
+def test_no_fooling_image_is_no_pass(run):
+    folder = run.results / "fooling/toy/plain/ascent"
+    write_tensors(folder / "images.safetensors", {"images": torch.zeros(0, 1, 1, 3)})
+    write_table(folder / "scores.parquet", pd.DataFrame({"target": [0], "confidence": [0.9]})[:0])
+    run.plan["fooling"].append(["toy", "plain", "ascent"])
+    assert status(run.checks(), "fooling images repeat") == ["warn"]
+
+
+def test_images_that_the_table_lacks_or_has_too_many_of_are_found(run):
+    run.attack("fgsm", (0.4,))
+    file = run.results / "attacks/toy/plain/fgsm/adversarial.safetensors"
+    tensors = read_tensors(file)
+    for change in ({"images": tensors["images"][:3]}, {"index": tensors["index"].flip(0)}):
+        write_tensors(file, tensors | change)
+        assert status(run.checks(), "predictions repeat") == ["fail"]
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "n", "verdict"),
+    [
+        (1, 0, 20, False),  # one image, whatever its share
+        (4, 0, 7, True),
+        (9, 1, 1000, False),  # below a point
+        (10, 10, 50, False),
+        (12, 6, 200, False),  # as 18 coins may fall: 9 +- 2.1
+        (30, 10, 200, True),
+    ],
+)
+def test_weaker_beyond_noise(lost, won, n, verdict):
+    assert clearly(lost, won, n) is verdict
+
+
+@pytest.mark.parametrize(
+    ("oblivious", "adaptive", "verdicts"),
+    [
+        (1.0, 1.0, ["pass", "pass"]),
+        (0.5, 1.0, ["pass", "pass"]),
+        (1.0, 0.5, ["fail", "warn"]),  # at .2 the four easy images are lost, at .4 the three hard ones
+    ],
+)
+def test_an_attacker_who_knows_the_defense_does_no_worse(run, oblivious, adaptive, verdicts):
+    defend(run, oblivious=oblivious, adaptive=adaptive)
+    found = run.checks().query("check == 'adaptive at least oblivious'")
+    assert found["status"].tolist() == verdicts
+    touched = [["plain", "bid", "fgsm", "0.2"], ["plain", "bid", "fgsm", "0.4"]]
+    assert found[["victim", "defense", "attack", "eps"]].to_numpy().tolist() == touched
+
+
+class Guarded(Toy):
+    """Refuses every image but the test images."""
+
+    reject_class = 3
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        known = (images.flatten(1)[:, None] - toy_images().flatten(1) / 255).abs().amax(dim=2).amin(dim=1)
+        return torch.cat([logits, 1000 * (known[:, None] - 1e-4)], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("victim", "verdict"),
+    [
+        (Toy(), "pass"),
+        (Toy(lambda logits: 1000 * logits), "warn"),  # so sure that its slopes are less than the least float32
+        (Toy(lambda logits: logits.detach()), "warn"),  # only square finds the way
+        (Toy(lambda logits: 0 * logits + torch.tensor([1.0, 0, 0])), "fail"),  # nothing moves it
+        (Guarded(), "fail"),  # what fools it is refused
+        (Toy(lambda logits: logits.roll(1, dims=1)), "warn"),  # always wrong: nothing to attack
+    ],
+)
+def test_an_unbounded_attack_fools_everything(run, monkeypatch, victim, verdict):
+    use(monkeypatch, victim)
+    found = row(run.checks(), check="unbounded attack succeeds")
+    assert found["status"] == verdict
+    assert found[["victim", "defense", "attack"]].tolist() == ["plain", "none", ""]
+
+
+@pytest.mark.parametrize(
+    ("planted", "flagged", "indices", "largest", "verdict", "said"),
+    [
+        (2, [2], [0.1, 0.5, 4.0], None, "pass", "flags class 2"),
+        (None, [], [0.1, 0.5, 1.0], None, "pass", "flags no class"),
+        (2, [0, 2], [3.0, 0.5, 4.0], None, "warn", "class 0 innocent"),
+        (2, [], [0.1, 0.5, 1.0], None, "warn", "missed"),
+        (None, [1], [0.1, 4.0, 1.0], None, "warn", "class 1 innocent"),
+        (None, [], [None, None, None], None, "warn", "could have stood out"),
+        (None, [], [0.67, 0.67], 0.67, "warn", "could have stood out"),
+    ],
+)
+def test_classes_without_a_backdoor_are_innocent(run, planted, flagged, indices, largest, verdict, said):
+    defend(run)
+    facts = {"flagged": flagged, "anomaly_index": indices, "largest_index": largest}
+    about = {"parameters": {"anomaly": 2.0}, "facts": facts, "backdoor_target": planted}
+    write_json(run.results / "defenses/toy/plain/bid/defense.json", about)
+    found = row(run.checks(), check="only the backdoor's class flagged")
+    assert found[["status", "victim", "defense"]].tolist() == [verdict, "plain", "bid"]
+    assert said in found["found"]
+
+
+@pytest.mark.parametrize(("stops", "verdict"), [(True, "pass"), (False, "warn")])
+def test_a_distance_that_still_falls_has_not_converged(run, stops, verdict):
+    run.attack("short", None, sees="decisions", method="hopskipjump", parameters={"iterations": 4}, stops=stops)
+    run.attack("long", None, sees="decisions", method="hopskipjump", parameters={"iterations": 12}, stops=True)
+    found = row(run.checks(), check="distance converged")
+    assert found[["status", "attack", "eps"]].tolist() == [verdict, "short long", ""]
+
+
+@pytest.mark.parametrize(("stops", "verdict"), [(True, "pass"), (False, "warn")])
+def test_a_decision_attack_is_set_beside_gradients_where_no_longer_run_is(run, stops, verdict):
+    run.attack("deepfool", None, stops=True)
+    run.attack("hopskipjump", None, sees="decisions", stops=stops)
+    found = row(run.checks(), check="distance converged")
+    assert found[["status", "attack"]].tolist() == [verdict, "hopskipjump"]
+
+
+def test_images_that_only_a_decision_attack_fools_betray_masked_gradients(run):
+    run.attack("deepfool", None, strength=0.0)
+    run.attack("hopskipjump", None, sees="decisions", stops=True)
+    found = row(run.checks(), check="black box at most white box")
+    assert found[["status", "images", "attack"]].tolist() == ["fail", "0, 1, 2, 3, 4, 5, 6", "deepfool"]
+
+
+def test_entries_that_differ_in_more_than_effort_are_not_set_side_by_side(run):
+    run.attack("pgd", (0.4,), method="pgd", parameters={"steps": 20, "restarts": 1})
+    run.attack("other", (0.4,), method="pgd", parameters={"steps": 40})
+    run.attack("third", (0.4,), method="pgd", parameters={"steps": 40, "momentum": 1.0})
+    assert status(run.checks(), "converged") == []
