@@ -26,6 +26,8 @@ from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from snakemake_logger_plugin_rivalry._configurations import refuse_unreadable
+
 TICK = 1.0
 """Seconds between two looks at what is running."""
 PATIENCE = 60.0
@@ -94,6 +96,7 @@ class LogHandler(LogHandlerBase):
     """Writes to standard error; on a terminal, the last line says what is running and is overwritten."""
 
     def __post_init__(self) -> None:
+        refuse_unreadable(sys.argv[1:])
         settings = self.common_settings
         quiet = {getattr(level, "name", str(level)).lower() for level in settings.quiet or ()}
         self.off = settings.dryrun or settings.verbose or settings.debug_dag or settings.printshellcmds
