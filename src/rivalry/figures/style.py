@@ -4,8 +4,10 @@ for the same attack everywhere, text that follows the page's light or dark theme
 from __future__ import annotations
 
 import re
+import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 from rivalry import artifacts, registry
-from rivalry.report.formatting import epsilon, missing, percent
+from rivalry.report.formatting import INVISIBLE, epsilon, missing, percent, printed
 
 INK = "#0b0c0e"
 """Colour of text and axes; in the SVG it becomes `currentColor`, so that it follows the page."""
@@ -134,6 +137,7 @@ def use_style() -> None:
             "figure.constrained_layout.use": True,
             "figure.dpi": 100,
             "savefig.transparent": True,
+            "text.parse_math": False,  # a class may be called $5_to_$20
             "svg.fonttype": "none",
             "svg.hashsalt": "rivalry",
             "pdf.fonttype": 42,
@@ -236,23 +240,49 @@ def save(drawn: Drawn, folder: Path, prefix: str) -> dict[str, str]:
     Returns the two file names by suffix.
     """
     names = {suffix: f"{drawn.name}.{suffix}" for suffix in ("svg", "pdf")}
-    drawn.figure.draw_without_rendering()
-    drawn.figure.set_layout_engine("none")  # it has done its work; both files have the same layout
-    with artifacts.replacing(folder / names["svg"]) as temporary:
+    with _spelled(drawn.figure):
+        drawn.figure.draw_without_rendering()
+        drawn.figure.set_layout_engine("none")  # it has done its work; both files have the same layout
+        with artifacts.replacing(folder / names["pdf"]) as temporary:
+            drawn.figure.savefig(temporary, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    with artifacts.replacing(folder / names["svg"]) as temporary, warnings.catch_warnings():
+        # The page's reader may have what Matplotlib's font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         drawn.figure.savefig(temporary, metadata={"Date": None, "Creator": None})
         temporary.write_text(_for_a_page(temporary.read_text(encoding="utf-8"), prefix), encoding="utf-8")
-    with artifacts.replacing(folder / names["pdf"]) as temporary:
-        drawn.figure.savefig(temporary, metadata={"CreationDate": None, "Creator": None, "Producer": None})
     plt.close(drawn.figure)
     return names
 
 
+@contextmanager
+def _spelled(figure: Figure) -> Iterator[None]:
+    """The figure in letters that its font has; when it has its own back, they take no more room than these did."""
+    axes = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
+    named = [axis for axis in axes if isinstance(axis.get_major_locator(), mpl.ticker.FixedLocator)]
+    ticks = [(axis, [label.get_text() for label in axis.get_ticklabels()]) for axis in named]
+    ticks = [(axis, labels) for axis, labels in ticks if list(map(printed, labels)) != labels]
+    texts = [(text, text.get_text()) for text in figure.findobj(Text) if printed(text.get_text()) != text.get_text()]
+    for axis, labels in ticks:
+        axis.set_ticklabels(list(map(printed, labels)))
+    for text, words in texts:
+        text.set_text(printed(words))
+    yield
+    for axis, labels in ticks:
+        axis.set_ticklabels(labels)
+    for text, words in texts:
+        text.set_text(words)
+
+
 def _for_a_page(svg: str, prefix: str) -> str:
     """Make an SVG fit to be inlined: ink follows the page, the page's font, identifiers unique on the page."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = svg.replace(INK, "currentColor")
-    svg = re.sub(r"font: ([^;\"]*?px) [^;\"]*", r"font: \1 system-ui, 'DejaVu Sans', sans-serif", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
-    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", svg)
-    return re.sub(r"(url\(#|href=\"#)([^)\"]+)", rf"\g<1>{prefix}-\g<2>", svg)
+
+    def fit(tag: re.Match[str]) -> str:
+        made = tag[0].replace(INK, "currentColor")
+        made = re.sub(r"font: ([^;\"]*?px) [^;\"]*", r"font: \1 system-ui, 'DejaVu Sans', sans-serif", made)
+        made = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", made)
+        return re.sub(r"(url\(#|href=\"#)([^)\"]+)", rf"\g<1>{prefix}-\g<2>", made)
+
+    # Tags only: what stands between them is the user's.
+    return re.sub(r"<[^>]*>", fit, INVISIBLE.sub("", svg))

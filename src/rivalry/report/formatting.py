@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from typing import Any
+
+from anyascii import anyascii
 
 MISSING = "–"
 NORMS = {"0": "L0", "1": "L1", "2": "L2", "inf": "L∞", "patch": "patch"}
@@ -25,6 +29,32 @@ def missing(value: Any) -> bool:
 
 def _value(given: Number) -> float:
     return float(given or 0)
+
+
+INVISIBLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
+"""Characters that neither XML nor a page may hold."""
+SYMBOLS = "–—−×∞≤≥±→←↑↓↔⇒≠≈∑∏√∂∇∈∅∩∪⊂“”‘’…€"
+"""What is printed as it is besides Latin and Greek letters."""
+_PRINTED = re.compile(rf"[\n\x20-\x7e\u00a0-\u017f\u0391-\u03a1\u03a3-\u03a9\u03ac-\u03ce{SYMBOLS}]")
+_NOT_IN_LATEX = "ĦħĸĿŀŉŦŧſ"
+
+
+def printed(text: str) -> str:
+    """Any text in letters that the paper and its figures have on every machine: Latin and Greek ones and some symbols.
+
+    Others are spelled in Latin letters (中 as Zhong): LaTeX and Matplotlib come without a font that has them. The page
+    shows them as they are. Of control characters and marks of direction nothing can be seen; they are left out.
+    """
+    text = unicodedata.normalize("NFC", text.replace("\t", " "))
+    return "".join(
+        letter if _PRINTED.match(letter) and letter not in _NOT_IN_LATEX else _spelled(letter) for letter in text
+    )
+
+
+def _spelled(letter: str) -> str:
+    if unicodedata.category(letter)[0] == "C":
+        return ""
+    return anyascii(letter) or ("" if unicodedata.category(letter)[0] == "M" else f"[U+{ord(letter):04X}]")
 
 
 def percent(fraction: Number) -> str:

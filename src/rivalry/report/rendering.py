@@ -43,7 +43,7 @@ def environment(kind: str) -> jinja2.Environment:
         "keep_trailing_newline": True,
     }
     if kind == "html":
-        made = jinja2.Environment(autoescape=True, **common)
+        made = jinja2.Environment(autoescape=True, finalize=_visible, **common)
         made.globals |= {"cell": html_cell, "cite": html_cite}
     else:
         made = jinja2.Environment(
@@ -68,6 +68,7 @@ def environment(kind: str) -> jinja2.Environment:
             "address": tex_address,
             "verbatim": tex_verbatim,
             "breakable": tex_breakable,
+            "clipped": clipped,
             "path": tex_path,
             "raw": Tex,  # what a macro returns is LaTeX already
             "name": tex_name,
@@ -75,6 +76,11 @@ def environment(kind: str) -> jinja2.Environment:
     made.globals |= {"tables": tables, "authors": authors, "formatting": formatting}
     made.filters |= {name: getattr(formatting, name) for name in ("percent", "between", "count", "epsilon", "duration")}
     return made
+
+
+def _visible(value: Any) -> Any:
+    """Text without the control characters that no page may hold."""
+    return type(value)(formatting.INVISIBLE.sub("", value)) if isinstance(value, str) else value
 
 
 def authors(reference: Row) -> str:
@@ -144,20 +150,6 @@ _TEX = {
     "!": "!{}",
     "–": "--",
     "—": "---",
-    "−": r"\ensuremath{-}",
-    "×": r"\ensuremath{\times}",
-    "∞": r"\ensuremath{\infty}",
-    "≤": r"\ensuremath{\leq}",
-    "≥": r"\ensuremath{\geq}",
-    "±": r"\ensuremath{\pm}",
-    "→": r"\ensuremath{\rightarrow}",
-    "ε": r"\ensuremath{\varepsilon}",
-    "ρ": r"\ensuremath{\rho}",
-    "α": r"\ensuremath{\alpha}",
-    "β": r"\ensuremath{\beta}",
-    "λ": r"\ensuremath{\lambda}",
-    "μ": r"\ensuremath{\mu}",
-    "σ": r"\ensuremath{\sigma}",
     "“": "``",
     "”": "''",
     "‘": "`",
@@ -167,21 +159,65 @@ _TEX = {
     "\n": " ",
     "\t": " ",
 }
-_LATIN = re.compile(r"[\x20-\x7e\u00a1-\u017f]")
+_MATH = {
+    "−": "-",
+    "×": "\\times",
+    "∞": "\\infty",
+    "≤": "\\leq",
+    "≥": "\\geq",
+    "±": "\\pm",
+    "→": "\\rightarrow",
+    "←": "\\leftarrow",
+    "↑": "\\uparrow",
+    "↓": "\\downarrow",
+    "↔": "\\leftrightarrow",
+    "⇒": "\\Rightarrow",
+    "≠": "\\neq",
+    "≈": "\\approx",
+    "∑": "\\sum",
+    "∏": "\\prod",
+    "√": "\\surd",
+    "∂": "\\partial",
+    "∇": "\\nabla",
+    "∈": "\\in",
+    "∅": "\\emptyset",
+    "∩": "\\cap",
+    "∪": "\\cup",
+    "⊂": "\\subset",
+    "ε": "\\varepsilon",
+    "ς": "\\varsigma",
+    "ο": "o",
+}
+_MARKS = {"\u0301": "\\acute", "\u0308": "\\ddot"}
+"""Accents of Greek letters, each around what it stands on."""
 
 
 def tex(value: Any) -> Tex:
-    """Any text as LaTeX that prints it; what the fonts lack becomes its nearest Latin letters or its code point."""
-    return Tex("".join(_TEX.get(letter) or _tex_letter(letter) for letter in str(value)))
+    """Any text as LaTeX that prints it, in the letters that LaTeX has everywhere (`formatting.printed`)."""
+    return Tex("".join(_tex_letter(letter) for letter in formatting.printed(str(value))))
 
 
 def _tex_letter(letter: str) -> str:
-    if _LATIN.match(letter):
-        return letter
-    nearest = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
-    if nearest:
-        return "".join(_TEX.get(part, part) for part in nearest)
-    return "" if unicodedata.category(letter)[0] == "C" else f"[U+{ord(letter):04X}]"
+    if letter in _TEX:
+        return _TEX[letter]
+    if letter in _MATH:
+        return f"\\ensuremath{{{_MATH[letter]}}}"
+    return f"\\ensuremath{{{_greek(letter)}}}" if "\u0370" <= letter <= "\u03ff" else letter
+
+
+def _greek(letter: str) -> str:
+    """A Greek letter in mathematics; capitals that look like Latin ones are those."""
+    base, *marks = list(unicodedata.normalize("NFD", letter))
+    name = unicodedata.name(base).rpartition(" ")[2].lower().replace("lamda", "lambda")
+    made = _MATH.get(base) or f"\\{name if base.islower() else name.capitalize()}"
+    if base in _CAPITALS:
+        made = f"\\mathrm{{{_CAPITALS[base]}}}"
+    for mark in marks:
+        made = f"{_MARKS[mark]}{{{made}}}"
+    return made
+
+
+_CAPITALS = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABEZHIKMNOPTX", strict=True))
 
 
 def tex_breakable(value: Any) -> Tex:
@@ -193,11 +229,16 @@ def tex_breakable(value: Any) -> Tex:
     return Tex(text)
 
 
+def clipped(text: str, most: int = 300) -> str:
+    """Text that the paper has room for; TeX takes no line of any length."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def tex_verbatim(text: str) -> Tex:
     """Lines of code as they are, each in typewriter type, indented, and free to wrap."""
     lines = []
     for line in text.splitlines():
-        code = line.lstrip(" ")
+        code = clipped(line.lstrip(" "), 1000)
         indent = f"\\hspace*{{{0.5 * (len(line) - len(code)):g}em}}"
         lines.append(f"\\codeline{{{indent}{tex_breakable(code)}}}")
     return Tex("\n".join(lines))
