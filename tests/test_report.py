@@ -194,7 +194,8 @@ def test_hostile_words_reach_neither_the_page_nor_the_paper(html: str, paper: st
     assert "\\input{/etc" not in paper
     assert "\\textbackslash{}input\\{/etc/passwd\\} \\#1 \\$x\\_y\\textasciicircum{}2\\$" in paper
     assert paper.count("\\end{document}") == 1
-    assert "[U+6570]" in paper  # the fonts have no Chinese
+    assert "\\} Shu}" in paper  # 数, which no font of LaTeX has
+    assert "数" in html
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,11 @@ def test_hostile_words_reach_neither_the_page_nor_the_paper(html: str, paper: st
         ("--", "-{}-{}"),
         ("tab\there\nline", "tab here line"),
         ("\u202e", ""),
+        ("a\a\x00b", "ab"),
+        ("中", "Zhong"),
+        ("Ω", "\\ensuremath{\\Omega}"),
+        ("ά", "\\ensuremath{\\acute{\\alpha}}"),
+        ("e\u0301", "é"),
     ],
 )
 def test_tex_prints_any_text(given: str, printed: str) -> None:

@@ -31,6 +31,13 @@ UNFINISHED = re.compile(r"\.partial-(?P<writer>\d+)@(?P<host>[A-Za-z0-9-]*)\.\w+
 """How the name of a temporary file ends: who writes it, and where."""
 
 
+TEXT = (
+    *("dataset", "victim", "attack", "defense", "source", "a", "b", "where", "what", "metric", "subject", "check"),
+    *("kind", "setting", "goal", "target", "sees", "norm", "budget", "verdict", "status", "note", "found", "images"),
+)
+"""Columns of CSV tables whose cells are text: a victim may be called 007 or true, and the norms 2 and inf are names."""
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else remove it.
@@ -129,8 +136,7 @@ def read_table(path: str | Path) -> pd.DataFrame:
     with _reading(path):
         if Path(path).suffix == ".parquet":
             return pd.read_parquet(path)
-        # Norms are names: "inf" and "2" are not to become numbers, nor are targets such as "3" and "next".
-        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"norm": str, "target": str})
+        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT, str))
 
 
 def checksum(path: str | Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 import yaml
 
 from rivalry import __version__, registry, types
-from rivalry.errors import RivalryError, nearest
+from rivalry.errors import RivalryError, nearest, one_line
 from rivalry.parameters import checked, checked_value
 
 
@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.run(options) or 0
     except RivalryError as error:
-        print(f"rivalry: {error}", file=sys.stderr)
+        for line in getattr(error, "lines", [str(error)]):
+            print(f"rivalry: {one_line(line)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("rivalry: interrupted; run again to go on", file=sys.stderr)
@@ -371,7 +372,7 @@ def _record(o: Any) -> None:
     from rivalry.stages.record import record
 
     config = load_config(read_yaml(o.config), o.config)
-    record(config.model.model_dump(), o.output / "configuration.json")
+    record(config.recorded(), o.output / "configuration.json")
     record(Plan(config).tables(), o.output / "plan.json")
 
 

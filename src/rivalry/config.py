@@ -27,7 +27,7 @@ from pydantic import (
 
 from rivalry import registry
 from rivalry.data._glance import Known, exists, glance
-from rivalry.errors import RivalryError, nearest
+from rivalry.errors import RivalryError, nearest, one_line
 from rivalry.parameters import checked_value, contradictions, fault_of, shown
 from rivalry.types import (
     BatchSize,
@@ -264,12 +264,20 @@ class Mistakes(RivalryError):
     """Everything that is wrong with a configuration, one line each."""
 
     def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
-        super().__init__("\n".join(lines))
+        self.lines = [one_line(line) for line in lines]
+        super().__init__("\n".join(self.lines))
 
 
 class _Loader(yaml.SafeLoader):
     """YAML whose keys are text, each defined once; plain loaders drop the first of two and take `no` for false."""
+
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        """The text; two halves that JSON writes for one character are that character."""
+        text = str(super().construct_scalar(node))
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            return text  # one half, which `load_config` refuses
 
 
 def _mapping_of_names(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -315,23 +323,18 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         problem = str(error.problem)
         if "'\\t'" in problem:
             problem = "a tab stands where YAML wants spaces"
-        raise Mistakes([_one_line(f"{path}:{line} {problem}")]) from error
+        raise Mistakes([f"{path}:{line} {problem}"]) from error
     except UnicodeDecodeError as error:
         raise Mistakes([f"{path}: is not UTF-8 text; save it as UTF-8"]) from error
     except RecursionError as error:
         raise Mistakes([f"{path}: is nested too deeply; {PARAMETERS_ARE}"]) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise Mistakes([_one_line(f"{path}: {getattr(error, 'strerror', None) or error}")]) from error
+        raise Mistakes([f"{path}: {getattr(error, 'strerror', None) or str(error).splitlines()[0]}"]) from error
     if not isinstance(content, dict):
         raise Mistakes([f"{path}: is no configuration; {PARAMETERS_ARE}"])
     if _is_larger(content, MOST_VALUES):
         raise Mistakes([f"{path}: holds over {MOST_VALUES:,} values once what * refers to is written out"])
     return content
-
-
-def _one_line(text: str) -> str:
-    """Text that a terminal shows as one line, whatever a file or its name held."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
 
 
 def _is_larger(content: Any, most: int) -> bool:
@@ -568,6 +571,13 @@ class Config:
         asked: int = self.datasets[dataset].images
         available = self.about(dataset).test_images
         return asked if available is None else min(asked, available)
+
+    def recorded(self) -> dict[str, Any]:
+        """The configuration with all defaults; of `images`, how many are used."""
+        content: dict[str, Any] = self.model.model_dump()
+        for dataset, entry in content["datasets"].items():
+            entry["images"] = self.images_of(dataset)
+        return content
 
     def about(self, dataset: str) -> Known:
         """What is known of a data set before it is prepared."""

@@ -9,6 +9,11 @@ class WrongArgument(RivalryError, ValueError):
     """The same, of something that a caller in Python gave: what Python calls a ValueError."""
 
 
+def one_line(text: str) -> str:
+    """Text that a terminal shows as one line; what would move its cursor is written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def nearest(given: str, valid: list[str]) -> str:
     """A hint that ends an error line: the closest valid name, or all of them when none is close."""
     from difflib import get_close_matches

@@ -46,12 +46,12 @@ rule record_configuration:
         "results/configuration.json",
     params:
         content=lambda wildcards: json.dumps(
-            PLAN.config.model.model_dump(), sort_keys=True
+            PLAN.config.recorded(), sort_keys=True
         ),
     message:
         "record the configuration"
     run:
-        record(PLAN.config.model.model_dump(), output[0])
+        record(PLAN.config.recorded(), output[0])
 
 
 rule tabulate_results:

@@ -7,43 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from rivalry import artifacts
 
-NAMES = [
-    "dataset",
-    "victim",
-    "attack",
-    "defense",
-    "setting",
-    "goal",
-    "sees",
-    "norm",
-    "budget",
-    "a",
-    "b",
-    "kind",
-    "source",
-]
-
 
 def read_scored(path: Path) -> pd.DataFrame:
-    """A table of scores or comparisons with names as text; pandas takes a norm 'inf' or a name '1' for a number."""
+    """A table of scores or comparisons, in which a name that is left out is the empty text."""
     table = artifacts.read_table(path)
-    for name in NAMES:
-        if name in table:
-            table[name] = [_name(value) for value in table[name]]
-    return table
-
-
-def _name(value: Any) -> str:
-    if isinstance(value, float):
-        if np.isnan(value):
-            return ""
-        return "inf" if np.isinf(value) else f"{value:g}"
-    return str(value)
+    names = [name for name in artifacts.TEXT if name in table]
+    return table.assign(**{name: table[name].fillna("") for name in names})
 
 
 def each(table: pd.DataFrame) -> list[Any]:

@@ -238,9 +238,9 @@ def tex_verbatim(text: str) -> Tex:
     """Lines of code as they are, each in typewriter type, indented, and free to wrap."""
     lines = []
     for line in text.splitlines():
-        code = clipped(line.lstrip(" "), 1000)
+        code = line.lstrip(" ")
         indent = f"\\hspace*{{{0.5 * (len(line) - len(code)):g}em}}"
-        lines.append(f"\\codeline{{{indent}{tex_breakable(code)}}}")
+        lines.append(f"\\codeline{{{indent}{tex_breakable(clipped(code, 1000))}}}")
     return Tex("\n".join(lines))
 
 
