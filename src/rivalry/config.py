@@ -271,7 +271,7 @@ class Mistakes(RivalryError):
 class _Loader(yaml.SafeLoader):
     """YAML whose keys are text, each defined once; plain loaders drop the first of two and take `no` for false."""
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+    def construct_scalar(self, node: Any) -> str:
         """The text; two halves that JSON writes for one character are that character."""
         text = str(super().construct_scalar(node))
         try:
