@@ -124,8 +124,8 @@ def test_a_recorded_configuration_holds_any_text(text: str, tmp_path: Path) -> N
         """
     )
     (tmp_path / "c.yaml").write_text(json.dumps(content | {"title": text}), encoding="utf-8")
-    record(read_yaml(tmp_path / "c.yaml"), tmp_path / "results")
-    recorded = artifacts.read_json(tmp_path / "results/configuration.json")
+    record(load_config(read_yaml(tmp_path / "c.yaml")).recorded(), tmp_path / "configuration.json")
+    recorded = artifacts.read_json(tmp_path / "configuration.json")
     assert recorded["title"] == text
     listed = yaml.dump(recorded, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
     assert yaml.safe_load(listed) == recorded

@@ -45,9 +45,7 @@ rule record_configuration:
     output:
         "results/configuration.json",
     params:
-        content=lambda wildcards: json.dumps(
-            PLAN.config.recorded(), sort_keys=True
-        ),
+        content=lambda wildcards: json.dumps(PLAN.config.recorded(), sort_keys=True),
     message:
         "record the configuration"
     run:
