@@ -24,6 +24,7 @@ TARGETED = [name for name in ATTACKS if "targeted" in registry.method("attacks",
 
 
 SMALL: dict[str, dict[str, object]] = {
+    "lbfgs": {"search_steps": 6, "steps": 15},
     "apgd_targeted": {"steps": 20},
     "cw": {"steps": 40, "search_steps": 4},
     "fab": {"steps": 20},
