@@ -274,6 +274,35 @@ def test_defense_tables_pair_oblivious_with_adaptive(facts: dict[str, Any]) -> N
     )
 
 
+def test_self_checks_are_counted_by_kind_and_only_doubts_are_listed(
+    facts: dict[str, Any], html: str, paper: str
+) -> None:
+    counted = facts["check_summary"]
+    assert [kind["n"] for kind in counted] == [kind["pass"] + kind["warn"] + kind["fail"] for kind in counted]
+    assert sum(kind["n"] for kind in counted) == len(facts["checks"])
+    assert {kind["check"] for kind in counted} == {row["check"] for row in facts["checks"]}
+    listed = [row["status"] for row in tables.checks(facts).rows]
+    assert listed == ["fail"] * sum(k["fail"] for k in counted) + ["warn"] * sum(k["warn"] for k in counted)
+    for text in (html, paper):
+        assert "self-check-kinds" in text
+        assert "2 images fall to fgsm and not to i" in text.replace("\\allowbreak{}", "")
+        assert "every image in [0, 1] and within" not in text  # it passed
+
+
+def test_a_run_without_doubts_lists_none(facts: dict[str, Any], tmp_path: Path) -> None:
+    sound = {"checks": [row for row in facts["checks"] if row["status"] == "pass"]}
+    artifacts.write_json(tmp_path / "report" / "report.json", facts | sound)
+    for dataset, listed in facts["figures"].items():
+        for figure in listed["figures"]:
+            drawing = tmp_path / "figures" / dataset / figure["files"]["svg"]
+            drawing.parent.mkdir(parents=True, exist_ok=True)
+            drawing.write_text("<svg/>")
+    render_html(tmp_path / "report" / "report.json", tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Self-checks by kind" in text
+    assert "failed or warned" not in text
+
+
 def test_every_method_s_source_is_on_file() -> None:
     for kind in registry.ROOMS:
         for name in registry.names(kind):
