@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from typing import Any
 
 import jinja2
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import synthetic_results
 from rivalry import artifacts, registry
@@ -343,12 +346,38 @@ def test_a_second_run_writes_the_same_page_and_paper(folder: Path, html: str, pa
         (formatting.number, 1234.5, "1,234"),
         (formatting.epsilon, 8 / 255, "0.03137"),
         (formatting.probability, 1e-9, "< 0.001"),
+        (formatting.probability, 0.0342, "0.034"),
+        (formatting.probability, 0.0498, "0.0498"),
+        (formatting.probability, 0.05, "0.050"),
+        (formatting.probability, 1.0, "1.000"),
         (formatting.duration, 125, "2 min 05 s"),
         (formatting.duration, 7800, "2 h 10 min"),
     ],
 )
 def test_numbers_are_printed_one_way(function: Any, value: float | None, printed: str) -> None:
     assert function(value) == printed
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "printed"),
+    [
+        (-0.0021, 0.0243, "−0.2 to +2.4"),
+        (0.0003, 0.035, "+0.03 to +3.5"),
+        (-0.035, -0.00001, "−3.5 to −0.001"),
+        (0.0, 0.035, "0.0 to +3.5"),
+        (math.nan, math.nan, "–"),
+    ],
+)
+def test_a_printed_interval_shows_on_which_side_of_0_it_ends(low: float, high: float, printed: str) -> None:
+    assert formatting.between_points(low, high) == printed
+
+
+@given(st.floats(1e-12, 1), st.sampled_from([0.05, 0.01, 0.1]))
+def test_a_printed_p_value_lies_on_its_side_of_the_level(p: float, level: float) -> None:
+    printed = formatting.probability(p)
+    shown = 0.0 if printed.startswith("<") else float(printed)
+    assume(abs(p - level) > 1e-8)  # nine digits are printed at most
+    assert (shown < level) == (p < level)
 
 
 def test_without_latex_one_line_says_what_to_install(

@@ -76,8 +76,18 @@ def between(low: Number, high: Number) -> str:
 
 
 def between_points(low: Number, high: Number) -> str:
-    """A confidence interval of a difference, in percentage points: '−0.2 to +2.4'."""
-    return MISSING if missing(low) or missing(high) else f"{points(low)} to {points(high)}"
+    """A confidence interval of a difference, in percentage points: '−0.2 to +2.4'.
+
+    An end near 0 gets the digits that show on which side of 0 it lies, since verdicts say so: 0.00031 is '+0.03'.
+    """
+    return MISSING if missing(low) or missing(high) else f"{_sided(low)} to {_sided(high)}"
+
+
+def _sided(fraction: Number) -> str:
+    end = 100 * _value(fraction)
+    if end == 0 or abs(end) >= 0.05:
+        return points(fraction)
+    return f"{end:+.{-math.floor(math.log10(abs(end)))}f}".replace("-", "−")
 
 
 def number(value: Number) -> str:
@@ -101,10 +111,19 @@ def epsilon(value: Number) -> str:
 
 
 def probability(value: Number) -> str:
-    """A p-value: '0.034', or '< 0.001'."""
+    """A p-value: '0.034', or '< 0.001'.
+
+    One that three digits would round to a usual level gets more of them, so that 0.0498 is not '0.050'.
+    """
     if missing(value):
         return MISSING
-    return "< 0.001" if _value(value) < 0.001 else f"{_value(value):.3f}"
+    p = round(_value(value), 9)
+    text = f"{p:.3f}"
+    for digits in range(4, 10):
+        if float(text) == p or not text.endswith("0"):
+            break
+        text = f"{p:.{digits}f}"
+    return "< 0.001" if p < 0.001 else text
 
 
 def duration(seconds: Number) -> str:

@@ -19,6 +19,7 @@ from rivalry.report.formatting import (
     number,
     percent,
     plain,
+    plural,
     points,
     probability,
     settings,
@@ -534,20 +535,33 @@ def poisoning_tables(report: Row, dataset: str) -> list[Table]:
 
 
 KINDS = {
-    "attack": ("Attacks against each other", "Two attacks on one victim, each at its largest budget."),
-    "victim": (
-        "Victims against the first one",
-        "A victim and the data set's first one under the same attack.",
+    "worst case": (
+        "Worst cases against each other",
+        "Two classifiers under all attacks that were aimed at both, image by image.",
     ),
-    "defense": ("Defenses against none", "A defended victim and the same one without the defense."),
+    "attack": ("Attacks against each other", "Two attacks on one victim, each at its largest budget."),
+    "victim": ("Victims against each other", "Two victims under the same attack."),
+    "defense": (
+        "Defenses",
+        "A defended victim and the same one without the defense, or with another, under one attack.",
+    ),
     "clean": ("Without any attack", "What a victim or a defense costs on clean images."),
-    "budget": ("Sizes of changes", "L2 of two attacks on the images that both fooled."),
+    "budget": (
+        "Sizes of changes",
+        "L2 of two attacks on the images that both fooled: the median of the differences, image by image, with its "
+        "bootstrap interval.",
+    ),
 }
 
 
 def comparison_tables(report: Row, dataset: str) -> list[Table]:
     """One table per kind of comparison."""
     tables = []
+    family = sum(not missing(row["holm_p"]) for row in report["comparisons"])
+    tested = (
+        f" Verdicts speak of the interval beside them and of p, which Holm corrected for the "
+        f"{plural(family, 'like-for-like comparison')} of this report; the others are not tested."
+    )
     for kind, (title, note) in KINDS.items():
         rows = [
             row
@@ -574,7 +588,7 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
             measured = [
                 Column("median_l2_a", "median L2 of a", "number", paper=False),
                 Column("median_l2_b", "median L2 of b", "number", paper=False),
-                Column("median_difference", "difference", "number"),
+                Column("median_difference", "median difference", "number"),
                 Column("low", "low", "number"),
                 Column("high", "high", "number"),
             ]
@@ -582,7 +596,7 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
             measured = [
                 Column("error_a", "error a %", "rate", paper=False),
                 Column("error_b", "error b %", "rate", paper=False),
-                Column("difference", "difference", "points", low="paired_low", high="paired_high"),
+                Column("difference", "difference (paired)", "points", low="paired_low", high="paired_high"),
                 Column("low", "course low", "points", paper=False),
                 Column("high", "course high", "points", paper=False),
                 Column("discordant_a", "only a errs", "count", paper=False),
@@ -590,9 +604,9 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
             ]
         tables.append(
             Table(
-                f"{dataset}-comparisons-{kind}",
+                f"{dataset}-comparisons-{kind.replace(' ', '-')}",
                 title,
-                note,
+                note + tested,
                 [
                     *sides,
                     *measured,
@@ -610,6 +624,8 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
 def _under(row: Row) -> str:
     if row["kind"] in ("attack", "budget"):
         return row["victim"]
+    if row["kind"] == "worst case":
+        return NORMS[row["norm"]] if missing(row["eps_a"]) else f"{NORMS[row['norm']]} ε {epsilon(row['eps_a'])}"
     return row["attack"] if missing(row["eps_a"]) else f"{row['attack']} (eps {epsilon(row['eps_a'])})"
 
 
