@@ -282,7 +282,7 @@ class Broken(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         roots = images.flatten(1).sqrt()
-        return torch.stack([1 - roots.mean(dim=1), roots.mean(dim=1)], dim=1)
+        return torch.stack([2 - roots.mean(dim=1), roots.mean(dim=1)], dim=1)
 
 
 @pytest.mark.parametrize("name", [n for n in ATTACKS if registry.method("attacks", n).traits["sees"] == "gradients"])

@@ -88,9 +88,8 @@ def surprise(logits: Tensor, classes: Tensor) -> Tensor:
     of the others' log odds is the same number without that difference.
     """
     usual = cross_entropy(logits, classes, reduction="none")
-    sure = usual < SURE
-    if not bool(sure.any()):
+    if len(usual) == 0 or not usual.detach().amin().item() < SURE:
         return usual
     own = classes[:, None]
     others = logits.scatter(1, own, -torch.inf).logsumexp(dim=1)
-    return torch.where(sure, softplus(others - logits.gather(1, own).squeeze(1)), usual)
+    return torch.where(usual < SURE, softplus(others - logits.gather(1, own).squeeze(1)), usual)

@@ -6,6 +6,7 @@ handed an oracle that has nothing else. Each counts, per image, what was asked o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -120,7 +121,7 @@ class Decisions:
         An image whose logits say nothing counts as its label. Beside finite ones, minus infinity stays the least.
         """
         self._ledger.classes = logits.shape[1]
-        if bool(logits.detach().sum().isfinite()):
+        if math.isfinite(logits.detach().sum().item()):
             return logits
         given = logits.detach()
         least = given.masked_fill(given == -torch.inf, torch.inf).amin(dim=1, keepdim=True) - UNLIKELY
@@ -134,7 +135,7 @@ class Decisions:
 
     def _finite(self, answer: Tensor) -> Tensor:
         """Gradients with non-finite entries zeroed and recorded."""
-        if bool(answer.sum().isfinite()):
+        if math.isfinite(answer.sum().item()):
             return answer
         finite = answer.flatten(1).isfinite().all(dim=1)
         self._ledger.broken[self._rows[~finite.cpu()]] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,7 @@ def computing(victim: nn.Module) -> Iterator[None]:
     WrongArgument
         The victim's own tensors take no part in gradients.
     """
-    if any(tensor.is_inference() for tensor in (*victim.parameters(), *victim.buffers())):
+    if any(tensor.is_inference() for tensor in chain(victim.parameters(), victim.buffers())):
         raise WrongArgument("the victim was made in inference mode, where nothing has gradients; make it outside")
     with torch.inference_mode(False), torch.enable_grad():
         yield
@@ -121,4 +122,4 @@ def reject_class(victim: nn.Module) -> int | None:
 
 def device_of(victim: nn.Module, images: Tensor) -> torch.device:
     """Where the victim is; one without tensors is where the images are."""
-    return next((tensor.device for tensor in (*victim.parameters(), *victim.buffers())), images.device)
+    return next((tensor.device for tensor in chain(victim.parameters(), victim.buffers())), images.device)
