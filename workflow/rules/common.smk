@@ -58,6 +58,12 @@ NO_PDF = (
 )
 
 
+def templates(kind):
+    """A template's files by relative paths: a folder that is moved is still the same."""
+    files = (Path(workflow.basedir) / "report" / kind).iterdir()
+    return sorted(os.path.relpath(file) for file in files)
+
+
 wildcard_constraints:
     dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     poisoning=r"[A-Za-z0-9][A-Za-z0-9_-]*",

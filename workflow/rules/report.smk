@@ -1,9 +1,3 @@
-def templates(kind):
-    """A template's files by relative paths: a folder that is moved is still the same."""
-    files = (Path(workflow.basedir) / "report" / kind).iterdir()
-    return sorted(os.path.relpath(file) for file in files)
-
-
 rule collect_report:
     input:
         RESULTS,

@@ -33,6 +33,8 @@ localrules:
 rule record_plan:
     output:
         "results/plan.json",
+    log:
+        "results/logs/record_plan.log",
     params:
         content=lambda wildcards: json.dumps(PLAN.tables(), sort_keys=True),
     message:
@@ -44,6 +46,8 @@ rule record_plan:
 rule record_configuration:
     output:
         "results/configuration.json",
+    log:
+        "results/logs/record_configuration.log",
     params:
         content=lambda wildcards: json.dumps(PLAN.config.recorded(), sort_keys=True),
     message:
