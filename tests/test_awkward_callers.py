@@ -185,7 +185,7 @@ def test_integers_of_any_kind_are_labels(attack: Callable[..., Result], kind: st
 def test_targets_are_a_class_a_rule_or_one_for_each(attack: Callable[..., Result]) -> None:
     labels = problem()[2]
     zeros = torch.zeros_like(labels)
-    ways = [[0, zeros, zeros.int(), zeros.numpy(), zeros.tolist()]]
+    ways = [[0, np.int64(0), torch.tensor(0), zeros, zeros.int(), zeros.numpy(), zeros.tolist()]]
     if not trait(attack.name, "fitted"):
         ways.append(["next", (labels + 1) % CLASSES])
     for way in ways:

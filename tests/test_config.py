@@ -11,11 +11,14 @@ import jsonschema
 import pytest
 import yaml
 
+from rivalry.cli import main
 from rivalry.config import Mistakes, entry_models, json_schema, load_config, read_yaml
 from rivalry.describe import configuration_page
 from rivalry.plan import Plan
 
 ROOT = Path(__file__).parent.parent
+NORMS = [("inf", "inf"), (float("inf"), "inf"), ("Linf", "inf"), ("L2", 2), (2, 2)]
+
 SHIPPED = ["config.yaml", "config/course.yaml", "config/smoke.yaml"]
 
 GOOD = """
@@ -112,6 +115,25 @@ WRONG: list[tuple[str, Any, str]] = [
     ("attacks.fgsm.eps", "1e-1", "attacks.fgsm.eps[0]: '1e-1' is text to YAML; write 1.0e-1"),
     ("attacks.fgsm.eps", [], "attacks.fgsm.eps: [] is wrong: value should have at least 1 item"),
     ("attacks.fgsm.eps", [0.1, 0.1], "attacks.fgsm.eps: [0.1, 0.1] names a budget twice"),
+    ("attacks.fgsm.eps", 10**100, "attacks.fgsm.eps[0]: 1000000"),
+    (
+        "attacks.fgsm",
+        {"method": "i_fgsm", "eps": [0.0314, 0.3], "eps_step": 0.005},
+        "attacks.fgsm.eps_step: 10 steps of 0.005 reach no further than 0.05, and eps is 0.3; make them longer, or",
+    ),
+    (
+        "attacks.fgsm",
+        {"method": "pgd", "norm": 2, "eps": 5.0, "step_size": 0.1},
+        "attacks.fgsm.step_size: 40 steps of 0.1 reach no further than 4, and eps is 5",
+    ),
+    ("attacks.fgsm", {"method": "bim", "step_size": 8}, "attacks.fgsm.step_size: 8 is out of range; pixels lie in"),
+    ("attacks.fgsm", {"method": "one_pixel", "population": 1}, "attacks.fgsm.population: 1 is wrong"),
+    ("attacks.fgsm", {"method": "jsma", "theta": 0}, "attacks.fgsm.theta: 0 is wrong: should not be 0"),
+    ("attacks.fgsm.images", 10**9, "attacks.fgsm.images: 1000000000 is wrong: should be less than or equal to"),
+    ("victims.plain.epochs", 10**100, "victims.plain.epochs: 100000"),
+    ("victims.plain.batch_size", 10**9, "victims.plain.batch_size: 1000000000 is wrong"),
+    ("threads", {"train": 10**6}, "threads.train: 1000000 is wrong: should be less than or equal to 1024"),
+    ("fooling.ascent.step_size", 8, "fooling.ascent.step_size: 8 is wrong"),
     ("attacks.fgsm.epsilon", 0.1, "attacks.fgsm.epsilon: unknown key; did you mean 'eps'?"),
     ("attacks.fgsm.target", 10, "attacks.fgsm.target: 10 is no class of digits (digits); its classes are 0 to 9"),
     ("attacks.fgsm.target", "nearest", "attacks.fgsm.target: 'nearest' is unknown; did you mean 'next'?"),
@@ -280,3 +302,55 @@ def test_every_key_is_documented() -> None:
 def test_the_page_of_keys_is_the_models() -> None:
     on_disk = (ROOT / "config/README.md").read_text()
     assert on_disk == configuration_page(), "run: rivalry schema --page > config/README.md"
+
+
+@pytest.mark.parametrize(("spelled", "norm"), NORMS)
+def test_a_norm_is_written_down_in_one_way(spelled: Any, norm: str | int) -> None:
+    content = yaml.safe_load(GOOD)
+    content["attacks"]["deepfool"]["norm"] = spelled
+    assert load_config(content).parameters("attacks", "deepfool", "digits")[1]["norm"] == norm
+
+
+COMMANDS = [
+    (["attack", "--method", "pgd", "--set", "eps=8"], "--set eps: 8 is out of range; pixels lie in [0,1]"),
+    (["attack", "--method", "pgd", "--set", "eps=[0.1,8]"], "--set eps: 8 is out of range"),
+    (["attack", "--method", "pgd", "--set", "eps=[0.1,0.1]"], "--set eps: [0.1, 0.1] names a budget twice"),
+    (["attack", "--method", "pgd", "--set", "steps=-1"], "--set steps: -1 is wrong: should be greater than"),
+    (["attack", "--method", "pgd", "--set", "steps=2"], "--set step_size: 2 steps of 0.01 reach no further than 0.02"),
+    (["attack", "--method", "pgd", "--set", "norm=1"], "--set norm: 1 is unknown; valid: 2, inf"),
+    (["attack", "--method", "pgd", "--set", "epss=1"], "--set epss: pgd has no such parameter; did you mean 'eps'?"),
+    (["attack", "--method", "one_pixel", "--set", "population=1"], "--set population: 1 is wrong"),
+    (["attack", "--method", "backdoor_trigger"], "--set poisoning: is missing"),
+    (["defend", "--method", "spatial_smoothing", "--set", "window=4"], "--set window: 4 is unknown; valid: 3, 5, 7"),
+    (["fool", "--method", "gradient_ascent", "--set", "steps=0"], "--set steps: 0 is wrong"),
+    (["train", "--architecture", "svm", "--architecture-set", "sample=0"], "--architecture-set sample: 0 is wrong"),
+    (["train", "--architecture", "mlp512", "--fit", "epochs="], "--fit epochs: nothing is wrong"),
+    (["train", "--architecture", "mlp512", "--fit", f"epochs={10**100}"], "--fit epochs: 10000"),
+    (["train", "--architecture", "mlp512", "--fit", "learning_rate=-1"], "--fit learning_rate: -1 is wrong"),
+    (["train", "--architecture", "mlp512", "--fit", "optimizer=adamm"], "--fit optimizer: 'adamm' is unknown; did you"),
+    (["poison", "--method", "backdoor", "--set", "fraction=2"], "--set fraction: 2 is wrong: should be less than 1"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), COMMANDS)
+def test_parameters_on_the_command_line_are_checked_before_work(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = {"attack": ["attack", "victim-name"], "defend": ["defense", "victim-name"], "train": ["victim", "method"]}
+    needed |= {"fool": ["fooling", "victim-name"], "poison": ["poisoning"]}
+    method = "scikit_learn" if "svm" in words else "plain"
+    named = [part for name in needed[words[0]] for part in (f"--{name}", method if name == "method" else "some")]
+    folders = ["data", "output", *(["victim"] if words[0] not in ("train", "poison") else [])]
+    nowhere = [part for name in folders for part in (f"--{name}", "/nowhere")]
+    assert main([*words, *named, *nowhere]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"rivalry: {message}")
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--batch-size=0", "--batch-size=x", "--images=-3", "--threads=1.5", "--seed=-1"])
+def test_numbers_on_the_command_line_are_checked(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--attack=a", "--method=pgd", "--victim-name=v", "--data=/x", "--victim=/x", "--output=/x"]
+    with pytest.raises(SystemExit):
+        main(["attack", *words, option])
+    assert f"argument {option.split('=')[0]}: " in capsys.readouterr().err

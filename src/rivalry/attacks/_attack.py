@@ -170,7 +170,9 @@ class Attack:
         batch_size = checked_value("batch_size", types.BatchSize, batch_size, f"{self.name}: ")
         with computing(victim):
             images, labels = _examples("images", images, "labels", labels)
-            rule = self.target if targets is None else targets
+            rule: Any = self.target if targets is None else targets
+            if getattr(rule, "shape", None) == ():
+                rule = rule.item()  # a number of NumPy's or PyTorch's
             if isinstance(rule, str | int):
                 targets = choose_targets(rule, victim, images, labels, seed) if len(images) else labels
             elif targets is not None:
