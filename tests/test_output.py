@@ -118,6 +118,16 @@ def test_a_job_has_a_line_as_it_starts_and_one_as_it_ends(clock: list[float]) ->
     ]
 
 
+def test_nothing_is_left_after_the_last_job(clock: list[float]) -> None:
+    run = Run()
+    run.begin(attack=3, all=1)
+    for done in range(3):
+        job = run.start(f"attack {done}")
+        clock[0] += 100
+        run.finish(job, done + 1, 4)
+    assert run.text.splitlines()[-1] == "3/4  done    attack 2 (1 min 40 s)"
+
+
 def test_what_belongs_in_the_log_is_not_printed() -> None:
     run = Run()
     run.tell(None, "Building DAG of jobs...", funcName="_build_dag")

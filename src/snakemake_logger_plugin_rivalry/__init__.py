@@ -299,6 +299,8 @@ class LogHandler(LogHandlerBase):
         waiting = +self.waiting
         if self.began is None or sum(waiting[rule] for rule in self.ended) * 2 < waiting.total() or not self.ended:
             return ""
+        if not self.jobs and waiting.total() <= 1:  # the target, which takes no time
+            return ""
         every = [seconds for times in self.ended.values() for seconds in times]
         mean = {rule: sum(times) / len(times) for rule, times in self.ended.items()}
         rests = []
