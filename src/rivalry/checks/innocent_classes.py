@@ -24,14 +24,14 @@ def innocent_classes(evidence: Evidence) -> Iterator[Row]:
         facts, planted = about.get("facts", {}), about.get("backdoor_target")
         if "flagged" not in facts:
             continue
-        flagged, largest = facts["flagged"], facts["largest_index"]
+        flagged, indices, largest = (facts.get(name) for name in ("flagged", "anomaly_index", "largest_index"))
         innocent = [label for label in flagged if label != planted]
         words = f"flags {_classes(flagged)}; the victim has " + (
             "no backdoor" if planted is None else f"one in class {planted}"
         )
         blind = largest is not None and largest <= about["parameters"]["anomaly"]
         status = "pass" if flagged == ([] if planted is None else [planted]) else "warn"
-        if blind or all(index is None for index in facts["anomaly_index"]):
+        if blind or (indices and all(index is None for index in indices)):
             status, words = "warn", f"{words}: no class could have stood out"
         elif innocent:
             words += f": {_classes(innocent)} innocent"
