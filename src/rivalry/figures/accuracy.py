@@ -382,10 +382,10 @@ def _matrix(part: pd.DataFrame, names: list[str], victim: str, goal: str, norm: 
         f"significance_{victim}_{goal}_{norm}",
         f"Which {kind} attacks on {victim} differ",
         "Error rate caused by the attack in the row minus that of the attack in the column, in "
-        "percentage points, each attack at its largest budget. Bold: an exact McNemar test, "
-        "Holm-corrected over the whole family of comparisons, tells the two apart. Coloured: it "
-        "does, and the budget is the same. Hatched: budgets differ, or (empty) the two are "
-        "not compared at all. Attacks of different norms stand in the table only.",
+        "percentage points, each attack at its largest budget. Bold and coloured: an exact McNemar "
+        "test, Holm-corrected over all like-for-like comparisons, tells the two apart. Hatched: budgets "
+        "differ, so that nothing is tested, or (empty) the two are not compared at all. Attacks of "
+        "different norms stand in the table only.",
         f"Matrix of differences between {kind} attacks on {victim}. {'; '.join(said) or 'No pair is like for like'}.",
         figure,
         group="significance",
