@@ -69,6 +69,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("datasets.digits.source", "mnits", "datasets.digits.source: 'mnits' is unknown; did you mean 'mnist'?"),
     ("datasets.digits.images", "all", "datasets.digits.images: 'all' is wrong: should be a valid integer"),
     ("datasets.mine", {"source": "image_folder"}, "datasets.mine.path: is missing"),
+    (
+        "datasets.mine",
+        {"source": "image_folder", "path": ".", "size": 10**9},
+        "datasets.mine.size: 1000000000 is wrong",
+    ),
     ("datasets.mine", {"source": "image_folder", "path": "no/such"}, "datasets.mine.path: 'no/such' does not exist"),
     ("datasets.my data", {"source": "digits"}, "datasets.my data: is no valid name; use letters"),
     ("datasets.../up", {"source": "digits"}, "datasets.../up: is no valid name"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from rivalry.artifacts import checksum
 from rivalry.data import Dataset, source
 from rivalry.data._images import by_content, folder_checksum, read_splits
-from rivalry.types import Count
+from rivalry.types import Side
 
 if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
@@ -20,7 +20,7 @@ def image_folder(
     seed: int,
     *,
     path: str,
-    size: Count | None = None,
+    size: Side | None = None,
     channels: Literal[1, 3] | None = None,
 ) -> Dataset:
     """Your own PNG and JPEG images, `train/<class>/<image>` and `test/<class>/<image>`.
