@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -326,6 +328,15 @@ COMMANDS = [
     (["attack", "--method", "pgd", "--set", "epss=1"], "--set epss: pgd has no such parameter; did you mean 'eps'?"),
     (["attack", "--method", "one_pixel", "--set", "population=1"], "--set population: 1 is wrong"),
     (["attack", "--method", "backdoor_trigger"], "--set poisoning: is missing"),
+    (
+        ["defend", "--method", "binary_input_detector", "--set", "attack=fgs"],
+        "--set attack: 'fgs' is no attack; did you",
+    ),
+    (
+        ["defend", "--method", "binary_input_detector", "--set", "attack={method: fgsm, eps: 8}"],
+        "--set attack.eps: 8 is",
+    ),
+    (["defend", "--method", "binary_input_detector", "--set", "attack=[1]"], "--set attack: [1] is wrong"),
     (["defend", "--method", "spatial_smoothing", "--set", "window=4"], "--set window: 4 is unknown; valid: 3, 5, 7"),
     (["fool", "--method", "gradient_ascent", "--set", "steps=0"], "--set steps: 0 is wrong"),
     (["train", "--architecture", "svm", "--architecture-set", "sample=0"], "--architecture-set sample: 0 is wrong"),
@@ -359,3 +370,22 @@ def test_numbers_on_the_command_line_are_checked(option: str, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         main(["attack", *words, option])
     assert f"argument {option.split('=')[0]}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", SHIPPED)
+def test_the_command_line_takes_what_the_plan_writes(
+    file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every job comes as far as looking for its data: its parameters are right."""
+    monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
+    plan = Plan(load_config(read_yaml(ROOT / file), file))
+    jobs = [("poison", plan.poison_options(*job)) for job in plan.poisonings]
+    jobs += [("train", plan.train_options(*job)) for job in plan.victims]
+    jobs += [("defend --victim /nowhere", plan.defend_options(*job)) for job in plan.defenses]
+    jobs += [("fool --victim /nowhere", plan.fool_options(*job)) for job in plan.foolings]
+    jobs += [("attack", plan.attack_options(*job)) for job in plan.attacks]
+    for stage, options in jobs:
+        assert main([*stage.split(), "--data", "/nowhere", "--output", "/nowhere", *shlex.split(options)]) == 1
+        assert re.match(r"rivalry: \S*nowhere\S*: (no such file|.*missing)", printed := capsys.readouterr().err), (
+            printed
+        )

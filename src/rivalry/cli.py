@@ -247,6 +247,20 @@ def _checked(kind: str, method: str, given: dict[str, Any], option: str = "--set
     return defaults | checked(declared, given, f"{option} ", several=True)
 
 
+def _defense(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """A defense's parameters. The attack that one learns from is described in full: its method and what that takes."""
+    attack = given.get("attack")
+    described = {"method": attack} if isinstance(attack, str) else attack
+    if not isinstance(described, dict) or not isinstance(described.get("method"), str):
+        return _checked("defenses", method, given)
+    name = described["method"]
+    if name not in registry.names("attacks"):
+        raise RivalryError(f"--set attack: '{name}' is no attack; {nearest(name, registry.names('attacks'))}")
+    settings = {key: value for key, value in described.items() if key != "method"}
+    settings = checked(registry.method("attacks", name), settings, "--set attack.", several=True)
+    return _checked("defenses", method, given | {"attack": name}) | {"attack": {"method": name, **settings}}
+
+
 def _prepare(o: Any) -> None:
     from rivalry.stages.prepare import prepare_dataset
 
@@ -313,7 +327,7 @@ def _defend(o: Any) -> None:
     defend(
         o.defense,
         o.method,
-        _checked("defenses", o.method, o.set),
+        _defense(o.method, o.set),
         o.data,
         o.victim,
         o.output,
