@@ -18,6 +18,7 @@ from rivalry import registry
 from rivalry.attacks import Result
 from rivalry.attacks._norms import project
 from rivalry.errors import RivalryError
+from rivalry.fooling import fool
 from rivalry.poisoning._trigger import Trigger
 
 ATTACKS = registry.names("attacks")
@@ -561,3 +562,46 @@ def test_without_a_budget_nothing_changes_in_l2(name: str) -> None:
 def test_a_projection_stays_on_its_device(norm: str | int, eps: float) -> None:
     """The meta device has shapes only, and like a GPU it is not mixed with the CPU."""
     assert project(torch.zeros(2, 1, 3, 3, device="meta"), norm, eps).device.type == "meta"
+
+
+# ---- images of nothing ----
+
+FOOLING = {
+    "gradient_ascent": {"steps": 4},
+    "map_elites_cppn": {"generations": 2, "children": 2},
+    "map_elites_direct": {"generations": 2, "children": 2},
+}
+
+
+@pytest.mark.parametrize("name", FOOLING)
+def test_images_of_nothing_are_made_for_awkward_callers_too(name: str) -> None:
+    make = lambda victim: fool(name, victim, (1, 8, 8), CLASSES, **FOOLING[name])  # noqa: E731
+    usual = make(problem()[0])
+    with torch.no_grad():
+        assert torch.equal(make(problem()[0]).images, usual.images)
+    with torch.inference_mode():
+        assert torch.equal(make(dropping_out()).images, usual.images)
+    writing = make(Awkward(normalising_in_place)).images
+    assert writing.min() >= 0
+    assert writing.max() <= 1
+    silent = make(Awkward(lambda victim, images: victim(images) * torch.nan))
+    assert not silent.finite.any()
+    assert (silent.predictions == -2).all()
+    assert not (silent.confidence >= 0).any()
+
+
+@pytest.mark.parametrize("name", FOOLING)
+@pytest.mark.parametrize(
+    ("ask", "options", "message"),
+    [
+        (lambda victim, images: (victim(images),), {}, "the victim gives a tuple"),
+        (lambda victim, images: victim(images)[:, :3], {}, "classes: 4 were asked for, and the victim tells apart 3"),
+        (lambda victim, images: victim(images), {"stepps": 3}, "stepps: .* has no such parameter"),
+        (lambda victim, images: victim(images), {"blur_width": -1, "children": 0}, "(blur_width|children): "),
+    ],
+)
+def test_wrong_questions_for_images_of_nothing_are_one_line(
+    name: str, ask: Callable[..., Any], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        fool(name, Awkward(ask), (1, 8, 8), CLASSES, **FOOLING[name] | options)
