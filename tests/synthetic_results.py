@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.datasets import load_digits
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.proportion import proportion_confint
 
 from rivalry import artifacts
 from rivalry.stages.evaluate import with_verdicts
+from rivalry.statistics import compare, evaluated_matches, undefended_matches, worst_case
+from rivalry.statistics.scores import clean_errors
 
 N = 48
 EPS = [0.1, 0.2, 0.3]
@@ -100,10 +100,17 @@ def make(results: Path) -> Path:
         _Dataset(results, dataset, channels, size, np.random.default_rng(number)).write()
     tables = results / "tables"
     scores = pd.concat([artifacts.read_table(p) for p in sorted(results.glob("*.scores.csv"))])
-    comparisons = pd.concat([artifacts.read_table(p) for p in sorted(results.glob("*.comparisons.csv"))])
-    for part in [*results.glob("*.scores.csv"), *results.glob("*.comparisons.csv")]:
+    for part in results.glob("*.scores.csv"):
         part.unlink()
     artifacts.write_table(tables / "scores.csv", scores)
+    plan = PLAN | {"transfers": []}  # they are a table alone, without the images behind it
+    cases = worst_case.worst_cases(results, plan=plan, confidence=CONFIG["confidence"])
+    artifacts.write_table(tables / "worst_cases.csv", worst_case.table(cases))
+    matches = [one for names in plan["attacks"] for one in undefended_matches(results, names, CONFIG["confidence"])]
+    matches += [one for names in plan["evaluations"] for one in evaluated_matches(results, names, CONFIG["confidence"])]
+    comparisons = compare(
+        matches, clean_errors(results, plan), cases, confidence=CONFIG["confidence"], seed=CONFIG["seed"]
+    )
     artifacts.write_table(tables / "comparisons.csv", comparisons)
     artifacts.write_table(tables / "transfers.csv", pd.DataFrame(_transfers()))
     artifacts.write_table(tables / "checks.csv", pd.DataFrame(_checks()))
@@ -120,13 +127,11 @@ class _Dataset:
         self.images = (images * 255).astype(np.uint8).astype(np.float32) / 255
         self.names = [str(k) for k in range(10)] if dataset == "digits" else SHAPES
         self.rows: list[dict] = []
-        self.outcomes: dict[tuple, np.ndarray] = {}
 
     def write(self) -> None:
         self._data()
         for victim in MEET[self.dataset][0]:
             self._victim(victim, VICTIMS[victim])
-        self._comparisons()
         artifacts.write_table(self.results / f"{self.dataset}.scores.csv", pd.DataFrame(self.rows))
 
     def _data(self) -> None:
@@ -541,88 +546,6 @@ class _Dataset:
             "seconds": 3.2,
         }
         self.rows.append(row)
-        self.outcomes[(victim, attack, defense, setting, eps)] = ~held
-
-    def _comparisons(self) -> None:
-        """Attacks at their largest eps against each other, victims against the first, defenses against none."""
-        last = {key[:4]: key for key in self.outcomes}
-        rows = []
-        for key_a, key_b in itertools.combinations(self.outcomes, 2):
-            victim, attack, defense, _, eps = key_a
-            victim_b, attack_b, defense_b, setting_b, eps_b = key_b
-            goals = ATTACKS[attack][1], ATTACKS[attack_b][1]
-            same_eps = eps == eps_b or (np.isnan(eps) and np.isnan(eps_b))
-            if defense == defense_b == "none" and victim == victim_b and attack != attack_b:
-                if goals[0] != goals[1] or last[key_a[:4]] != key_a or last[key_b[:4]] != key_b:
-                    continue
-                kind, names = "attack", (_named(attack, eps), _named(attack_b, eps_b))
-            elif defense == defense_b == "none" and victim == "plain" and attack == attack_b and same_eps:
-                key_a, key_b, kind, names = key_b, key_a, "victim", (victim_b, victim)
-            elif victim == victim_b and defense == "none" != defense_b and attack == attack_b and same_eps:
-                key_a, key_b = key_b, key_a
-                kind, names = "defense", (f"{victim} behind {defense_b}, {setting_b}", victim)
-            else:
-                continue
-            rows.append(self._comparison(kind, names, key_a, key_b))
-            if kind == "attack":
-                rows.append(self._comparison("budget", names, key_a, key_b))
-        table = pd.DataFrame(rows)
-        tests = np.where(table["kind"] == "budget", table["wilcoxon_p"], table["mcnemar_p"])
-        table["significant"], table["holm_p"] = multipletests(tests, method="holm")[:2]
-        table["verdict"] = [
-            "not distinguishable: 95 % interval contains 0" if not s else f"{a} differs from {b}"
-            for s, a, b in zip(table["significant"], table["a"], table["b"], strict=True)
-        ]
-        artifacts.write_table(self.results / f"{self.dataset}.comparisons.csv", table)
-
-    def _comparison(self, kind: str, names: tuple[str, str], key_a: tuple, key_b: tuple) -> dict[str, Any]:
-        error_a, error_b = self.outcomes[key_a], self.outcomes[key_b]
-        only_a, only_b = int((error_a & ~error_b).sum()), int((error_b & ~error_a).sum())
-        low, high = confint_proportions_2indep(int(error_a.sum()), N, int(error_b.sum()), N, method="newcomb")
-        victim, attack, defense, setting, eps = key_a
-        like = str(key_a[4]) == str(key_b[4])
-        row: dict[str, Any] = {
-            "dataset": self.dataset,
-            "kind": kind,
-            "victim": "" if kind == "victim" else victim,
-            "attack": "" if kind in ("attack", "budget") else attack,
-            "defense": defense,
-            "setting": setting,
-            "goal": ATTACKS[attack][1],
-            "a": names[0],
-            "b": names[1],
-            "eps_a": eps,
-            "eps_b": key_b[4],
-            "n_a": N,
-            "n_b": N,
-            "like_for_like": like,
-            "note": "" if like else "budgets differ: eps 0.3 (Linf) against minimal L2",
-        }
-        if kind == "budget":
-            return row | {
-                "low": 0.1,
-                "high": 0.3,
-                "median_l2_a": 1.2,
-                "median_l2_b": 1.0,
-                "median_difference": 0.2,
-                "wilcoxon_p": 1e-6,
-            }
-        return row | {
-            "error_a": error_a.mean(),
-            "error_b": error_b.mean(),
-            "difference": error_a.mean() - error_b.mean(),
-            "low": low,
-            "high": high,
-            "paired_low": low,
-            "paired_high": high,
-            "discordant_a": only_a,
-            "discordant_b": only_b,
-            "mcnemar_p": mcnemar([[0, only_a], [only_b, 0]], exact=True).pvalue,
-        }
-
-
-def _named(attack: str, eps: float) -> str:
-    return attack if np.isnan(eps) else f"{attack} (eps {eps:.4g})"
 
 
 def _images(channels: int, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -686,11 +609,11 @@ def _checks() -> list[dict]:
         {
             "check": "gradient masking",
             "dataset": "digits",
-            "subject": "distilled",
+            "subject": "adversarial",
             "status": "warn",
             "found": "20.0 % of the gradients are zero: gradient attacks may understate its weakness",
             "images": "3, 8, 17",
-            "victim": "distilled",
+            "victim": "adversarial",
             "defense": "none",
         },
         {

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 
 import synthetic_results
-from rivalry import artifacts
+from rivalry import artifacts, registry
 from rivalry.figures.results import Results
-from rivalry.figures.style import CONTROLS, INK, look
-from rivalry.report.worst_case import worst_cases
+from rivalry.figures.style import CONTROLS, INK, log_axis, looks, matrix, plt
 from rivalry.stages.draw import FIGURES, draw
+from rivalry.statistics import worst_case
 from synthetic_results import CONFIG, DATASETS, PLAN
 
 
@@ -78,22 +78,32 @@ def test_svg_follows_the_page_and_keeps_its_text(drawn: Path) -> None:
 
 
 def test_an_attack_looks_the_same_for_every_data_set(results: Path) -> None:
-    looks = [
-        {name: look(name, fact) for name, fact in Results(results, dataset, PLAN, 0.95).methods.items()}
-        for dataset in DATASETS
-    ]
-    assert looks[1]
-    assert all(looks[0][name] == shown for name, shown in looks[1].items())
-    assert looks[0]["fgsm"].color == looks[0]["fgsm_targeted"].color
-    assert looks[0]["fgsm"].hatch != looks[0]["fgsm_targeted"].hatch
+    shown = [Results(results, dataset, PLAN, 0.95).looks for dataset in DATASETS]
+    assert shown[0] == shown[1]
+    assert shown[0]["fgsm"].color == shown[0]["fgsm_targeted"].color
+    assert shown[0]["fgsm"].hatch != shown[0]["fgsm_targeted"].hatch
     optimised = ["fgsm", "i_fgsm", "pgd", "deepfool"]
-    assert len({looks[0][attack].color for attack in optimised}) == len(optimised)
+    assert len({shown[0][attack].color for attack in optimised}) == len(optimised)
+
+
+def test_no_two_of_all_attacks_look_alike() -> None:
+    """Every registered attack, and a targeted one beside each: neither as bars nor as lines."""
+    names = registry.names("attacks")
+    methods = {name: (name, "untargeted") for name in names} | {
+        f"{name}_targeted": (name, "targeted") for name in names
+    }
+    shown = looks(methods)
+    assert set(shown) == set(methods)
+    assert len({(one.color, one.line, one.marker) for one in shown.values()}) == len(shown)
+    few = looks(dict(list(methods.items())[:24]))
+    assert len({(one.color, one.hatch) for one in few.values()}) == len(few)
 
 
 def test_controls_share_no_colour_with_attacks(results: Path) -> None:
     methods = Results(results, "digits", PLAN, 0.95).methods
-    controls = {look(name, fact).color for name, fact in methods.items() if fact["method"] in CONTROLS}
-    others = {look(name, fact).color for name, fact in methods.items() if fact["method"] not in CONTROLS}
+    shown = Results(results, "digits", PLAN, 0.95).looks
+    controls = {shown[name].color for name, fact in methods.items() if fact["method"] in CONTROLS}
+    others = {shown[name].color for name, fact in methods.items() if fact["method"] not in CONTROLS}
     assert controls
     assert not controls & others
 
@@ -117,6 +127,10 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
         else:
             kept &= kept.isna()  # none of them
         artifacts.write_table(lean / "tables" / f"{table}.csv", rows[kept])
+    cases = worst_case.worst_cases(lean, plan=plan | {"transfers": []}, confidence=0.95)
+    artifacts.write_table(lean / "tables" / "worst_cases.csv", worst_case.table(cases))
+    checks = artifacts.read_table(results / "tables" / "checks.csv")
+    artifacts.write_table(lean / "tables" / "checks.csv", checks[:0])
     transfers = artifacts.read_table(results / "tables" / "transfers.csv")
     artifacts.write_table(lean / "tables" / "transfers.csv", transfers[:0])
     draw(lean, tmp_path / "figures", dataset="digits", plan=plan, confidence=0.95)
@@ -127,44 +141,50 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
     assert {"accuracy", "accuracy_by_eps", "gallery"} <= {figure["kind"] for figure in listed["figures"]}
 
 
-def test_worst_case_is_at_most_every_single_attack_and_falls_with_eps(results: Path) -> None:
-    cases = worst_cases(results, dataset="digits", plan=PLAN, confidence=0.95)
+@pytest.mark.parametrize(
+    "values", [[1000.0, 1000.0], [430.0, 1110.0], [1.0, 3.0], [2.0, 90000.0], [0.5, 0.6], [98.0, 99.0]]
+)
+def test_a_logarithmic_axis_has_two_labelled_ticks_at_least(values: list[float]) -> None:
+    figure, axes = plt.subplots()
+    log_axis(axes, values)
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert len(ticks) >= 2
+    assert len({axes.xaxis.get_major_formatter()(tick, None) for tick in ticks}) == len(ticks)
+    assert low < min(values) <= max(values) < high
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("columns", [2, 6, 9, 12])
+def test_numbers_of_a_matrix_stay_within_their_cells(columns: int) -> None:
+    cells = pd.DataFrame(1.0, index=["hopskipjump_long", "fgsm"], columns=[f"victim_{k}" for k in range(columns)])
+    figure, axes = plt.subplots(figsize=(4.8, 2.0), layout="constrained")
+    matrix(axes, cells, cells.astype(object).replace(1.0, "?"))
+    figure.draw_without_rendering()
+    cell = abs(axes.transData.transform((1, 0))[0] - axes.transData.transform((0, 0))[0])
+    widest = max(text.get_window_extent().width for text in axes.texts)
+    assert widest <= cell
+    plt.close(figure)
+
+
+def test_an_attack_at_one_budget_stands_beside_the_curves(results: Path, drawn: Path) -> None:
+    """Noise was run at one eps, fgsm at three: the figure shows both."""
+    figures = {figure["name"]: figure for figure in artifacts.read_json(drawn / "figures.json")["figures"]}
+    said = figures["accuracy_by_eps_inf"]["alt"]
     scores = Results(results, "digits", PLAN, 0.95).undefended
-    for case in cases:
-        assert case["low"] - 1e-9 <= case["accuracy"] <= case["high"] + 1e-9
-        if case["defense"] == "none" and case["eps"] is not None:
-            single = scores[(scores["victim"] == case["victim"]) & (scores["norm"] == case["norm"])]
-            single = single[(single["eps"] == case["eps"]) & (single["goal"] == "untargeted")]
-            assert case["accuracy"] <= single["adversarial_accuracy"].min() + 1e-12
-    for victim in ("plain", "adversarial"):
-        series = [c["accuracy"] for c in cases if (c["victim"], c["defense"], c["norm"]) == (victim, "none", "inf")]
-        assert len(series) == 3
-        assert series == sorted(series, reverse=True)
+    once = scores[(scores["attack"] == "noise") & (scores["victim"] == "plain")]
+    assert len(once) == 1
+    assert f"plain under noise keeps {100 * once['adversarial_accuracy'].iloc[0]:.1f} % at ε 0.3" in said
+    assert "plain under fgsm goes from" in said
 
 
-def test_worst_case_never_mixes_norms_or_triggers(results: Path) -> None:
-    for case in worst_cases(results, dataset="digits", plan=PLAN, confidence=0.95):
-        assert "trigger" not in case["attacks"]
-        assert ("deepfool" in case["attacks"]) == (case["norm"] == "2")
-
-
-def test_a_defense_without_adaptive_attacks_has_no_worst_case(results: Path) -> None:
-    cases = worst_cases(results, dataset="digits", plan=PLAN, confidence=0.95)
-    assert not [case for case in cases if case["defense"] == "cleanse"]
-    assert [case for case in cases if case["defense"] == "median3"]
-
-
-def test_slow_attacks_on_fewer_images_do_not_shrink_the_worst_case(tmp_path: Path) -> None:
-    scores = pd.DataFrame({"index": range(6), "eps": 0.1, "prediction": 1, "label": 1, "clean_correct": True})
-    scores = scores.assign(l0=1.0, l2=0.1, linf=0.1)
-    for name, rows, fooled in (("quick", range(6), [0]), ("slow", range(3), [0, 1])):
-        part = scores.iloc[list(rows)].copy()
-        part.loc[part["index"].isin(fooled), "prediction"] = 2
-        folder = tmp_path / "attacks/toy/plain" / name
-        artifacts.write_table(folder / "scores.parquet", part)
-        artifacts.write_json(folder / "attack.json", {"norm": "inf", "parameters": {}})
-    plan = {"attacks": [["toy", "plain", "quick"], ["toy", "plain", "slow"]], "evaluations": []}
-    (case,) = worst_cases(tmp_path, dataset="toy", plan=plan, confidence=0.95)
-    assert (case["attacks"], case["n"], case["accuracy"]) == (["quick"], 6, 5 / 6)
-    fewer = case["fewer"]
-    assert (fewer["attacks"], fewer["n"], fewer["accuracy"], fewer["before"]) == (["quick", "slow"], 3, 1 / 3, 2 / 3)
+def test_a_check_that_warns_or_fails_marks_the_labels_that_it_touches(results: Path) -> None:
+    data = Results(results, "digits", PLAN, 0.95)
+    scores = data.undefended.to_dict("records")
+    signs = {
+        score["victim"]: {data.label(one)[-1] for one in scores if one["victim"] == score["victim"]} for score in scores
+    }
+    warned = {row["victim"] for row in data.checks if row["status"] == "warn" and not row["attack"]}
+    assert warned
+    for victim, found in signs.items():
+        assert ("?" in found) == (victim in warned)

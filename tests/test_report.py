@@ -23,7 +23,6 @@ from rivalry.errors import RivalryError
 from rivalry.report import formatting, tables
 from rivalry.report.references import all_references
 from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable
-from rivalry.report.worst_case import headline_budget
 from rivalry.stages.collect import collect
 from rivalry.stages.draw import FIGURES, draw
 from rivalry.stages.report import NO_LATEX, compile_pdf, render_html, render_latex
@@ -228,37 +227,76 @@ def test_breaking_adds_no_letters() -> None:
     assert tex_breakable(name).replace("\\allowbreak{}", "") == tex(name)
 
 
-def test_the_headline_budget_is_the_one_that_most_classifiers_met() -> None:
-    assert headline_budget([0.1, 0.3, 0.1, 0.3, 0.5]) == 0.3
-    assert headline_budget([0.1, 0.2]) == 0.2
-
-
-def test_only_the_adaptive_number_judges_a_defense(facts: dict[str, Any]) -> None:
+def test_a_defense_is_judged_by_the_paired_test_of_worst_cases(facts: dict[str, Any]) -> None:
+    judged = 0
     for item in facts["findings"]:
-        if item["verdict"] == "raises robustness":
-            name, _, victim = item["topic"].partition(" on ")
-            own = [c for c in facts["worst_cases"] if (c["dataset"], c["victim"]) == (item["dataset"], victim)]
-            top = max(c["eps"] for c in own if c["eps"] is not None)
-            cases = {c["defense"]: c for c in own if c["eps"] == top}
-            assert cases[name]["low"] > cases["none"]["high"]
+        name, on, victim = item["topic"].partition(" on ")
+        tests = [
+            row
+            for row in facts["comparisons"]
+            if (row["dataset"], row["kind"]) == (item["dataset"], "worst case")
+            and {(row["victim_a"], row["defense_a"]), (row["victim_b"], row["defense_b"])}
+            == {(victim, name), (victim, "none")}
+        ]
+        if not on or not tests:
+            continue
+        judged += 1
+        (test,) = tests
+        ahead = (test["error_b"] - test["error_a"]) * (1 if test["defense_a"] == name else -1)
+        right = "no difference shown" if not test["significant"] else "keeps more" if ahead > 0 else "keeps less"
+        assert item["verdict"] == right
+        assert (
+            f"leave {100 * (1 - (test['error_a'] if test['defense_a'] == name else test['error_b'])):.1f} %"
+            in item["text"]
+        )
+    assert judged == 5
     verdicts = {item["topic"]: item["verdict"] for item in facts["findings"] if item["dataset"] == "digits"}
-    assert verdicts["mean3 on plain"] == "does not hold"
     assert verdicts["Robustness"] == "adversarial"
     assert verdicts["Backdoor in poisoned"] == "backdoored"
-    assert verdicts["cleanse on poisoned"] == "repaired at a price"
 
 
-def test_findings_name_attacks_that_cannot_be_told_apart(facts: dict[str, Any]) -> None:
-    text = next(f["text"] for f in facts["findings"] if (f["dataset"], f["topic"]) == ("digits", "Attacks on plain"))
-    tied = [
-        c
-        for c in facts["comparisons"]
-        if (c["dataset"], c["kind"], c["victim"]) == ("digits", "attack", "plain")
-        and c["like_for_like"]
-        and not c["significant"]
-    ]
-    assert tied
-    assert "Not distinguishable from it" in text
+def test_no_finding_is_good_or_bad_without_a_test(facts: dict[str, Any]) -> None:
+    """Only defenses that a paired test sets against none, repairs, and the self-checks take sides."""
+    for item in facts["findings"]:
+        if item["tone"] in ("good", "bad"):
+            assert item["verdict"] in ("keeps more", "keeps less", "not repaired", "passed", "failed"), item
+
+
+def test_the_first_screen_is_the_ranking_of_the_worst_cases(facts: dict[str, Any], html: str) -> None:
+    for place in facts["rankings"]:
+        rows = [row for row in place["rows"] if not row["reason"]]
+        if place["eps"] is not None:
+            assert [row["accuracy"] for row in rows] == sorted((row["accuracy"] for row in rows), reverse=True)
+        stands = [row for row in facts["worst_cases"] if row["headline"]]
+        assert all(row in stands for row in place["rows"])
+        table = tables.ranking(place)
+        assert [row["classifier"] for row in table.rows] == [
+            formatting.guarded(r["victim"], r["defense"]) for r in rows
+        ]
+        for row in place["rows"]:
+            if row["reason"]:
+                assert row["reason"] in table.note
+    order = [html.index(f">{item['topic']}.</strong>") for item in facts["summary"]]
+    assert order == sorted(order)
+    assert len(facts["summary"]) == 5
+    assert order[-1] < html.index('data-name="digits-ranking-inf"') < html.index('id="findings"')
+
+
+def test_marks_stand_at_the_numbers_that_checks_touch(facts: dict[str, Any], html: str) -> None:
+    warned = [row for row in facts["checks"] if row["status"] != "pass"]
+    assert warned
+    for row in facts["worst_cases"]:
+        met = [
+            check
+            for check in warned
+            if check["dataset"] == row["dataset"]
+            and check["victim"] in ("", None, row["victim"])
+            and check["defense"] in ("", None, row["defense"])
+            and not check["attack"]
+        ]
+        if row["attacks"]:
+            assert {check["check"] for check in met} <= {mark["check"] for mark in row["marks"]}
+    assert 'class="mark warn"' in html or 'class="mark fail"' in html
 
 
 def test_defense_tables_pair_oblivious_with_adaptive(facts: dict[str, Any]) -> None:

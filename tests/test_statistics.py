@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rivalry.errors import RivalryError
 from rivalry.statistics import (
     bootstrap_interval,
+    budget_verdict,
     compare_budgets,
     difference_of_error_rates,
     holm,
@@ -219,7 +220,7 @@ def test_wilcoxon_of_seven_larger_budgets():
 
 
 def test_equal_budgets_are_not_distinguishable():
-    assert compare_budgets([1.0, 2.0], [1.0, 2.0], seed=0) == (0.0, 0.0, 0.0, 1.0)
+    assert compare_budgets([1.0, 2.0], [1.0, 2.0], seed=0) == (0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 @settings(max_examples=20)
@@ -237,13 +238,68 @@ def test_swapping_attacks_mirrors_the_budget_comparison(sizes):
     [
         ((0.30, 0.20), (0.06, 0.14), 0.001, "A errs more than B (30.00 % against 20.00 %)"),
         ((0.20, 0.30), (-0.14, -0.06), 0.001, "B errs more than A (30.00 % against 20.00 %)"),
-        ((0.30, 0.29), (-0.01, 0.03), 0.4, "not distinguishable: 95 % interval contains 0"),
+        ((0.30, 0.29), (-0.01, 0.03), 0.4, "not distinguishable: the paired 95 % interval contains 0"),
+        ((0.30, 0.30), (-0.02, 0.02), 1.0, "not distinguishable: the paired 95 % interval contains 0"),
+        ((0.0, 0.0), (-0.02, 0.02), 1.0, "not distinguishable: the paired 95 % interval contains 0"),
+        ((0.30, 0.20), (0.06, 0.14), math.nan, "not tested"),
+        ((math.nan, 0.20), (0.06, 0.14), 0.01, "not tested"),
+        (
+            (0.30, 0.20),
+            (0.01, 0.19),
+            0.05,
+            "not distinguishable: p = 0.05 after Holm's correction, though the paired 95 % interval excludes 0",
+        ),
+        (
+            (0.30, 0.20),
+            (-0.01, 0.21),
+            0.01,
+            "A errs more than B (30.00 % against 20.00 %; p = 0.01, though the paired 95 % interval contains 0)",
+        ),
     ],
 )
 def test_verdicts_name_the_side_that_errs_more(errors, interval, p, said):
     assert verdict("A", "B", *errors, interval, p) == said
 
 
-def test_verdicts_say_when_interval_and_test_disagree():
-    assert "though the 95 % interval excludes 0" in verdict("A", "B", 0.3, 0.2, (0.01, 0.19), 0.2)
-    assert "only image by image" in verdict("A", "B", 0.3, 0.2, (-0.01, 0.21), 0.01)
+@pytest.mark.parametrize(
+    ("difference", "interval", "p", "ranks", "said"),
+    [
+        (0.2, (0.1, 0.3), 0.001, 0.9, "A changes images more than B (median difference 0.2)"),
+        (-0.2, (-0.3, -0.1), 0.001, -0.9, "B changes images more than A (median difference 0.2)"),
+        (0.2, (-0.1, 0.3), 0.2, 0.3, "not distinguishable: the 95 % interval of the median difference contains 0"),
+        (
+            0.2,
+            (0.1, 0.3),
+            0.2,
+            0.3,
+            "not distinguishable: p = 0.2 after Holm's correction, though the 95 % interval of "
+            "the median difference excludes 0",
+        ),
+        (0.0, (0.0, 0.0), 1.0, 0.0, "not distinguishable: the 95 % interval of the median difference contains 0"),
+        (
+            0.0,
+            (-0.1, 0.1),
+            0.01,
+            0.6,
+            "sizes differ (p = 0.01), but not in one direction: the 95 % interval of the median difference contains 0",
+        ),
+        (
+            0.2,
+            (0.1, 0.3),
+            0.01,
+            -0.2,
+            "sizes differ (p = 0.01), but not in one direction: ranks and median point to different sides",
+        ),
+        (0.2, (0.1, 0.3), math.nan, 0.9, "not tested"),
+        (0.2, (math.nan, math.nan), 1.0, 1.0, "not distinguishable: p = 1 after Holm's correction"),
+    ],
+)
+def test_a_budget_s_verdict_follows_its_test(difference, interval, p, ranks, said):
+    assert budget_verdict("A", "B", difference, interval, p, ranks) == said
+
+
+def test_ranks_and_median_may_disagree_and_are_both_told():
+    """Most images need a little more under A, a few need much more under B."""
+    a, b = np.array([1.1] * 6 + [1.0] * 3), np.array([1.0] * 6 + [9.0] * 3)
+    compared = compare_budgets(a, b, seed=0)
+    assert compared.median_difference > 0 > compared.rank_correlation

@@ -32,7 +32,7 @@ class Plan:
     ----------
     datasets : list of str
     poisonings, victims : list of (data set, name)
-        Teachers of matched victims come last; the first victim of a data set is its baseline.
+        Teachers of matched victims come last.
     attacks : list of (data set, victim, attack)
         On undefended victims.
     evaluations : dict
@@ -73,7 +73,7 @@ class Plan:
                     self._add_victim(dataset, victim)
                 for source in item.sources:
                     self._add_transfer(dataset, source, item.victims, item.attacks)
-        for dataset, victim in list(self.victims):  # teachers last: the first victim is the baseline
+        for dataset, victim in list(self.victims):  # teachers last
             self._add_teachers(dataset, victim)
 
     def _add_victim(self, dataset: str, victim: str) -> None:

@@ -3,6 +3,8 @@ rule draw_figures:
         RESULTS,
         FOOLING,
         "results/tables/scores.csv",
+        "results/tables/worst_cases.csv",
+        "results/tables/checks.csv",
         "results/tables/comparisons.csv",
         "results/tables/transfers.csv",
         plan="results/plan.json",

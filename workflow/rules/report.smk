@@ -5,7 +5,14 @@ rule collect_report:
         expand("results/figures/{dataset}", dataset=PLAN.datasets),
         expand(
             "results/tables/{table}.csv",
-            table=["scores", "comparisons", "transfers", "reported", "checks"],
+            table=[
+                "scores",
+                "worst_cases",
+                "comparisons",
+                "transfers",
+                "reported",
+                "checks",
+            ],
         ),
         configuration="results/configuration.json",
         plan="results/plan.json",

@@ -67,6 +67,11 @@ rule tabulate_results:
             category="Tables",
         ),
         report(
+            "results/tables/worst_cases.csv",
+            caption="../../report/captions/worst_cases.rst",
+            category="Tables",
+        ),
+        report(
             "results/tables/comparisons.csv",
             caption="../../report/captions/comparisons.rst",
             category="Tables",

@@ -26,7 +26,8 @@ class Dataset:
     """What a source returns: two splits, the names of the classes, and where all of it is from.
 
     `train_images` and `test_images` are uint8 (N,C,H,W), labels int64 (N,) and index `class_names`.
-    `provenance` has `description`, `urls` (a list) and `files` (name to 'algorithm:checksum').
+    `provenance` has `description`, `urls` (a list), `files` (name to 'algorithm:checksum') and, where the data set says
+    less than its shape promises, `limit`: how so.
     """
 
     train_images: np.ndarray

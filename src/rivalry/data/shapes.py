@@ -95,7 +95,12 @@ def shapes(
         test_images=draw(1, n_test),
         test_labels=np.arange(n_test) % len(OUTLINES),
         class_names=list(OUTLINES),
-        provenance={"description": "drawn by rivalry from the seed", "urls": [], "files": {}},
+        provenance={
+            "description": "drawn by rivalry from the seed",
+            "limit": "drawn by a program: no photograph is among them",
+            "urls": [],
+            "files": {},
+        },
     )
 
 

@@ -23,16 +23,18 @@ from rivalry.figures.style import (
     Drawn,
     attack_keys,
     beside,
+    cell_size,
     label,
     legend,
-    look,
+    log_axis,
     plt,
     rate_axis,
     rows_axis,
     stack,
 )
-from rivalry.report.formatting import NORMS, epsilon, listing, number, percent, points
-from rivalry.report.worst_case import headline_budget, worst_cases
+from rivalry.report import marks
+from rivalry.report.formatting import NORMS, epsilon, guarded, listing, number, percent, points
+from rivalry.statistics.worst_case import ranking
 
 ROW = 0.225  # inches a row of bars needs at 9-point text
 MOST_ROWS = 30
@@ -42,34 +44,35 @@ Page = list[tuple[str, pd.DataFrame]]
 
 def headline(data: Results) -> list[Drawn]:
     """Clean and worst-case accuracy of every victim and defended victim, per norm at its headline budget."""
-    cases = pd.DataFrame(worst_cases(data.folder, dataset=data.dataset, plan=data.plan, confidence=data.confidence))
-    if cases.empty:
-        raise Absent("no victim met an attack")
-    limited = cases[cases["eps"].notna()]
-    if limited.empty:
-        raise Absent("no attack has a budget; without one every victim can be fooled")
-    cases = limited[limited["eps"] == limited.groupby("norm")["eps"].transform(headline_budget)]
-    groups = list(cases.groupby("norm"))
-    figure, axes = stack([0.4 + 0.27 * len(part) for _, part in groups], below=0.65, sharex=True)
+    limited = [row for row in data.worst_cases if row["headline"] and row["eps"] is not None]
+    if not limited:
+        raise Absent("no victim met two attacks within one budget, so there is no worst case")
+    norms = list(dict.fromkeys(row["norm"] for row in limited))
+    groups = {norm: ranking([row for row in limited if row["norm"] == norm]) for norm in norms}
+    figure, axes = stack([0.4 + 0.27 * len(part) for part in groups.values()], below=0.65, sharex=True)
     said = []
-    for axis, (norm, part) in zip(axes[:, 0], groups, strict=True):
-        names = [_guarded(case.victim, case.defense) for case in each(part)]
-        for row, case in enumerate(each(part)):
-            axis.plot([case.accuracy, case.clean_accuracy], [row, row], color=GREY, linewidth=2, alpha=0.5, zorder=1)
-            axis.plot(case.clean_accuracy, row, "o", markerfacecolor="none", markeredgecolor=INK, clip_on=False)
-            axis.plot([case.low, case.high], [row, row], color=ALARM, linewidth=1.2)
-            axis.plot(case.accuracy, row, "D", color=ALARM, clip_on=False, zorder=3)
-            beside(axis, row, percent(case.accuracy))
-        rows_axis(axis, names)
-        eps = epsilon(part["eps"].iloc[0])
-        axis.set_title(f"{NORMS.get(str(norm), norm)}, ε = {eps}")
-        said += [
-            f"{NORMS.get(str(norm), norm)} at ε {eps}: "
-            + "; ".join(
-                f"{name} clean {percent(case.clean_accuracy)} %, worst case {percent(case.accuracy)} %"
-                for name, case in zip(names, each(part), strict=True)
-            )
+    for axis, (norm, part) in zip(axes[:, 0], groups.items(), strict=True):
+        names = [
+            f"{guarded(case['victim'], case['defense'])}  {marks.sign(marks.of_case(data.checks, case))}".rstrip()
+            for case in part
         ]
+        words = []
+        for row, (name, case) in enumerate(zip(names, part, strict=True)):
+            if case["reason"]:
+                axis.text(0, row, "not measured", va="center", color=GREY)
+                words.append(f"{name} not measured ({case['reason']})")
+                continue
+            ends = [case["accuracy"], case["clean_accuracy"]]
+            axis.plot(ends, [row, row], color=GREY, linewidth=2, alpha=0.5, zorder=1)
+            axis.plot(ends[1], row, "o", markerfacecolor="none", markeredgecolor=INK, clip_on=False)
+            axis.plot([case["low"], case["high"]], [row, row], color=ALARM, linewidth=1.2)
+            axis.plot(ends[0], row, "D", color=ALARM, clip_on=False, zorder=3)
+            beside(axis, row, percent(ends[0]))
+            words.append(f"{name} clean {percent(ends[1])} %, worst case {percent(ends[0])} % of {case['n']} images")
+        rows_axis(axis, names)
+        eps = epsilon(part[0]["eps"])
+        axis.set_title(f"{NORMS[norm]}, ε = {eps}")
+        said.append(f"{NORMS[norm]} at ε {eps}: {'; '.join(words)}")
     rate_axis(axes[-1, 0], "accuracy")
     legend(
         figure,
@@ -82,10 +85,10 @@ def headline(data: Results) -> list[Drawn]:
         Drawn(
             "worst_case",
             "Worst case per image",
-            "Accuracy on clean images (circle) and on the worst case per image (diamond): an image counts "
-            "only if the classifier withstands every attack of that norm within the budget. A defended "
-            "classifier is judged by adaptive and oblivious examples together. Lines through the diamonds "
-            "are Wilson intervals; the numbers at the right are the worst-case accuracies in percent.",
+            "Accuracy on clean images (circle) and on the worst case per image (diamond), best first: an image counts "
+            "only if no attack of that norm turns it within the budget. A defended classifier is judged by attacks "
+            "that know the defense and by those that ignore it together. Lines through the diamonds "
+            f"are Wilson intervals; the numbers at the right are the worst-case accuracies in percent. {marks.MEANING}",
             f"Dot chart of accuracies. {'. '.join(said)}.",
             figure,
         )
@@ -110,12 +113,12 @@ def _accuracies(data: Results, page: Page, number: int, pages: int) -> Drawn:
         _interval(axis, 0, first["clean_low"], first["clean_high"])
         beside(axis, 0, percent(first["clean_accuracy"]))
         for row, score in enumerate(part.to_dict("records"), start=1):
-            style = look(score["attack"], data.methods[score["attack"]])
+            style = data.looks[score["attack"]]
             value = score["adversarial_accuracy"]
             axis.barh(row, value, 0.72, color=style.color, hatch=style.hatch, edgecolor="white", linewidth=0)
             _interval(axis, row, score["adversarial_low"], score["adversarial_high"])
             beside(axis, row, percent(value))
-        rows_axis(axis, ["clean", *(label(s.attack, s.eps) for s in each(part))])
+        rows_axis(axis, ["clean", *data.labels(part)])
         axis.set_title(f"{victim}  (n = {_counts(part)})")
         said.append(
             f"{victim}: clean {percent(first['clean_accuracy'])} %, "
@@ -128,7 +131,7 @@ def _accuracies(data: Results, page: Page, number: int, pages: int) -> Drawn:
         "Each bar is the accuracy that one attack leaves of a victim, at the attack's largest budget; "
         "the outlined bar on top is the accuracy on clean images. The thin line is the Wilson "
         "interval, the number at the right the accuracy in percent. Shorter is a stronger attack. "
-        "Targeted attacks (hatched) want one class and therefore often leave more.",
+        f"Targeted attacks want one class and therefore often leave more. {marks.MEANING}",
         f"Bar chart of accuracy under attack. {'. '.join(said)}.",
         figure,
     )
@@ -136,15 +139,15 @@ def _accuracies(data: Results, page: Page, number: int, pages: int) -> Drawn:
 
 def accuracy_by_eps(data: Results) -> list[Drawn]:
     """Accuracy against the budget, one figure per norm."""
-    curves = data.curved(data.undefended)
-    if curves.empty:
-        raise Absent("no attack was run at several eps")
+    budgeted = data.budgeted(data.undefended)
     drawn = []
-    for norm, table in curves.groupby("norm"):
+    for norm, table in budgeted.groupby("norm"):
+        if table["eps"].nunique() < 2:
+            continue
         victims = [victim for victim in data.victims if victim in set(table["victim"])]
         columns = min(2, len(victims))
         rows = math.ceil(len(victims) / columns)
-        keys = {attack: look(attack, data.methods[attack]) for attack in data.methods if attack in set(table["attack"])}
+        keys = {attack: data.looks[attack] for attack in data.methods if attack in set(table["attack"])}
         height = 1.85 * rows + 0.25 * math.ceil(len(keys) / 3) + 0.2
         figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False)
         said = []
@@ -154,6 +157,15 @@ def accuracy_by_eps(data: Results) -> list[Drawn]:
                 if line.empty:
                     continue
                 clean = line.iloc[0]
+                if len(line) == 1:
+                    ends = clean["adversarial_low"], clean["adversarial_high"]
+                    axis.vlines(clean["eps"], *ends, color=style.color, linewidth=1)
+                    axis.plot(clean["eps"], clean["adversarial_accuracy"], color=style.color, marker=style.marker)
+                    said.append(
+                        f"{victim} under {attack} keeps {percent(clean['adversarial_accuracy'])} % at ε "
+                        f"{epsilon(clean['eps'])}"
+                    )
+                    continue
                 eps = [0.0, *line["eps"]]
                 left = [clean["clean_accuracy"], *line["adversarial_accuracy"]]
                 axis.fill_between(
@@ -166,7 +178,7 @@ def accuracy_by_eps(data: Results) -> list[Drawn]:
                 )
                 axis.plot(eps, left, color=style.color, marker=style.marker, linestyle=style.line, clip_on=False)
                 said.append(
-                    f"{victim} under {attack} falls from {percent(left[0])} % to {percent(left[-1])} % at ε "
+                    f"{victim} under {attack} goes from {percent(left[0])} % to {percent(left[-1])} % at ε "
                     f"{epsilon(eps[-1])}"
                 )
             axis.set_title(victim)
@@ -184,12 +196,15 @@ def accuracy_by_eps(data: Results) -> list[Drawn]:
                 f"accuracy_by_eps_{norm}",
                 f"Accuracy against the {NORMS.get(str(norm), norm)} budget",
                 "Accuracy that each attack leaves as its budget ε grows; at ε = 0 it is the accuracy on "
-                "clean images. Bands are Wilson intervals. A curve that rises again belongs to an attack "
+                "clean images. Bands are Wilson intervals; an attack that was run at one budget is a point with its "
+                "interval. A curve that rises again belongs to an attack "
                 "that overshoots, or to a victim whose gradients mislead it.",
                 f"Line chart. {'; '.join(said)}.",
                 figure,
             )
         )
+    if not drawn:
+        raise Absent("no norm has attacks at several eps")
     return drawn
 
 
@@ -209,7 +224,7 @@ def _budgets(data: Results, page: Page, place: int, pages: int) -> Drawn:
     for (left, right), (victim, part) in zip(axes, page, strict=True):
         for axis, norm in ((left, "l2"), (right, "linf")):
             for row, score in enumerate(part.to_dict("records")):
-                style = look(score["attack"], data.methods[score["attack"]])
+                style = data.looks[score["attack"]]
                 axis.barh(
                     row,
                     score[f"mean_{norm}"],
@@ -221,7 +236,7 @@ def _budgets(data: Results, page: Page, place: int, pages: int) -> Drawn:
                 )
                 axis.plot(score[f"median_{norm}"], row, "|", color=INK, markersize=9, markeredgewidth=1.8)
                 beside(axis, row, number(score[f"mean_{norm}"]))
-        rows_axis(left, [label(s.attack, s.eps) for s in each(part)])
+        rows_axis(left, data.labels(part))
         rows_axis(right, [""] * len(part))
         left.set_title(victim)
         said.append(
@@ -241,7 +256,7 @@ def _budgets(data: Results, page: Page, place: int, pages: int) -> Drawn:
         "Mean perturbation of the images on which an attack succeeded (bar and number) and its median "
         "(tick): L2 at the left, L∞ at the right, pixel values in [0, 1]. Each attack at its largest "
         "ε. Attacks that look for the smallest change are comparable here with each other, not with "
-        "attacks that spend their whole ε.",
+        f"attacks that spend their whole ε. {marks.MEANING}",
         f"Bar chart of perturbation sizes. {'. '.join(said)}.",
         figure,
     )
@@ -258,20 +273,16 @@ def cost(data: Results) -> list[Drawn]:
     victims = [victim for victim in data.victims if victim in set(scores["victim"])]
     columns = min(2, len(victims))
     rows = math.ceil(len(victims) / columns)
-    keys = {attack: look(attack, data.methods[attack]) for attack in data.methods if attack in set(scores["attack"])}
+    keys = {attack: data.looks[attack] for attack in data.methods if attack in set(scores["attack"])}
     columns_of_keys = 3 if max(map(len, keys)) <= 15 else 2  # names that are long
     height = 1.85 * rows + 0.25 * math.ceil(len(keys) / columns_of_keys) + 0.2
-    fewest, most = scores["passes"].min(), scores["passes"].max()
     figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), sharex=True, sharey=True, squeeze=False)
     for axis, victim in zip(axes.flat, victims, strict=False):
         for score in scores[scores["victim"] == victim].to_dict("records"):
             style = keys[score["attack"]]
             axis.vlines(score["passes"], score["success_low"], score["success_high"], color=style.color, linewidth=1)
             axis.plot(score["passes"], score["success_rate"], color=style.color, marker=style.marker, clip_on=False)
-        axis.set_xscale("log")
-        axis.set_xlim(10.0 ** math.floor(math.log10(fewest)) * 0.7, 10.0 ** math.ceil(math.log10(most)) * 1.4)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axis.xaxis.set_minor_formatter(plt.NullFormatter())
+        log_axis(axis, scores["passes"])
         axis.set_title(victim)
     for axis in axes.flat[len(victims) :]:
         axis.set_axis_off()
@@ -345,11 +356,11 @@ def _matrix(part: pd.DataFrame, names: list[str], victim: str, goal: str, norm: 
             if size > 14:  # no room for numbers; the table has them
                 continue
             axes.annotate(
-                points(value).partition(".")[0] if crowded else points(value),
+                _whole_points(value) if crowded else points(value),
                 (column, row),
                 ha="center",
                 va="center",
-                fontsize=6 if crowded else 8,
+                fontsize=min(8.0, cell_size(names, size)),
                 color="white" if colored and abs(value) / largest > 0.6 else "#111111",
                 fontweight="bold" if significant else "normal",
                 bbox=None if fair else {"facecolor": "#f7f7f7", "edgecolor": "none", "pad": 0.4 if crowded else 0.8},
@@ -390,6 +401,12 @@ def _matrix(part: pd.DataFrame, names: list[str], victim: str, goal: str, norm: 
         figure,
         group="significance",
     )
+
+
+def _whole_points(difference: float) -> str:
+    """A difference of fractions in whole percentage points, rounded: 0.0199 is '+2'."""
+    text = f"{100 * difference:+.0f}"
+    return "0" if text in ("+0", "-0") else text.replace("-", "−")
 
 
 def _attack(name: str) -> str:
@@ -487,10 +504,6 @@ def _numbered(form: str, number: int, of: int) -> str:
 def _counts(part: pd.DataFrame) -> str:
     least, most = int(part["n"].min()), int(part["n"].max())
     return f"{most}" if least == most else f"{least} to {most}"
-
-
-def _guarded(victim: str, defense: str) -> str:
-    return victim if defense == "none" else f"{victim} + {defense}"
 
 
 def _interval(axes: Axes, row: int, low: float, high: float) -> None:

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from rivalry import artifacts
 from rivalry.figures.galleries import show, visible
 from rivalry.figures.results import Results
-from rivalry.figures.style import INK, WIDTH, Absent, Drawn, label, look, plt
+from rivalry.figures.style import INK, WIDTH, Absent, Drawn, label, log_axis, plt
 from rivalry.report.formatting import NORMS, count, number, percent
 
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
@@ -54,7 +54,7 @@ def queries(data: Results) -> list[Drawn]:
             if not np.isfinite(middle):
                 said.append(f"on {victim} {name} fails on more than half of the images")
                 continue
-            style = look(name, data.attacks[victim, name])
+            style = data.looks[name]
             axis.vlines(asked, low, high if np.isfinite(high) else middle, color=style.color, linewidth=1.2)
             axis.plot(asked, middle, color=style.color, marker=style.marker, linestyle="")
             rightmost = asked >= max(tables[other].loc[images, "queries"].mean() for other in blind)
@@ -77,10 +77,7 @@ def queries(data: Results) -> list[Drawn]:
                 )  # fmt: skip
                 said.append(f"{floor}, which sees gradients, needs {number(least)}")
                 top = max(top, least)
-        axis.set_xscale("log")
-        axis.margins(x=0.3)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axis.xaxis.set_minor_formatter(plt.NullFormatter())
+        log_axis(axis, [tables[name].loc[images, "queries"].mean() for name in blind])
         axis.set_ylim(0, 1.08 * top if top else 1)
         axis.set_ylabel(f"{NORMS[norm]} of the change")
         axis.set_title(f"{victim}, {len(images)} images")

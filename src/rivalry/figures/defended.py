@@ -23,13 +23,13 @@ from rivalry.figures.style import (
     beside,
     label,
     legend,
-    look,
     matrix,
     plt,
     rate_axis,
     rows_axis,
     stack,
 )
+from rivalry.report import marks
 from rivalry.report.formatting import number, percent
 
 ROW = 0.27
@@ -46,7 +46,7 @@ def detectors(data: Results) -> list[Drawn]:
     for axis, ((victim, defense), pairs) in zip(axes[:, 0], groups, strict=True):
         words, clean = [], _either(pairs)["flagged_clean"]
         for row, (name, eps, oblivious, adaptive) in enumerate(pairs):
-            style = look(name, data.methods[name])
+            style = data.looks[name]
             texts = []
             for score, offset, alpha, hatch in (
                 (oblivious, -0.2, 1.0, ""),
@@ -71,7 +71,7 @@ def detectors(data: Results) -> list[Drawn]:
                 words.append(f"{label(name, eps)} {kind} {percent(caught)} %")
             axis.barh(row, -clean, 0.76, color=GREY)
             beside(axis, row, " / ".join(texts))
-        rows_axis(axis, [label(name, eps) for name, eps, _, _ in pairs])
+        rows_axis(axis, [data.label(*filter(None, scores)) for _, _, *scores in pairs])
         axis.axvline(0, color=INK, linewidth=0.8)
         axis.set_title(f"{defense} on {victim}  (false alarms {percent(clean)} %)")
         said.append(f"{defense} on {victim} flags {percent(clean)} % of clean images; {', '.join(words)}")
@@ -122,7 +122,7 @@ def preprocessors(data: Results) -> list[Drawn]:
     for axis, ((victim, defense), pairs) in zip(axes[:, 0], groups, strict=True):
         words = []
         for row, (name, eps, oblivious, adaptive) in enumerate(pairs):
-            style = look(name, data.methods[name])
+            style = data.looks[name]
             before = plain.get((victim, name))
             values = []
             for score, marker, face in (
@@ -165,7 +165,7 @@ def preprocessors(data: Results) -> list[Drawn]:
                     if score is not None
                 )
             )
-        rows_axis(axis, [label(name, eps) for name, eps, _, _ in pairs])
+        rows_axis(axis, [data.label(*filter(None, scores)) for _, _, *scores in pairs])
         clean = _either(pairs)["clean_accuracy"]
         axis.set_title(f"{defense} on {victim}  (clean {percent(clean)} %)")
         said.append(f"{defense} on {victim}: {'; '.join(words)}")
@@ -218,7 +218,7 @@ def defense_budgets(data: Results) -> list[Drawn]:
     said = []
     for axis, ((victim, defense), pairs) in zip(axes[:, 0], groups, strict=True):
         for row, (name, _, oblivious, adaptive) in enumerate(pairs):
-            style = look(name, data.methods[name])
+            style = data.looks[name]
             found = [
                 (plain.get((victim, name), np.nan), "o", "none", "undefended"),
                 (oblivious["mean_l2"] if oblivious else np.nan, "o", style.color, "oblivious"),
@@ -231,7 +231,7 @@ def defense_budgets(data: Results) -> list[Drawn]:
                 axis.plot(value, row, marker, markerfacecolor=face, markeredgecolor=style.color, markersize=6)
                 said.append(f"{defense} on {victim}, {name}, {word}: {number(value)}")
             beside(axis, row, number(adaptive["mean_l2"]) if adaptive else "–")
-        rows_axis(axis, [label(name, eps) for name, eps, _, _ in pairs])
+        rows_axis(axis, [data.label(*filter(None, scores)) for _, _, *scores in pairs])
         axis.set_title(f"{defense} on {victim}")
     axes[-1, 0].set_xlim(left=0)
     axes[-1, 0].set_xlabel("mean L2 of the successful changes")
@@ -282,14 +282,19 @@ def heat_map(data: Results) -> list[Drawn]:
         cells = part.pivot_table(index="attack", columns="defense", values="adversarial_accuracy")
         cells = cells.reindex(index=attacks, columns=["none", *defenses])
         figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.36 * len(attacks)))
-        matrix(axes, cells.rename(columns={"none": "undefended"}))
+        signs = cells.astype(object)
+        scored: list[Any] = part.to_dict("records")
+        for score in scored:
+            if score["attack"] in met:
+                signs.loc[score["attack"], score["defense"]] = marks.sign(marks.of_score(data.checks, score))
+        matrix(axes, cells.rename(columns={"none": "undefended"}), signs)
         drawn.append(
             Drawn(
                 f"attack_defense_{victim}",
                 f"Attacks against defenses on {victim}",
                 "Accuracy in percent under each attack (row) at its largest budget, without a defense and "
                 "with each defense (column) that the attack knows of. Brighter is more accurate. For "
-                "detectors an image counts as held when it is flagged or classified correctly.",
+                f"detectors an image counts as held when it is flagged or classified correctly. {marks.MEANING}",
                 f"Table of accuracies on {victim}. "
                 + "; ".join(
                     f"{attack}: " + ", ".join(f"{name} {percent(cells[name][attack])} %" for name in cells.columns)

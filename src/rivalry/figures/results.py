@@ -10,6 +10,10 @@ from typing import Any
 import pandas as pd
 
 from rivalry import artifacts
+from rivalry.figures.style import Look, label, looks
+from rivalry.report import marks
+from rivalry.statistics import worst_case
+from rivalry.statistics.trust import read_checks
 
 
 def read_scored(path: Path) -> pd.DataFrame:
@@ -56,6 +60,25 @@ class Results:
         return table[table["dataset"] == self.dataset].reset_index(drop=True)
 
     @cached_property
+    def worst_cases(self) -> list[dict[str, Any]]:
+        table = worst_case.read(self.folder / "tables" / "worst_cases.csv")
+        return [row for row in table if row["dataset"] == self.dataset]
+
+    @cached_property
+    def checks(self) -> list[dict[str, Any]]:
+        return [row for row in read_checks(self.folder / "tables" / "checks.csv") if row["dataset"] == self.dataset]
+
+    def label(self, *scores: dict[str, Any]) -> str:
+        """What scores of one attack are called beside their numbers: attack, budget, and a sign where a check warns."""
+        sign = marks.sign(marks.kinds([one for score in scores for one in marks.of_score(self.checks, score)]))
+        return f"{label(scores[0]['attack'], scores[0]['eps'])}  {sign}".rstrip()
+
+    def labels(self, table: pd.DataFrame) -> list[str]:
+        """What each row of a table of scores is called."""
+        scores: list[Any] = table.to_dict("records")
+        return [self.label(score) for score in scores]
+
+    @cached_property
     def comparisons(self) -> pd.DataFrame:
         table = read_scored(self.folder / "tables" / "comparisons.csv")
         return table[table["dataset"] == self.dataset].reset_index(drop=True)
@@ -89,10 +112,13 @@ class Results:
 
     @cached_property
     def methods(self) -> dict[str, dict[str, Any]]:
-        """Facts about each attack by its name, from the first victim it met."""
+        """Facts about each attack by its name, from the first victim it met, defended or not."""
         facts: dict[str, dict[str, Any]] = {}
         for (_, attack), fact in self.attacks.items():
             facts.setdefault(attack, fact)
+        for dataset, victim, attack in self.plan.get("adaptive", []):
+            if dataset == self.dataset and attack not in facts:
+                facts[attack] = artifacts.read_json(self.folder / "attacks" / dataset / victim / attack / "attack.json")
         return facts
 
     @cached_property
@@ -115,6 +141,16 @@ class Results:
             for victim, fooling in self.planned("fooling")
         }
 
+    @cached_property
+    def looks(self) -> dict[str, Look]:
+        """How each attack of the run is drawn."""
+        methods: dict[str, tuple[str, str]] = {}
+        for dataset, victim, attack in (*self.plan["attacks"], *self.plan.get("adaptive", [])):
+            if attack not in methods:
+                fact = artifacts.read_json(self.folder / "attacks" / dataset / victim / attack / "attack.json")
+                methods[attack] = fact["method"], fact["goal"]
+        return looks(methods)
+
     @property
     def undefended(self) -> pd.DataFrame:
         return self.scores[self.scores["setting"] == "undefended"]
@@ -126,8 +162,6 @@ class Results:
         order = {attack: place for place, attack in enumerate(self.methods)}
         return rows.sort_values("attack", key=lambda names: names.map(order).fillna(len(order)), kind="stable")
 
-    def curved(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the matches that were run at several eps, eps growing."""
-        keys = ["victim", "attack", "defense", "setting"]
-        several = table.groupby(keys)["eps"].transform("nunique") > 1
-        return table[several].sort_values("eps", kind="stable")
+    def budgeted(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the matches that were run at an eps, eps growing."""
+        return table[table["eps"].notna()].sort_values("eps", kind="stable")

@@ -3,10 +3,11 @@ for the same attack everywhere, text that follows the page's light or dark theme
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
-import zlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,14 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from rivalry import artifacts, registry
+from rivalry import artifacts
 from rivalry.report.formatting import INVISIBLE, epsilon, missing, percent, printed
 
 INK = "#0b0c0e"
@@ -38,8 +40,6 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "p"]
 LINES: list[Any] = ["-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (3, 1, 1, 1, 1, 1))]
 CONTROLS = ["random_noise", "semi_random_noise", "backdoor_trigger"]
 """Methods that optimise nothing; drawn in grey."""
-CORE = ["fgsm", "i_fgsm", "pgd", "deepfool", "cw", "hopskipjump"]
-"""Methods that most reports hold: each has a colour of its own. The others share these, with other marks."""
 WIDTH = 4.8
 """Inches: narrow enough that a phone shows 10-point text legibly."""
 
@@ -85,27 +85,32 @@ class Look:
     line: Any
 
 
-def look(attack: str, fact: dict[str, Any]) -> Look:
-    """The look of an attack, from its method's place in the registry and, for variants, from its own name.
+def looks(methods: dict[str, tuple[str, str]]) -> dict[str, Look]:
+    """The look of each attack of a run, no two alike.
 
-    It depends on nothing else, so an attack looks the same in every figure and for every data set.
+    Entries of one method share its colour; whatever shares a colour differs in hatch, and in line and marker together.
+
+    Parameters
+    ----------
+    methods : dict
+        Attack -> its method and goal, in the configuration's order, over all data sets: so an attack looks the same in
+        every figure.
     """
-    methods = [*CORE, *(name for name in registry.names("attacks") if name not in CONTROLS + CORE)]
-    method = fact["method"]
-    if method in CONTROLS:
-        place, round_, color = 0, CONTROLS.index(method), GREY
-    else:
-        place = methods.index(method) if method in methods else zlib.crc32(method.encode())
-        color, round_ = HUES[place % len(HUES)], place // len(HUES)
-    variant = 0 if attack == method or fact["goal"] == "untargeted" else 1
-    if fact["goal"] == "untargeted" and attack != method:
-        variant = zlib.crc32(attack.encode()) % 2 * 2
-    return Look(
-        color=color,
-        hatch=HATCHES[(2 * round_ + variant) % len(HATCHES)],
-        marker=MARKERS[(place + 2 * round_ + variant) % len(MARKERS)],
-        line=LINES[(round_ + variant) % len(LINES)],
-    )
+    found: dict[str, Look] = {}
+    optimised = list(dict.fromkeys(method for method, _ in methods.values() if method not in CONTROLS))
+    used: Counter[str] = Counter()
+    # Untargeted entries first, so that the plainest look of a colour is theirs.
+    for attack, (method, _) in sorted(methods.items(), key=lambda item: item[1][1] == "targeted"):
+        color = GREY if method in CONTROLS else HUES[optimised.index(method) % len(HUES)]
+        place, used[color] = used[color], used[color] + 1
+        start = 0 if color == GREY else HUES.index(color)
+        found[attack] = Look(
+            color=color,
+            hatch=HATCHES[place % len(HATCHES)],
+            marker=MARKERS[(start + place) % len(MARKERS)],
+            line=LINES[place % len(LINES)],
+        )
+    return found
 
 
 def use_style() -> None:
@@ -177,9 +182,44 @@ def rows_axis(axes: Axes, labels: list[str]) -> None:
     axes.grid(False, axis="y")
 
 
-def matrix(axes: Axes, cells: pd.DataFrame) -> None:
-    """A table of rates: percent in cells whose colour grows brighter with the rate, grey where there is none."""
+def log_axis(axes: Axes, values: Iterable[float]) -> None:
+    """A logarithmic x axis around positive values, with at least two labelled ticks however close they are."""
+    low, high = min(values := list(values)) * 0.7, max(values) * 1.4
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    for subs in ([1.0], [1.0, 2.0, 5.0], list(range(1, 10))):
+        locator = mpl.ticker.LogLocator(base=10, subs=subs, numticks=20)
+        ticks = [tick for tick in locator.tick_values(low, high) if low <= tick <= high]
+        if len(ticks) >= 2:
+            break
+    else:
+        ticks = [float(f"{value:.2g}") for value in np.linspace(low, high, 4)[1:3]]
+    # What would print over its neighbour is left out.
+    wide = math.log(high / low) / 6
+    shown: list[float] = []
+    for tick in ticks:
+        if not shown or math.log(tick / shown[-1]) >= wide:
+            shown.append(tick)
+    axes.xaxis.set_major_locator(mpl.ticker.FixedLocator(shown))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}")
+    axes.xaxis.set_minor_locator(mpl.ticker.FixedLocator([tick for tick in ticks if tick not in shown]))
+    axes.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+
+
+def cell_size(rows: Sequence[str], columns: int) -> float:
+    """The size in points at which a number and a sign stay within a cell of a matrix with these rows."""
+    room = 72 * (WIDTH - 0.3) - 5.2 * max(map(len, rows))  # what is left beside the names
+    return max(4.5, min(9.5, room / columns / 4.9))
+
+
+def matrix(axes: Axes, cells: pd.DataFrame, signs: pd.DataFrame) -> None:
+    """A table of rates: percent in cells whose colour grows brighter with the rate, grey where there is none.
+
+    The more columns, the smaller the numbers, so that none leaves its cell. `signs`, of the same shape, holds what
+    stands behind a number that a self-check touches.
+    """
     shades = plt.get_cmap("cividis")
+    size = cell_size([str(name) for name in cells.index], len(cells.columns))
     for row, values in enumerate(cells.to_numpy()):
         for column, value in enumerate(values):
             empty = missing(value)
@@ -193,10 +233,11 @@ def matrix(axes: Axes, cells: pd.DataFrame) -> None:
                 )
             )
             axes.annotate(
-                percent(value),
+                percent(value) + ("" if empty else f" {signs.iloc[row, column]!s}".rstrip()),
                 (column, row),
                 ha="center",
                 va="center",
+                fontsize=size,
                 color="#111111" if empty or value > 0.55 else "white",
             )
     axes.set_xlim(-0.5, len(cells.columns) - 0.5)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from rivalry.figures.results import Results, each
 from rivalry.figures.style import ALARM, WIDTH, Absent, Drawn, label, matrix, plt
+from rivalry.report import marks
 from rivalry.report.formatting import percent
 from rivalry.report.transfers import at_headline
 
@@ -25,7 +26,11 @@ def transfer_matrix(data: Results) -> list[Drawn]:
         cells = part.pivot_table(index="source", columns="victim", values="transfer_rate", dropna=False)
         cells = cells.reindex(index=sources, columns=victims)
         figure, axes = plt.subplots(figsize=(WIDTH, 1.35 + 0.36 * len(sources)))
-        matrix(axes, cells)
+        signs = cells.astype(object)
+        replayed: list[Any] = part.to_dict("records")
+        for one in replayed:
+            signs.loc[one["source"], one["victim"]] = marks.sign(marks.of_transfer(data.checks, one))
+        matrix(axes, cells, signs)
         for row, source in enumerate(sources):
             axes.add_patch(
                 plt.Rectangle(
@@ -45,7 +50,7 @@ def transfer_matrix(data: Results) -> list[Drawn]:
                 "those that both classified correctly before. Brighter is more. The framed diagonal is the attack on "
                 "its own victim. A row of bright cells is a source whose images fool many; a column of dark cells is "
                 "a victim that is hard to fool without knowing it. A victim that noise fools as well is "
-                "merely fragile.",
+                f"merely fragile. {marks.MEANING}",
                 f"Table of transfer rates of {name}. "
                 + "; ".join(
                     f"crafted on {source}: "

@@ -12,9 +12,12 @@ import yaml
 
 from rivalry import artifacts
 from rivalry.figures.results import read_scored
+from rivalry.report import marks
 from rivalry.report.findings import find
+from rivalry.report.limits import limits
 from rivalry.report.references import all_references, source_of
-from rivalry.report.worst_case import worst_cases
+from rivalry.report.summary import rankings, summarise
+from rivalry.statistics import worst_case
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.trust import read_checks, summary
 
@@ -83,11 +86,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
         "check_summary": summary(checks),
         "reported": _records(artifacts.read_table(results / "tables" / "reported.csv")),
         "kept_apart": plan["kept_apart"] + artifacts.read_json(results / "tables" / "kept_apart.json"),
-        "worst_cases": [
-            case
-            for dataset in plan["datasets"]
-            for case in worst_cases(results, dataset=dataset, plan=plan, confidence=config["confidence"])
-        ],
+        "worst_cases": worst_case.read(results / "tables" / "worst_cases.csv"),
         "figures": {
             dataset: artifacts.read_json(results / "figures" / dataset / "figures.json") for dataset in plan["datasets"]
         },
@@ -101,6 +100,11 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
         for fact in report[entries]:
             names = [fact[key] for key in keys]
             report["seeds"].append({"stage": stage, "what": ", ".join(names), "seed": fact["seed"]})
+    for case in report["worst_cases"]:
+        case["marks"] = marks.of_case(report["checks"], case)
+    report["rankings"] = rankings(report)
+    report["summary"] = summarise(report)
+    report["limits"] = limits(report)
     report["findings"] = find(report)
     report["references"] = _references(report)
     return report

@@ -1,21 +1,32 @@
-"""What the numbers say, in sentences: made from the tables by fixed rules, never by hand."""
+"""What the numbers say, in sentences: made from the tables by fixed rules, never by hand.
+
+A finding says what was found and is neither good nor bad by itself; its tone is "open" where the numbers leave the
+question open, "good" only where a test on the same images says so, "bad" only where one says the opposite.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from rivalry.report.formatting import NORMS, between, epsilon, listing, number, percent, plural
+from rivalry.report.formatting import (
+    NORMS,
+    between,
+    between_points,
+    epsilon,
+    guarded,
+    listing,
+    number,
+    percent,
+    plural,
+    points,
+)
+from rivalry.report.summary import checked, leader, paired, true, within
 from rivalry.report.transfers import at_headline
-from rivalry.report.worst_case import headline_budget
 
 Fact = dict[str, Any]
-
-VANISHING = 0.2
-"""Share of images with a zero loss gradient above which a gradient attack's failure proves nothing."""
-
-PRICE = 0.03
-"""Clean accuracy that a repair may cost before the report speaks of a price."""
+Said = tuple[str, str, str, str]
+"""Topic, verdict, tone, text."""
 
 
 def find(report: Fact) -> list[Fact]:
@@ -31,7 +42,8 @@ def find(report: Fact) -> list[Fact]:
         part = {
             key: [row for row in report[key] if row["dataset"] == dataset]
             for key in (
-                *("victims", "attacks", "defenses", "scores", "comparisons", "worst_cases", "transfers", "fooling"),
+                *("victims", "attacks", "defenses", "scores", "comparisons", "worst_cases", "rankings"),
+                *("transfers", "fooling"),
             )
         }
         for rule in (_clean, _robust, _strongest, _transferred, _defended, _backdoors, _fooled, _ties):
@@ -42,7 +54,7 @@ def find(report: Fact) -> list[Fact]:
     return findings
 
 
-def _clean(part: Fact) -> Iterator[tuple[str, str, str, str]]:
+def _clean(part: Fact) -> Iterator[Said]:
     victims = sorted(part["victims"], key=lambda v: v["clean_accuracy"])
     worst, best = victims[0], victims[-1]
     said = f"{percent(best['clean_accuracy'])} % ({best['victim']})"
@@ -56,127 +68,63 @@ def _clean(part: Fact) -> Iterator[tuple[str, str, str, str]]:
     )
 
 
-def _robust(part: Fact) -> Iterator[tuple[str, str, str, str]]:
-    """The most robust undefended victim by its worst case per image, for each norm at its headline budget."""
-    cases = [case for case in part["worst_cases"] if case["defense"] == "none" and case["eps"] is not None]
-    targeted = {score["attack"] for score in part["scores"] if score["goal"] == "targeted"}
-    for norm in dict.fromkeys(case["norm"] for case in cases):
-        top = headline_budget(case["eps"] for case in cases if case["norm"] == norm)
-        met = sorted((c for c in cases if c["norm"] == norm and c["eps"] == top), key=lambda c: -c["accuracy"])
-        best = met[0]
-        tried = plural(len(best["attacks"]), "attack")
-        at = f"At {NORMS.get(norm, norm)} ε {epsilon(top)}, with the worst of {tried} taken image by image"
-        if best["accuracy"] < 0.05:
-            yield (
-                "Robustness",
-                "broken",
-                "bad",
-                f"{at}, no victim withstands: at most {percent(best['accuracy'])} % of images survive.",
-            )
-            continue
-        blind = max((s["zero_gradient_share"] or 0 for s in part["scores"] if s["victim"] == best["victim"]), default=0)
-        if blind > VANISHING:
-            yield (
-                "Robustness",
-                "gradients vanish",
-                "open",
-                f"{at}, {best['victim']} keeps {percent(best['accuracy'])} % of {best['n']} images, but on "
-                f"{percent(blind)} % of them attacks met a gradient of zero: they fail for want of a direction, which "
-                "is no evidence of robustness.",
-            )
-            met = [case for case in met if case["victim"] != best["victim"]]
-            if not met:
+def _robust(part: Fact) -> Iterator[Said]:
+    """Who leads each ranking."""
+    for place in part["rankings"]:
+        said = leader(part, place)
+        rows = [row for row in place["rows"] if not row["reason"]]
+        if not any(row["strongest"] for row in rows):
+            verdict, tone = "nothing to withstand", "open"
+        elif place["eps"] is None:
+            verdict, tone = "no budget", "neutral"
+        elif rows[0]["accuracy"] == 0:
+            verdict, tone = "none withstands", "neutral"
+        else:
+            test = paired(part, place, *rows[:2]) if len(rows) > 1 else None
+            clear = test is not None and test["significant"] and test["ahead"] > 0
+            verdict = guarded(rows[0]["victim"], rows[0]["defense"]) if clear else "no clear leader"
+            tone = "neutral" if clear else "open"
+        unknown = [guarded(row["victim"], row["defense"]) for row in place["rows"] if row["reason"]]
+        said += f". Not measured: {listing(unknown)}" if unknown else ""
+        yield "Robustness", verdict, tone, f"{said[0].upper()}{said[1:]}."
+
+
+def _strongest(part: Fact) -> Iterator[Said]:
+    """Per victim the attack that leaves least at the headline budget, and the change that its images needed."""
+    for victim in dict.fromkeys(fact["victim"] for fact in part["attacks"]):
+        sentences, names = [], []
+        for case in part["worst_cases"]:
+            if (case["victim"], case["defense"]) != (victim, "none") or case["reason"]:
                 continue
-            best = met[0]
-            at = "Without it"
-        # What only targeted attacks tried, an untargeted one has tried as well.
-        others = sorted({a for c in met for a in c["attacks"]} - set(best["attacks"]) - targeted)
-        if others:
-            yield (
-                "Robustness",
-                "not comparable",
-                "open",
-                f"{at}, {best['victim']} keeps {percent(best['accuracy'])} % [{between(best['low'], best['high'])}] of "
-                f"{best['n']} images, but it never met {listing(others)}, which other victims did.",
-            )
-            continue
-        rest = [f"{c['victim']} {percent(c['accuracy'])} %" for c in met[1:]]
-        clear = len(met) == 1 or best["low"] > met[1]["high"]
-        yield (
-            "Robustness",
-            best["victim"] if clear else "no clear winner",
-            "good" if clear else "open",
-            f"{at}, {best['victim']} keeps {percent(best['accuracy'])} % "
-            f"[{between(best['low'], best['high'])}] of {best['n']} images"
-            + (f"; the others: {', '.join(rest)}." if rest else ".")
-            + ("" if clear else f" Its interval overlaps that of {met[1]['victim']}.")
-            + _fewer(best),
-        )
-
-
-def _fewer(case: Fact) -> str:
-    """What attacks that met fewer images add to a worst case."""
-    fewer = case["fewer"]
-    if not fewer or fewer["accuracy"] >= fewer["before"]:
-        return ""
-    slow = sorted(set(fewer["attacks"]) - set(case["attacks"]))
-    return (
-        f" On the {fewer['n']} images that {listing(slow)} met too, {percent(fewer['accuracy'])} % "
-        f"[{between(fewer['low'], fewer['high'])}] survive all attacks, {percent(fewer['before'])} % without "
-        f"{'these' if len(slow) > 1 else 'it'}."
-    )
-
-
-def _strongest(part: Fact) -> Iterator[tuple[str, str, str, str]]:
-    """Per victim the strongest untargeted attack at the largest budget, and the one with the smallest change."""
-    rows = [s for s in part["scores"] if s["setting"] == "undefended" and s["goal"] == "untargeted" and s["n_attacked"]]
-    same = [
-        c
-        for c in part["comparisons"]
-        if c["kind"] == "attack" and _true(c["like_for_like"]) and not _true(c["significant"])
-    ]
-    for victim in dict.fromkeys(row["victim"] for row in rows):
-        sentences, best_name = [], ""
-        fixed = [s for s in rows if s["victim"] == victim and s["budget"] == "fixed" and s["eps"] is not None]
-        for norm in dict.fromkeys(s["norm"] for s in fixed):
-            top = max(s["eps"] for s in fixed if s["norm"] == norm)
-            met = sorted(
-                (s for s in fixed if s["norm"] == norm and s["eps"] == top),
-                key=lambda s: s["adversarial_accuracy"],
-            )
-            best = met[0]
-            if best["success_rate"] == 0:
-                sentences.append(f"No {NORMS.get(norm, norm)} attack at ε {epsilon(top)} fools it on any image.")
-                continue
-            best_name = best_name or best["attack"]
-            mine = f"{best['attack']} (eps {epsilon(top)})"
-            ties = [
-                (c["b"] if c["a"] == mine else c["a"]).split(" (eps ")[0]
-                for c in same
-                if c["victim"] == victim and mine in (c["a"], c["b"])
-            ]
-            ties = [name for name in ties if name in {s["attack"] for s in met}]
-            sentences.append(
-                f"Of {plural(len(met), 'attack')} with {NORMS.get(norm, norm)} budget ε {epsilon(top)}, "
-                f"{best['attack']} hurts most: it leaves {percent(best['adversarial_accuracy'])} % "
-                f"[{between(best['adversarial_low'], best['adversarial_high'])}] "
-                f"of {best['n']} images." + (f" Not distinguishable from it: {listing(ties)}." if ties else "")
-            )
-        minimal = [s for s in rows if s["victim"] == victim and s["budget"] == "minimal" and s["median_l2"] is not None]
-        if minimal:
-            least = min(minimal, key=lambda s: s["median_l2"])
-            best_name = best_name or least["attack"]
-            sentences.append(
-                f"Free to choose its budget, {least['attack']} succeeds on {percent(least['success_rate'])} "
-                f"% with a median L2 of {number(least['median_l2'])}."
-            )
+            if case["headline"] and case["eps"] is not None:
+                at = f"{NORMS[case['norm']]} ε {epsilon(case['eps'])}"
+                if not case["strongest"]:
+                    sentences.append(f"No attack at {at} fools it on any image.")
+                    continue
+                names.append(case["strongest"])
+                sentences.append(
+                    f"Of {plural(len(case['attacks']), 'attack')} at {at}, {_several(case['strongest'])} leaves least: "
+                    f"{percent(case['strongest_accuracy'])} % of {case['n']} images; all together leave "
+                    f"{percent(case['accuracy'])} %."
+                )
+            if case["eps"] is None and case["median_distance"] is not None:
+                sentences.append(
+                    f"The smallest {NORMS[case['norm']]} change that an attack found has a median of "
+                    f"{number(case['median_distance'])} over {case['n']} images."
+                )
         if sentences:
             yield (
                 f"Attacks on {victim}",
-                best_name or "none succeeds",
-                "bad" if best_name else "good",
+                _several(names[0]) if names else "measured by size",
+                "neutral",
                 " ".join(sentences),
             )
+
+
+def _several(names: str) -> str:
+    """The first of some names that are equal, and how many more there are."""
+    first, *others = names.split(", ")
+    return f"{first} (and {len(others)} equal)" if others else first
 
 
 def _transferred(part: Fact) -> Iterator[tuple[str, str, str, str]]:
@@ -203,102 +151,119 @@ def _transferred(part: Fact) -> Iterator[tuple[str, str, str, str]]:
         strong, weak = most["low"] > 0.5, most["low"] > 0.05
         yield (
             f"Transfer of {attack}",
-            "transfers" if strong else "transfers in part" if weak else "does not transfer",
-            "bad" if strong else "open" if weak else "good",
+            "transfers" if strong else "transfers in part" if weak else "hardly seen to transfer",
+            "neutral",
             f"{said}.",
         )
 
 
-def _defended(part: Fact) -> Iterator[tuple[str, str, str, str]]:
-    """Whether each preprocessor or detector holds against attacks that know it."""
+def _defended(part: Fact) -> Iterator[Said]:
+    """Whether each preprocessor or detector keeps more images than no defense, against attacks that know it."""
     for fact in part["defenses"]:
         victim, defense = fact["victim"], fact["defense"]
         if fact["kind"] == "transformer":
             continue
         topic = f"{defense} on {victim}"
-        rows = [s for s in part["scores"] if (s["victim"], s["defense"]) == (victim, defense)]
-        oblivious = [
-            s["adversarial_accuracy"] for s in rows if s["setting"] == "oblivious" and s["goal"] == "untargeted"
-        ]
-        cases = [c for c in part["worst_cases"] if (c["victim"], c["defense"]) == (victim, defense)]
-        limited = [c for c in cases if c["eps"] is not None]
-        if not cases:
+        judged = False
+        for place in (place for place in part["rankings"] if place["eps"] is not None):
+            rows = {(row["victim"], row["defense"]): row for row in place["rows"]}
+            mine, bare = rows.get((victim, defense)), rows.get((victim, "none"))
+            if mine is None or mine["reason"]:
+                continue
+            judged = True
+            ignored = [
+                score["adversarial_accuracy"]
+                for score in part["scores"]
+                if (score["victim"], score["defense"], score["setting"]) == (victim, defense, "oblivious")
+                and (score["goal"], score["norm"], score["eps"]) == ("untargeted", place["norm"], place["eps"])
+            ]
+            said = f"{within(place)}: attacks that know it, taken image by image, leave {percent(mine['accuracy'])} % "
+            said += f"[{between(mine['low'], mine['high'])}] of {mine['n']} images"
+            said += f"; the strongest that ignores it leaves {percent(min(ignored))} %" if ignored else ""
+            test = paired(part, place, mine, bare) if bare and not bare["reason"] else None
+            if test is None or test["holm_p"] is None:
+                yield topic, "not compared", "open", f"{said}. It was not set against {victim} without the defense."
+                continue
+            with_it, without = test["accuracies"]
+            said += (
+                f". Under the attacks that were aimed at both, {percent(with_it)} % of {test['n']} images remain with "
+            )
+            said += f"it and {percent(without)} % without, a difference of {points(test['ahead'])} points "
+            said += f"[{between_points(test['low'], test['high'])}]."
+            ahead = test["significant"] and test["ahead"] > 0
+            behind = test["significant"] and test["ahead"] < 0
             yield (
                 topic,
-                "untested",
-                "open",
-                f"No attack that knows {defense} was run on {victim}, so no robustness is claimed"
-                + (f"; attacks that ignore it leave at least {percent(min(oblivious))} %." if oblivious else "."),
+                "keeps more" if ahead else "keeps less" if behind else "no difference shown",
+                "good" if ahead else "bad" if behind else "open",
+                said,
             )
-            continue
-        case = max(limited or cases, key=lambda c: c["eps"] or 0)
-        before = case["without"]
-        bare = [c for c in part["worst_cases"] if (c["victim"], c["defense"]) == (victim, "none")]
-        untried = sorted({a for c in bare if c["norm"] == case["norm"] for a in c["attacks"]} - set(case["attacks"]))
-        untried = [
-            a["attack"]
-            for a in part["attacks"]
-            if a["victim"] == victim and a["attack"] in untried and a["sees"] != "nothing"
-        ]
-        holds = before is not None and case["low"] > before["high"]
-        at = NORMS.get(case["norm"], case["norm"]) + (
-            f" ε {epsilon(case['eps'])}" if case["eps"] is not None else ", any size"
-        )
-        ignored = f"Attacks that ignore it leave at least {percent(min(oblivious))} %; " if oblivious else ""
-        yield (
-            topic,
-            "does not hold" if not holds else "raises robustness" if not untried else "not fully tested",
-            "bad" if not holds else "good" if not untried else "open",
-            f"{ignored}{'attacks' if ignored else 'Attacks'} that know it leave {percent(case['accuracy'])} "
-            f"% [{between(case['low'], case['high'])}] of {case['n']} images in the worst case ({at})"
-            + (f", against {percent(before['accuracy'])} % without it." if before else ".")
-            + (f" Not run against it: {listing(untried)}." if untried else ""),
-        )
+        if not judged:
+            reasons = {
+                row["reason"]
+                for row in part["worst_cases"]
+                if (row["victim"], row["defense"]) == (victim, defense) and row["reason"]
+            }
+            why = f" ({listing(sorted(reasons))})" if reasons else ""
+            yield topic, "not measured", "open", f"No robustness is claimed for {victim} behind {defense}{why}."
 
 
-def _backdoors(part: Fact) -> Iterator[tuple[str, str, str, str]]:
+def _backdoors(part: Fact) -> Iterator[Said]:
     """What a trigger does to the victim trained on it, to the others, and after a repair."""
     triggers = [a["attack"] for a in part["attacks"] if "poisoning" in a["parameters"]]
     rows = [s for s in part["scores"] if s["attack"] in triggers and s["success_rate"] is not None]
+    poisoned = {fact["victim"] for fact in part["victims"] if fact["poisoning"]}
     for victim in (v["victim"] for v in part["victims"] if v["poisoning"]):
         for mine in (s for s in rows if s["victim"] == victim and s["setting"] == "undefended"):
-            control = [
-                f"{s['victim']} {percent(s['success_rate'])} %"
+            controls = [
+                s
                 for s in rows
-                if s["attack"] == mine["attack"] and s["setting"] == "undefended" and s["victim"] != victim
+                if s["attack"] == mine["attack"] and s["setting"] == "undefended" and s["victim"] not in poisoned
             ]
-            strong, weak = mine["success_low"] > 0.5, mine["success_low"] > 0.05
+            listed = [f"{s['victim']} {percent(s['success_rate'])} %" for s in controls]
+            usual = max((s["success_high"] for s in controls), default=None)
+            works = usual is not None and mine["success_low"] > usual
             yield (
                 f"Backdoor in {victim}",
-                "backdoored" if strong else "weak backdoor" if weak else "no effect",
-                "bad" if strong else "open" if weak else "neutral",
+                "no control" if usual is None else "backdoored" if works else "no effect shown",
+                "open" if usual is None else "neutral",
                 f"{mine['attack']} takes {percent(mine['success_rate'])} % "
                 f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} images of "
                 "other classes to its target"
-                + (f"; on victims without the poison: {', '.join(control)}." if control else "."),
+                + (f"; on victims without the poison: {', '.join(listed)}." if listed else "; no other victim met it."),
             )
-            repaired = (
-                s
-                for s in rows
-                if weak
-                and (s["victim"], s["attack"], s["setting"]) == (victim, mine["attack"], "oblivious")
-                and s["defense"] != "none"
-            )
-            for after in repaired:
-                gone = after["success_high"] < mine["success_low"]
-                dear = mine["clean_accuracy"] - after["clean_accuracy"] > PRICE
+            for after in rows:
+                if (after["victim"], after["attack"], after["setting"]) != (victim, mine["attack"], "oblivious"):
+                    continue
+                less = after["success_high"] < mine["success_low"]
+                gone = less and usual is not None and after["success_rate"] <= usual
+                price: Fact | None = next(
+                    (
+                        c
+                        for c in part["comparisons"]
+                        if (c["kind"], c["victim"], c["defense"]) == ("clean", victim, after["defense"])
+                    ),
+                    None,
+                )
+                dear = price is not None and true(price["significant"]) and price["difference"] > 0
+                verdict = "repaired" if gone else "weakened" if less else "not repaired"
                 yield (
                     f"{after['defense']} on {victim}",
-                    "not repaired" if not gone else "repaired at a price" if dear else "repaired",
-                    "bad" if not gone else "open" if dear else "good",
-                    f"After {after['defense']}, {mine['attack']} succeeds on "
-                    f"{percent(after['success_rate'])} % "
+                    f"{verdict} at a price" if dear and less else verdict,
+                    "open" if less else "bad",
+                    f"After {after['defense']}, {mine['attack']} succeeds on {percent(after['success_rate'])} % "
                     f"[{between(after['success_low'], after['success_high'])}]; clean accuracy goes from "
-                    f"{percent(mine['clean_accuracy'])} % to {percent(after['clean_accuracy'])} %.",
+                    f"{percent(mine['clean_accuracy'])} % to {percent(after['clean_accuracy'])} %"
+                    + (
+                        f" ({points(price['difference'])} points of error "
+                        f"[{between_points(price['paired_low'], price['paired_high'])}])."
+                        if price
+                        else "."
+                    ),
                 )
 
 
-def _fooled(part: Fact) -> Iterator[tuple[str, str, str, str]]:
+def _fooled(part: Fact) -> Iterator[Said]:
     """Of how many classes each victim is sure that it sees them in images of nothing."""
     for victim in dict.fromkeys(fact["victim"] for fact in part["fooling"]):
         mine = sorted((f for f in part["fooling"] if f["victim"] == victim), key=lambda f: -f["success_rate"])
@@ -311,15 +276,15 @@ def _fooled(part: Fact) -> Iterator[tuple[str, str, str, str]]:
         yield (
             f"Fooling {victim}",
             "fooled" if share == 1 else "partly fooled" if share > 0 else "not fooled",
-            "bad" if share == 1 else "open" if share > 0 else "good",
+            "neutral",
             f"In images of nothing {victim} is sure that it sees {listing(said)}.",
         )
 
 
-def _ties(part: Fact) -> Iterator[tuple[str, str, str, str]]:
+def _ties(part: Fact) -> Iterator[Said]:
     """How many like-for-like comparisons cannot tell the two sides apart."""
-    fair = [c for c in part["comparisons"] if _true(c["like_for_like"])]
-    tied = [c for c in fair if not _true(c["significant"])]
+    fair = [c for c in part["comparisons"] if true(c["like_for_like"])]
+    tied = [c for c in fair if not true(c["significant"])]
     if not tied:
         return
     attacks = [f"{c['a']} and {c['b']} on {c['victim']}" for c in tied if c["kind"] == "attack"]
@@ -332,27 +297,22 @@ def _ties(part: Fact) -> Iterator[tuple[str, str, str, str]]:
     )
 
 
-def _whole_run(report: Fact) -> Iterator[tuple[str, str, str, str]]:
-    checks = [row["status"] for row in report["checks"]]
-    fails, warns = checks.count("fail"), checks.count("warn")
+def _whole_run(report: Fact) -> Iterator[Said]:
+    kinds = report["check_summary"]
+    fails, warns = sum(kind["fail"] for kind in kinds), sum(kind["warn"] for kind in kinds)
     yield (
         "Self-checks",
-        "failed" if fails else "warnings" if warns else "passed",
-        "bad" if fails else "open" if warns else "good",
-        f"Of {plural(len(checks), 'self-check')} {checks.count('pass')} pass, {warns} warn and {fails} fail."
-        + (" The failures below put the numbers they name in doubt." if fails else ""),
+        "failed" if fails else "warnings" if warns else "passed" if kinds else "none",
+        "bad" if fails else "open" if warns or not kinds else "good",
+        checked(report) + (" What failed puts the numbers it names in doubt." if fails else ""),
     )
     measured = [row for row in report["reported"] if row["measured"] is not None]
     if measured:
-        within = sum(_true(row["within"]) for row in measured)
+        agree = sum(true(row["within"]) for row in measured)
         yield (
             "Reported numbers",
-            f"{within} of {len(measured)} agree",
+            f"{agree} of {len(measured)} agree",
             "neutral",
-            f"{plural(len(measured), 'number')} that the source documents print could be measured; {within} "
+            f"{plural(len(measured), 'number')} that the source documents print could be measured; {agree} "
             "of them lie within the interval of this run.",
         )
-
-
-def _true(value: Any) -> bool:
-    return str(value).lower() in ("true", "1", "1.0")

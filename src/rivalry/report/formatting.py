@@ -148,6 +148,11 @@ def listing(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
 
 
+def guarded(victim: str, defense: str) -> str:
+    """How a victim is called, alone or behind a defense."""
+    return victim if defense == "none" else f"{victim} + {defense}"
+
+
 def setting(name: str, value: Any) -> str:
     """One configured parameter, readably: 'steps 40', 'eps 0.1, 0.2, 0.3'; of a path only the last part."""
     values = value if isinstance(value, list | tuple) else [value]

@@ -120,6 +120,9 @@ def html_cell(column: Column, row: Row) -> Markup:
         body = html_cite(str(raw))
     elif column.form in ("name", "code"):
         body = Markup("<code>{}</code>").format(shown)
+    elif column.form == "mark" and raw:
+        kind = "fail" if raw == "!" else "warn"
+        body = Markup('<a class="mark {}" href="#self-checks" title="{}">{}</a>').format(kind, row["mark_says"], raw)
     elif column.form == "status":
         body = Markup('<span class="badge {}">{}</span>').format(shown, shown)
     ends = tables.interval(column, row)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from rivalry.report import marks
 from rivalry.report.formatting import (
     MISSING,
     NORMS,
@@ -15,6 +17,8 @@ from rivalry.report.formatting import (
     count,
     duration,
     epsilon,
+    guarded,
+    listing,
     missing,
     number,
     percent,
@@ -88,7 +92,9 @@ def text(column: Column, row: Row) -> str:
         return percent(value) if row["rate"] else number(value)
     if column.form in FORMS:
         return FORMS[column.form](value)
-    return MISSING if missing(value) else plain(value)
+    if missing(value):
+        return "" if column.form == "mark" else MISSING
+    return plain(value)
 
 
 def interval(column: Column, row: Row) -> str:
@@ -99,44 +105,94 @@ def interval(column: Column, row: Row) -> str:
     return between_points(*ends) if column.form == "points" else between(*ends)
 
 
+def mark(found: list[Row]) -> Row:
+    """A row's mark, and what stands behind it."""
+    said = "; ".join(f"{one['status']}: {one['check']}: {one['found']}" for one in found)
+    return {"mark": marks.sign(found), "mark_says": said}
+
+
+MARK = Column("mark", "", "mark")
+
+
 def accuracy(title: str = "accuracy", prefix: str = "adversarial") -> Column:
     return Column(f"{prefix}_accuracy", title, "rate", low=f"{prefix}_low", high=f"{prefix}_high")
 
 
-def headline(report: Row, dataset: str) -> Table:
+def ranking(place: Row) -> Table:
+    """One of the report's rankings: the worst cases of a data set and norm at the budget to compare at."""
+    limit = "of any size" if place["eps"] is None else f"ε {epsilon(place['eps'])}"
+    norm = NORMS[place["norm"]]
+    rows = [_case(row) for row in place["rows"] if not row["reason"]]
+    by_size = place["eps"] is None
+    reasons: dict[str, list[str]] = {}
+    for row in place["rows"]:
+        if row["reason"]:
+            reasons.setdefault(row["reason"], []).append(guarded(row["victim"], row["defense"]))
+    left_out = "; ".join(f"{listing(names)} ({reason})" for reason, names in reasons.items())
+    return Table(
+        f"{place['dataset']}-ranking-{place['norm']}",
+        f"{place['dataset']}: {norm} {limit}",
+        "Best first: the share of images that no attack turned"
+        + (", and the smallest change that the median image needed, by which they stand." if by_size else ".")
+        + " Places are not verdicts: whether two differ stands under comparisons."
+        + (f" Not measured: {left_out}." if left_out else ""),
+        [
+            Column("classifier", "classifier", "name", width=0.2),
+            Column("clean_accuracy", "clean %", "rate"),
+            Column("accuracy", "worst case %", "rate", low="low", high="high"),
+            *([Column("median_distance", "median change", "number")] if by_size else []),
+            Column("n", "n", "count"),
+            Column("strongest", "strongest attack", width=0.2),
+            Column("trust", "what touches its trust", width=0.24),
+        ],
+        rows,
+    )
+
+
+def worst_cases(report: Row, dataset: str) -> Table:
     rows = [
-        case
+        _case(case)
         | {
-            "classifier": case["victim"] if case["defense"] == "none" else f"{case['victim']} + {case['defense']}",
-            "norm": NORMS.get(case["norm"], case["norm"]),
+            "norm": NORMS[case["norm"]],
             "limit": "none" if case["eps"] is None else epsilon(case["eps"]),
-            "tried": len(part["attacks"]),
+            "tried": ", ".join(case["attacks"]),
         }
-        | {key: part[key] for key in ("n", "clean_accuracy", "accuracy", "low", "high", "median_distance")}
         for case in report["worst_cases"]
         if case["dataset"] == dataset
-        for part in (case, case["fewer"])
-        if part
     ]
     return Table(
         f"{dataset}-worst-case",
         "Worst case per image",
-        "An image counts only when the classifier withstands every attack of the norm within the budget. "
-        "Defended classifiers are judged by adaptive and oblivious examples together. The last column is "
-        "the median over images of the smallest change that any of the attacks needed, in the units of the "
-        "norm. Where slow attacks met fewer images, a second row takes all attacks on these images.",
+        "An image counts only when the classifier has it right and no attack of the norm turned it with a change "
+        "within the budget. An attack counts at a budget where it was run with it, or when it looks for the smallest "
+        "change; n are the images that all attacks met. Defended classifiers are judged by attacks that know the "
+        "defense and those that do not together. The median change is over the images that were right, of the "
+        "smallest change that any attack found.",
         [
-            Column("classifier", "classifier", "name", width=0.24),
+            Column("classifier", "classifier", "name", width=0.19),
             Column("norm", "norm"),
             Column("limit", "budget ε"),
-            Column("tried", "attacks", "count"),
             Column("n", "n", "count"),
             Column("clean_accuracy", "clean %", "rate"),
             Column("accuracy", "worst case %", "rate", low="low", high="high"),
             Column("median_distance", "median change", "number"),
+            Column("strongest", "strongest attack", width=0.14),
+            Column("tried", "attacks", paper=False),
+            Column("trust", "what touches its trust", width=0.2),
         ],
         rows,
     )
+
+
+def _case(case: Row) -> Row:
+    """A worst case for readers: what it is called, and what stands in place of a number that was not measured."""
+    trust = f"not measured: {case['reason']}" if case["reason"] else marks.words(case["marks"])
+    first, *others = case["strongest"].split(", ") if case["strongest"] else ["none turned an image"]
+    return case | {
+        "classifier": guarded(case["victim"], case["defense"]),
+        "strongest": MISSING if case["reason"] else f"{first} (and {len(others)} equal)" if others else first,
+        "trust": trust,
+    }
 
 
 def threat_models(report: Row) -> Table:
@@ -215,6 +271,7 @@ def victims(report: Row, dataset: str) -> Table:
         | {
             "settings": settings(fact["parameters"]),
             "trained_on": fact["poisoning"] or "clean data",
+            **mark(marks.of_victim(report["checks"], fact)),
             "architecture_source": source_of("architectures", fact["architecture"]),
             "method_source": source_of("training", fact["method"]),
         }
@@ -225,9 +282,10 @@ def victims(report: Row, dataset: str) -> Table:
         f"{dataset}-victims",
         "Victims",
         "Accuracy on the whole test split with its Wilson interval. The epoch that was kept had the best "
-        "result on validation images, which are split off the training images.",
+        f"result on validation images, which are split off the training images. {marks.MEANING}",
         [
             Column("victim", "victim", "name", width=0.12),
+            MARK,
             Column("architecture", "architecture", "code", width=0.14),
             Column("method", "training", "code", width=0.19),
             Column("method_source", "source", "cite", paper=False),
@@ -247,16 +305,21 @@ def victims(report: Row, dataset: str) -> Table:
 
 def attack_tables(report: Row, dataset: str) -> list[Table]:
     """One table per undefended victim, and one of what attacks were fitted to beforehand."""
-    rows = [row for row in report["scores"] if row["dataset"] == dataset and row["setting"] == "undefended"]
+    rows = [
+        row | mark(marks.of_score(report["checks"], row))
+        for row in report["scores"]
+        if row["dataset"] == dataset and row["setting"] == "undefended"
+    ]
     return [
         Table(
             f"{dataset}-attacks-{victim}",
             f"Attacks on {victim}",
             "Accuracy over all n images, success over those that were classified correctly and could be "
             "attacked. Sizes of changes are of successful images. Iterations, passes and time are means per image; "
-            "what an attack was fitted to beforehand is not in them but below the table.",
+            f"what an attack was fitted to beforehand is not in them but below the table. {marks.MEANING}",
             [
                 Column("attack", "attack", "name", width=0.16),
+                MARK,
                 Column("eps", "ε", "eps"),
                 Column("goal", "goal", paper=False),
                 Column("n", "n", "count"),
@@ -323,9 +386,11 @@ def transfer_tables(report: Row, dataset: str) -> list[Table]:
             "Transfer",
             "Images crafted on the source and shown to the victim. The rate is the share that fools the victim, of the "
             "n images that both classified correctly before and that could be attacked; the last columns are the "
-            "same among those of them that fooled the source. Where the source is the victim, it is the attack itself.",
+            "same among those of them that fooled the source. Where the source is the victim, it is the attack itself. "
+            f"{marks.MEANING}",
             [
                 Column("attack", "attack", "name", width=0.16),
+                MARK,
                 Column("eps", "ε", "eps"),
                 Column("goal", "goal", paper=False),
                 Column("source", "crafted on", "name", width=0.14),
@@ -336,7 +401,10 @@ def transfer_tables(report: Row, dataset: str) -> list[Table]:
                 Column("rate_fooling", "of those %", "rate", low="low_fooling", high="high_fooling"),
                 Column("figure", "in the figure", paper=False),
             ],
-            [row | {"figure": "yes" if id(row) in drawn else "no"} for row in rows],
+            [
+                row | mark(marks.of_transfer(report["checks"], row)) | {"figure": "yes" if id(row) in drawn else "no"}
+                for row in rows
+            ],
         )
     ]
 
@@ -349,6 +417,7 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
     for fact in (fact for fact in report["defenses"] if fact["dataset"] == dataset):
         mine = [s for s in scores if (s["victim"], s["defense"]) == (fact["victim"], fact["defense"])]
         merged: dict[tuple, Row] = {}
+        met: dict[tuple, list[Row]] = defaultdict(list)
         for score in mine:
             key = (score["attack"], score["eps"])
             before = bare.get((score["victim"], *key))
@@ -380,6 +449,8 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
             )
             row |= {f"{score['setting']}_{end}": score[f"adversarial_{end}"] for end in ("accuracy", "low", "high")}
             row |= {f"{score['setting']}_success_{end}": score[f"success_{end}"] for end in ("low", "high")}
+            met[key] += marks.of_score(report["checks"], score)
+            row |= mark(marks.kinds(met[key]))
             row |= {
                 f"{score['setting']}_success": score["success_rate"],
                 f"{score['setting']}_flagged": score["flagged_adversarial"],
@@ -404,9 +475,10 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
                 f"A {fact['kind']} ({settings(fact['parameters'])}). Clean accuracy with it: "
                 f"{percent(clean['clean_accuracy'])} % "
                 f"[{between(clean['clean_low'], clean['clean_high'])}]. An attacked image counts when it is "
-                f"{counted}; one that is lost without an attack is lost under every attack.{flags}",
+                f"{counted}; one that is lost without an attack is lost under every attack.{flags} {marks.MEANING}",
                 [
                     Column("attack", "attack", "name", width=0.16),
+                    MARK,
                     Column("eps", "ε", "eps"),
                     Column("n", "n", "count", paper=False),
                     Column("undefended", "undefended %", "rate"),
@@ -440,7 +512,9 @@ def defense_tables(report: Row, dataset: str) -> list[Table]:
 
 def fooling_table(report: Row, dataset: str) -> Table:
     rows = [
-        fact | {"sees": SEES[fact["sees"]], "settings": settings(fact["parameters"])}
+        fact
+        | {"sees": SEES[fact["sees"]], "settings": settings(fact["parameters"])}
+        | mark(marks.of_fooling(report["checks"], fact))
         for fact in report["fooling"]
         if fact["dataset"] == dataset
     ]
@@ -452,10 +526,11 @@ def fooling_table(report: Row, dataset: str) -> Table:
         "victim when it is taken for its class with at least the confidence asked for; median and least are of the "
         "victim's confidence in the class meant. The distance is the mean over "
         f"the images of the L2 distance to the nearest training image; for real test images its median is {real}. "
-        "Passes are per image.",
+        f"Passes are per image. {marks.MEANING}",
         [
             Column("victim", "victim", "name", width=0.1),
             Column("fooling", "method", "name", width=0.15),
+            MARK,
             Column("source", "source", "cite", width=0.11),
             Column("sees", "sees", paper=False),
             Column("n", "classes", "count"),
@@ -491,6 +566,7 @@ def poisoning_tables(report: Row, dataset: str) -> list[Table]:
         | {
             "trained_on": poisons[row["victim"]],
             "repair": "none" if row["defense"] == "none" else row["defense"],
+            **mark(marks.of_score(report["checks"], row)),
         }
         for row in report["scores"]
         if row["dataset"] == dataset and row["attack"] in triggers
@@ -518,9 +594,10 @@ def poisoning_tables(report: Row, dataset: str) -> list[Table]:
                 f"{dataset}-triggers",
                 "What the triggers achieve",
                 "Success is counted on images of other classes than the target. The rate on a victim that "
-                "was trained on clean data is the control.",
+                f"was trained on clean data is the control. {marks.MEANING}",
                 [
                     Column("attack", "trigger", "name"),
+                    MARK,
                     Column("victim", "victim", "name"),
                     Column("trained_on", "trained on"),
                     Column("repair", "defense"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rivalry.report.formatting import missing
-from rivalry.report.worst_case import headline_budget
+from rivalry.statistics.worst_case import headline_budget
 
 Row = dict[str, Any]
 

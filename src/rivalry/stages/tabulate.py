@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from rivalry.artifacts import write_json, write_manifest, write_table
-from rivalry.statistics.comparisons import compare, first_victims, kept_apart
+from rivalry.statistics import worst_case
+from rivalry.statistics.comparisons import compare, kept_apart
 from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import COLUMNS, Match, clean_errors, evaluated_matches, undefended_matches
 from rivalry.statistics.transfers import transfer_rates
@@ -25,15 +26,15 @@ def tabulate(
     seed: int,
     record_times: bool,
 ) -> None:
-    """Write scores.csv, comparisons.csv, transfers.csv, reported.csv and kept_apart.json.
+    """Write scores.csv, worst_cases.csv, comparisons.csv, transfers.csv, reported.csv and kept_apart.json.
 
     Parameters
     ----------
     results, output : Path
         Folder of the run, and the folder for its tables.
     plan : dict
-        What belongs to the run, so that left-over files are ignored: "victims" (data set, victim), the
-        first of a data set being its baseline; "attacks" (data set, victim, attack), undefended;
+        What belongs to the run, so that left-over files are ignored: "victims" (data set, victim);
+        "attacks" (data set, victim, attack), undefended;
         "evaluations" (data set, victim, defense); "transfers" (data set, source). Tables keep its order.
     confidence : float
         Coverage of all intervals, in (0,1).
@@ -48,16 +49,17 @@ def tabulate(
     scores = pd.DataFrame([match.row for match in matches], columns=COLUMNS)
     if not record_times:
         scores["seconds"] = None
-    first = first_victims(plan["victims"])
-    comparisons = compare(matches, clean_errors(results, plan), first, confidence=confidence, seed=seed)
+    cases = worst_case.worst_cases(results, plan=plan, confidence=confidence)
+    comparisons = compare(matches, clean_errors(results, plan), cases, confidence=confidence, seed=seed)
     reported = set_against_reported(results, matches, plan["victims"], confidence=confidence)
 
     write_table(output / "scores.csv", scores)
+    write_table(output / "worst_cases.csv", worst_case.table(cases))
     write_table(output / "comparisons.csv", comparisons)
     write_table(output / "transfers.csv", transfer_rates(results, plan, confidence))
     write_table(output / "reported.csv", reported)
-    write_json(output / "kept_apart.json", kept_apart(matches, first))
-    names = ("scores.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json")
+    write_json(output / "kept_apart.json", kept_apart(matches))
+    names = ("scores.csv", "worst_cases.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json")
     write_manifest(output, "tabulate", [output / name for name in names])
 
 

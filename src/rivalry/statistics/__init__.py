@@ -5,7 +5,7 @@ files of a match into one row of the table of scores, `comparisons` sets matches
 `reported` sets them against the numbers that the seed documents print. `trust` says which self-checks touch a number.
 """
 
-from rivalry.statistics.budgets import BudgetComparison, bootstrap_interval, compare_budgets
+from rivalry.statistics.budgets import BudgetComparison, bootstrap_interval, budget_verdict, compare_budgets
 from rivalry.statistics.comparisons import compare, kept_apart
 from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
 from rivalry.statistics.rates import difference_of_error_rates, verdict, wilson_interval
@@ -17,6 +17,7 @@ __all__ = [
     "BudgetComparison",
     "Match",
     "bootstrap_interval",
+    "budget_verdict",
     "compare",
     "compare_budgets",
     "difference_of_error_rates",

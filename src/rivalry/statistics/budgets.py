@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import bootstrap, wilcoxon
+from scipy.stats import bootstrap, rankdata, wilcoxon
 
 from rivalry.errors import RivalryError
+from rivalry.statistics.rates import significance_level
 
 STATISTICS: dict[str, Callable[..., np.ndarray]] = {"median": np.median, "mean": np.mean}
 
@@ -61,12 +63,16 @@ class BudgetComparison(NamedTuple):
     low: float
     high: float
     p: float
+    rank_correlation: float
 
 
 def compare_budgets(sizes_a: ArrayLike, sizes_b: ArrayLike, *, confidence: float = 0.95, seed: int) -> BudgetComparison:
     """Compare the perturbation sizes of two attacks on the images that both fooled.
 
-    Wilcoxon's signed-rank test (1945) of the differences, and their median with its bootstrap interval.
+    The median of the differences with its bootstrap interval, which is NaN for one image: there is nothing to
+    resample. The p-value of Wilcoxon's signed-rank test (1945), and what that test sees as one number: the
+    matched-pairs rank correlation, the share of the ranks at which A spends more minus the share at which B does, in
+    [-1,1]. Few large differences can give it another sign than the median has.
 
     Parameters
     ----------
@@ -83,6 +89,47 @@ def compare_budgets(sizes_a: ArrayLike, sizes_b: ArrayLike, *, confidence: float
             f"sizes_a, sizes_b: shapes {a.shape} and {b.shape}; one entry for each shared image is needed"
         )
     difference = a - b
-    low, high = bootstrap_interval(difference, confidence=confidence, seed=seed)
-    p = float(wilcoxon(difference).pvalue) if difference.any() else 1.0
-    return BudgetComparison(float(np.median(difference)), low, high, p)
+    interval = bootstrap_interval(difference, confidence=confidence, seed=seed)
+    low, high = interval if len(difference) > 1 else (np.nan, np.nan)
+    unequal = difference[difference != 0]
+    if not len(unequal):
+        return BudgetComparison(0.0, low, high, 1.0, 0.0)
+    ranks = rankdata(np.abs(unequal))
+    correlation = float((ranks * np.sign(unequal)).sum() / ranks.sum())
+    return BudgetComparison(float(np.median(difference)), low, high, float(wilcoxon(difference).pvalue), correlation)
+
+
+def budget_verdict(
+    a: str, b: str, difference: float, interval: tuple[float, float], p: float, ranks: float, confidence: float = 0.95
+) -> str:
+    """What a comparison of the sizes of two attacks' changes says, in words.
+
+    Parameters
+    ----------
+    a, b : str
+        Names of the two attacks.
+    difference, interval, ranks
+        From `compare_budgets`: the median difference, its interval, and the rank correlation.
+    p : float
+        Wilcoxon's p-value, corrected for the family of comparisons. It decides; a direction is named where median,
+        interval and ranks agree on it. NaN: not tested.
+    confidence : float
+        Coverage of the interval; the p-value is held against what is missing to 1.
+    """
+    if math.isnan(difference) or math.isnan(p):
+        return "not tested"
+    named = f"the {100 * confidence:g} % interval of the median difference"
+    low, high = interval
+    one_image, contains_zero = math.isnan(low), low <= 0 <= high
+    if p >= significance_level(confidence):
+        if one_image:
+            return f"not distinguishable: p = {p:.3g} after Holm's correction"
+        if contains_zero:
+            return f"not distinguishable: {named} contains 0"
+        return f"not distinguishable: p = {p:.3g} after Holm's correction, though {named} excludes 0"
+    if contains_zero:
+        return f"sizes differ (p = {p:.3g}), but not in one direction: {named} contains 0"
+    if ranks * difference <= 0:
+        return f"sizes differ (p = {p:.3g}), but not in one direction: ranks and median point to different sides"
+    more, less = (a, b) if difference > 0 else (b, a)
+    return f"{more} changes images more than {less} (median difference {abs(difference):.3g})"

@@ -11,40 +11,19 @@ import numpy as np
 import pandas as pd
 
 from rivalry.seeds import derive_seed
-from rivalry.statistics.budgets import compare_budgets
+from rivalry.statistics.budgets import budget_verdict, compare_budgets
 from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
-from rivalry.statistics.rates import difference_of_error_rates, verdict
+from rivalry.statistics.rates import difference_of_error_rates, significance_level, verdict
 from rivalry.statistics.scores import Match
+from rivalry.statistics.worst_case import Case, in_common
 
 COLUMNS = [
-    *(
-        "dataset",
-        "kind",
-        "victim",
-        "attack",
-        "defense",
-        "setting",
-        "goal",
-        "a",
-        "b",
-        "eps_a",
-        "eps_b",
-        "n_a",
-        "n_b",
-    ),
-    *(
-        "error_a",
-        "error_b",
-        "difference",
-        "low",
-        "high",
-        "paired_low",
-        "paired_high",
-        "discordant_a",
-        "discordant_b",
-    ),
-    *("mcnemar_p", "median_l2_a", "median_l2_b", "median_difference", "wilcoxon_p", "holm_p", "significant"),
-    *("verdict", "like_for_like", "note"),
+    *("dataset", "kind", "victim", "attack", "defense", "setting", "goal", "norm"),
+    *("a", "victim_a", "defense_a", "attack_a", "eps_a", "n_a"),
+    *("b", "victim_b", "defense_b", "attack_b", "eps_b", "n_b"),
+    *("error_a", "error_b", "difference", "low", "high", "paired_low", "paired_high", "discordant_a", "discordant_b"),
+    *("mcnemar_p", "median_l2_a", "median_l2_b", "median_difference", "rank_correlation", "wilcoxon_p"),
+    *("in_family", "holm_p", "significant", "verdict", "like_for_like", "note"),
 ]
 
 CleanErrors = dict[tuple[str, str, str], pd.Series]
@@ -60,22 +39,20 @@ class Pairing:
     reason: str = ""
 
 
-def first_victims(victims: Sequence[Sequence[str]]) -> dict[str, str]:
-    """The first victim of each data set, among (data set, victim) in the order of the configuration."""
-    return {names[0]: names[1] for names in reversed(victims)}
-
-
 def compare(
-    matches: Sequence[Match], clean: CleanErrors, baselines: dict[str, str], *, confidence: float, seed: int
+    matches: Sequence[Match], clean: CleanErrors, cases: Sequence[Case], *, confidence: float, seed: int
 ) -> pd.DataFrame:
     """Set everything against everything that it can be compared with.
 
-    Kinds of comparison: "attack", two attacks on one undefended victim, each at its largest eps; "victim",
-    a victim against the data set's first under one attack and eps; "defense", a defended victim against the
-    same one without the defense; "clean", the same two without any attack; "budget", the L2 sizes of two
-    attacks where both succeed. All p-values of all kinds and data sets are one family, corrected after
-    Holm. Error rates are over the images both sides saw; for targeted attacks the error is to give the
-    target.
+    Kinds of comparison: "attack", two attacks on one undefended victim, each at its largest eps; "victim", two
+    undefended victims under one attack and eps; "defense", a defended victim against the same one without the defense;
+    "clean", two victims, or a victim with and without a defense, without any attack; "budget", the L2 sizes of two
+    attacks where both succeed; "worst case", two classifiers at the headline budget, image by image under all attacks
+    that were aimed at both. Error rates are over the images both sides saw; for targeted attacks the error is to give
+    the target.
+
+    One family of tests is corrected after Holm: all comparisons of all kinds and data sets that are like for like
+    (`in_family`). What is not gets no p-value.
 
     Parameters
     ----------
@@ -84,44 +61,47 @@ def compare(
         else.
     clean : dict
         From `scores.clean_errors`.
-    baselines : dict
-        The victim of each data set that its other victims are set against.
+    cases : sequence of Case
+        From `worst_case.worst_cases`.
     confidence : float
         Coverage of all intervals; comparisons are significant at what is missing to 1.
     seed : int
         Seed of the bootstrap.
     """
     rows: list[dict[str, Any]] = []
-    for pairing in _pairings(matches, baselines):
+    for pairing in _pairings(matches):
         if not pairing.reason:
             rows.append(_error_row(pairing, confidence))
             if pairing.kind == "attack":
                 rows += _budget_rows(pairing, confidence, seed)
-    rows += _clean_rows(clean, baselines, confidence)
+    rows += _clean_rows(clean, confidence)
+    rows += _worst_case_rows(cases, confidence)
+    if not rows:
+        return pd.DataFrame(columns=COLUMNS)
 
-    tests = [row["wilcoxon_p"] if row["kind"] == "budget" else row["mcnemar_p"] for row in rows]
-    for row, p in zip(rows, holm(tests), strict=True):
-        row |= {"holm_p": p, "significant": p < 1 - confidence}
-        row["verdict"] = _budget_verdict(row) if row["kind"] == "budget" else _error_verdict(row, confidence)
+    for row in rows:
+        test = "wilcoxon_p" if row["kind"] == "budget" else "mcnemar_p"
+        row["in_family"] = bool(row["like_for_like"]) and not np.isnan(row[test])
+        if not row["in_family"]:
+            row[test] = np.nan
+        row |= {"holm_p": np.nan, "significant": False}
+    family = [row for row in rows if row["in_family"]]
+    tests = [row["wilcoxon_p"] if row["kind"] == "budget" else row["mcnemar_p"] for row in family]
+    for row, p in zip(family, holm(tests), strict=True):
+        row |= {"holm_p": p, "significant": p < significance_level(confidence)}
+    for row in rows:
+        row["verdict"] = _verdict(row, confidence)
     counts = {"discordant_a": "Int64", "discordant_b": "Int64"}
     return pd.DataFrame(rows, columns=COLUMNS).astype(counts)
 
 
-def kept_apart(matches: Sequence[Match], baselines: dict[str, str]) -> list[dict[str, str]]:
-    """What is not compared although it meets in one place, as a list of {what, reason}.
-
-    Parameters
-    ----------
-    matches : sequence of Match
-        All matches of the run.
-    baselines : dict
-        The first victim of each data set.
-    """
+def kept_apart(matches: Sequence[Match]) -> list[dict[str, str]]:
+    """What is not compared although it meets in one place, as a list of {what, reason}."""
     groups: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
-    for pairing in _pairings(matches, baselines):
+    for pairing in _pairings(matches):
         if pairing.reason:
             a, b = pairing.a.row, pairing.b.row
-            place = f"{a['dataset']}, {b['victim']}"
+            place = f"{a['dataset']}, {b['victim']}" if pairing.kind == "attack" else f"{a['dataset']}"
             if pairing.kind != "attack":
                 place += f" under {pairing.a.name}"
             names = ("attack", "attack") if pairing.kind == "attack" else ("victim", "victim")
@@ -133,29 +113,27 @@ def kept_apart(matches: Sequence[Match], baselines: dict[str, str]) -> list[dict
     ]
 
 
-def _pairings(matches: Sequence[Match], baselines: dict[str, str]) -> Iterator[Pairing]:
+def _pairings(matches: Sequence[Match]) -> Iterator[Pairing]:
     """Pairs of attacks, of victims, and of defended and undefended victims."""
     undefended = {_key(match.row): match for match in matches if match.row["defense"] == "none"}
     headlines: dict[tuple[str, str], dict[str, Match]] = {}
+    met: dict[tuple[Any, ...], list[Match]] = {}
     for match in undefended.values():
         attacks = headlines.setdefault((match.row["dataset"], match.row["victim"]), {})
         known = attacks.get(match.row["attack"])
         if known is None or match.row["eps"] > known.row["eps"]:
             attacks[match.row["attack"]] = match
+        met.setdefault(_key(match.row | {"victim": ""}), []).append(match)
     for attacks in headlines.values():
         for a, b in combinations(attacks.values(), 2):
             yield _attack_pairing(a, b)
+    for same in met.values():
+        for a, b in combinations(same, 2):
+            yield Pairing("victim", a, b, _no_shared_images(a, b))
     for match in matches:
-        row = match.row
-        baseline = baselines[row["dataset"]]
-        if row["defense"] != "none":
-            other, kind = undefended.get(_key(row)), "defense"
-        elif row["victim"] != baseline:
-            other, kind = undefended.get(_key(row | {"victim": baseline})), "victim"
-        else:
-            continue
-        if other is not None:
-            yield Pairing(kind, match, other, _no_shared_images(match, other))
+        other = undefended.get(_key(match.row))
+        if match.row["defense"] != "none" and other is not None:
+            yield Pairing("defense", match, other, _no_shared_images(match, other))
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -197,38 +175,85 @@ def _error_row(pairing: Pairing, confidence: float) -> dict[str, Any]:
         "defense": a["defense"],
         "setting": a["setting"],
         "goal": a["goal"],
-        "a": names[0],
-        "b": names[1],
-        "eps_a": a["eps"],
-        "eps_b": b["eps"],
+        **_sides(names, a, b),
         **_errors(pairing.a.images["wrong"], pairing.b.images["wrong"], confidence, note),
         "like_for_like": like,
         "note": "; ".join(note),
     }
 
 
-def _clean_rows(clean: CleanErrors, baselines: dict[str, str], confidence: float) -> Iterator[dict[str, Any]]:
-    for (dataset, victim, defense), wrong in clean.items():
-        if defense == "none" and victim == baselines[dataset]:
+def _sides(names: tuple[str, str], a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """Who stands on either side, for readers and for whoever looks a comparison up."""
+    sides: dict[str, Any] = {"norm": a["norm"] if a["norm"] == b["norm"] else ""}
+    for side, name, row in (("a", names[0], a), ("b", names[1], b)):
+        sides[side] = name
+        sides |= {f"{key}_{side}": row[key] for key in ("victim", "defense", "attack", "eps")}
+    return sides
+
+
+def _clean_rows(clean: CleanErrors, confidence: float) -> Iterator[dict[str, Any]]:
+    for a, b in combinations(clean, 2):
+        (dataset, victim, defense), (place, other, none) = a, b
+        if place != dataset or "none" not in (defense, none):
             continue
-        name, other = (victim, baselines[dataset]) if defense == "none" else (f"{victim} behind {defense}", victim)
+        if (defense, none) != ("none", "none") and victim != other:
+            continue
+        if defense == "none" and none != "none":  # the defended one is called a
+            a, b = b, a
+        bare = {"attack": "", "eps": np.nan, "norm": ""}
+        sides = [bare | {"victim": name, "defense": by} for _, name, by in (a, b)]
+        names = [_behind(name, by) for _, name, by in (a, b)]
         note: list[str] = []
         yield {
             "dataset": dataset,
             "kind": "clean",
-            "victim": victim,
+            "victim": a[1],
             "attack": "",
-            "defense": defense,
+            "defense": a[2],
             "setting": "clean",
             "goal": "",
-            "a": name,
-            "b": other,
-            "eps_a": np.nan,
-            "eps_b": np.nan,
-            **_errors(wrong, clean[dataset, other, "none"], confidence, note),
+            **_sides((names[0], names[1]), *sides),
+            **_errors(clean[a], clean[b], confidence, note),
             "like_for_like": True,
             "note": "; ".join(note),
         }
+
+
+def _worst_case_rows(cases: Sequence[Case], confidence: float) -> Iterator[dict[str, Any]]:
+    """Every two classifiers that were measured at the headline budget of their data set and norm."""
+    measured = [case for case in cases if case.row["headline"] and case.measured and case.row["eps"] is not None]
+    for one, other in combinations(measured, 2):
+        if any(one.row[key] != other.row[key] for key in ("dataset", "norm", "eps")):
+            continue
+        held_a, held_b, attacks = in_common(one, other)
+        a, b = one.row | {"attack": ""}, other.row | {"attack": ""}
+        names = [_behind(row["victim"], row["defense"]) for row in (a, b)]
+        row = {
+            "dataset": a["dataset"],
+            "kind": "worst case",
+            "victim": a["victim"],
+            "attack": "",
+            "defense": a["defense"],
+            "setting": "worst case",
+            "goal": "untargeted",
+            **_sides((names[0], names[1]), a, b),
+            "like_for_like": not held_a.empty,
+        }
+        if held_a.empty:
+            why = "no image met all of them" if attacks else "no attack was aimed at both"
+            yield row | _nothing_measured() | {"note": why}
+            continue
+        note = [f"under {', '.join(attacks)}"]
+        yield row | _errors(~held_a, ~held_b, confidence, note) | {"note": "; ".join(note)}
+
+
+def _behind(victim: str, defense: str) -> str:
+    return victim if defense == "none" else f"{victim} behind {defense}"
+
+
+def _nothing_measured() -> dict[str, Any]:
+    rates = ("error_a", "error_b", "difference", "low", "high", "paired_low", "paired_high", "mcnemar_p")
+    return dict.fromkeys(rates, np.nan) | {"n_a": 0, "n_b": 0, "discordant_a": None, "discordant_b": None}
 
 
 def _errors(a: pd.Series, b: pd.Series, confidence: float, note: list[str]) -> dict[str, Any]:
@@ -276,10 +301,7 @@ def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dic
         "defense": a["defense"],
         "setting": a["setting"],
         "goal": a["goal"],
-        "a": pairing.a.name,
-        "b": pairing.b.name,
-        "eps_a": a["eps"],
-        "eps_b": b["eps"],
+        **_sides((pairing.a.name, pairing.b.name), a, b),
         "n_a": len(fooled),
         "n_b": len(fooled),
         "low": compared.low,
@@ -287,6 +309,7 @@ def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dic
         "median_l2_a": fooled["l2_a"].median(),
         "median_l2_b": fooled["l2_b"].median(),
         "median_difference": compared.median_difference,
+        "rank_correlation": compared.rank_correlation,
         "wilcoxon_p": compared.p,
         "like_for_like": like,
         "note": "; ".join([*note, "L2 on images that both fooled"]),
@@ -307,19 +330,18 @@ def _budget(row: dict[str, Any]) -> str:
     return f"{row['budget']} {norm}" if np.isnan(row["eps"]) else f"eps {row['eps']:.4g} ({norm})"
 
 
-def _error_verdict(row: dict[str, Any], confidence: float) -> str:
+def _verdict(row: dict[str, Any], confidence: float) -> str:
+    """What a row says; it rests on the numbers of that row alone."""
+    if not row["like_for_like"]:
+        return "not tested: not like for like"
+    if row["kind"] == "budget":
+        interval, ranks = (row["low"], row["high"]), row["rank_correlation"]
+        return budget_verdict(row["a"], row["b"], row["median_difference"], interval, row["holm_p"], ranks, confidence)
     if row["goal"] == "targeted":
         errs = "hits its target more often than" if row["kind"] == "attack" else "gives the target more often than"
+    elif row["kind"] == "worst case":
+        errs = "loses more images than"
     else:
         errs = "causes more errors than" if row["kind"] == "attack" else "errs more than"
-    interval = (row["low"], row["high"])
+    interval = (row["paired_low"], row["paired_high"])
     return verdict(row["a"], row["b"], row["error_a"], row["error_b"], interval, row["holm_p"], confidence, errs)
-
-
-def _budget_verdict(row: dict[str, Any]) -> str:
-    a, b = (row["a"], row["median_l2_a"]), (row["b"], row["median_l2_b"])
-    if not row["significant"] or row["median_difference"] == 0:
-        size = abs(row["median_difference"])
-        return f"not distinguishable: median difference {size:.3g}, p = {row['holm_p']:.2g}"
-    (more, high), (less, low) = (a, b) if row["median_difference"] > 0 else (b, a)
-    return f"{more} changes images more than {less} (median L2 {high:.3g} against {low:.3g})"

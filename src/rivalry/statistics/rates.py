@@ -81,6 +81,11 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     return 0.0 if successes == 0 else float(low), 1.0 if successes == n else float(high)
 
 
+def significance_level(confidence: float) -> float:
+    """What is missing to 1, without the rounding of floating point: a p-value below it is significant."""
+    return round(1 - confidence, 12)
+
+
 def verdict(
     a: str,
     b: str,
@@ -91,7 +96,7 @@ def verdict(
     confidence: float = 0.95,
     errs: str = "errs more than",
 ) -> str:
-    """What a comparison says, in words.
+    """What a comparison of two error rates on the same images says, in words.
 
     Parameters
     ----------
@@ -100,23 +105,24 @@ def verdict(
     error_a, error_b : float
         Their rates, in [0,1].
     interval : tuple of float
-        Limits of the difference of the rates.
+        Limits of the difference of the rates, from `paired_interval`: the words speak of "the paired interval".
     p : float
         Image-by-image p-value, corrected for the family of comparisons. It decides; where the interval says
-        otherwise, the words say so too.
+        otherwise, the words say so too. NaN: not tested.
     confidence : float
         Coverage of the interval; the p-value is held against what is missing to 1.
     errs : str
         What the side of the higher rate does to the other.
     """
-    level = f"{100 * confidence:g} %"
+    if any(math.isnan(value) for value in (error_a, error_b, *interval, p)):
+        return "not tested"
+    named = f"the paired {100 * confidence:g} % interval"
     contains_zero = interval[0] <= 0 <= interval[1]
-    if p >= 1 - confidence:
+    if p >= significance_level(confidence) or error_a == error_b:
         if contains_zero:
-            return f"not distinguishable: {level} interval contains 0"
-        reason = f"p = {p:.2g} corrected for all comparisons"
-        return f"not distinguishable: {reason}, though the {level} interval excludes 0"
+            return f"not distinguishable: {named} contains 0"
+        return f"not distinguishable: p = {p:.3g} after Holm's correction, though {named} excludes 0"
     if error_a < error_b:
         a, b, error_a, error_b = b, a, error_b, error_a
     words = f"{a} {errs} {b} ({100 * error_a:.2f} % against {100 * error_b:.2f} %"
-    return f"{words}; seen only image by image: {level} interval contains 0)" if contains_zero else f"{words})"
+    return f"{words}; p = {p:.3g}, though {named} contains 0)" if contains_zero else f"{words})"

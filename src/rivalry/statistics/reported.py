@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from rivalry import registry
 from rivalry.artifacts import read_json, read_table
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.scores import Match, macro_measures
@@ -70,7 +71,9 @@ def set_against_reported(
             for measured in _measured(entry, name, results, facts, matches, confidence)
         ]
         if names and not found:
-            found = [{"dataset": names[0], "what": _describe(entry), "note": "not in this configuration"}]
+            unknown = unregistered(entry)
+            why = f"not comparable: there is no {', '.join(unknown)} here" if unknown else "not in this configuration"
+            found = [{"dataset": names[0], "what": _describe(entry), "note": why}]
         for measured in found:
             notes = [entry.get("note", ""), measured.get("note", "")]
             row = {name: entry[name] for name in ("source", "where", "metric")} | measured
@@ -82,9 +85,36 @@ def set_against_reported(
 
 
 def reported_numbers() -> list[dict[str, Any]]:
-    """All entries of `reported.yaml`."""
+    """All entries of `reported.yaml`, those that wait for a method among them."""
     text = Path(__file__).with_name("reported.yaml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)["numbers"]
+    content = yaml.safe_load(text)
+    return [*content["numbers"], *content["waiting"]]
+
+
+def unregistered(entry: dict[str, Any]) -> list[str]:
+    """What an entry names and the registry does not have: data source, methods, networks, and their parameters."""
+    victim, attack, defense = entry["victim"], entry.get("attack", {}), entry.get("defense", {})
+    poisoning = victim.get("poisoning") or {}
+    named = [
+        ("sources", entry["dataset"], {}),
+        ("training", victim.get("method"), victim.get("parameters", {})),
+        ("training", victim.get("method"), {key: victim[key] for key in ("temperature", "labels") if key in victim}),
+        ("architectures", victim.get("architecture"), {}),
+        ("poisonings", poisoning.get("method"), poisoning.get("parameters", {})),
+        ("attacks", attack.get("method"), attack.get("parameters", {})),
+        ("defenses", defense.get("method"), defense.get("parameters", {})),
+        ("architectures", defense.get("parameters", {}).get("architecture"), {}),
+    ]
+    lacking = []
+    for kind, name, parameters in named:
+        if name is None:
+            continue
+        if name not in registry.names(kind):
+            lacking.append(name)
+            continue
+        known = registry.method(kind, name).parameters
+        lacking += [f"{name} with {key} {value}" for key, value in parameters.items() if key not in known]
+    return list(dict.fromkeys(lacking))
 
 
 def _measured(

@@ -1,0 +1,30 @@
+"""What limits a report, told in it: made from its facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rivalry.report.formatting import listing
+
+Fact = dict[str, Any]
+
+
+def limits(report: Fact) -> list[str]:
+    """Sentences that say what the numbers do not cover."""
+    said = [
+        "Every victim was trained once, from one seed. Intervals and tests cover the choice of test images, not what "
+        "another training run would give.",
+        "A worst case is as strong as the attacks that were run: it bounds accuracy from above, and says nothing of "
+        "attacks that were not tried.",
+    ]
+    for fact in report["datasets"]:
+        if fact["provenance"].get("limit"):
+            said.append(f"{fact['dataset']}: {fact['provenance']['limit']}.")
+        met = {row["attack"]: row["n"] for row in report["attacks"] if row["dataset"] == fact["dataset"]}
+        most = max(met.values(), default=0)
+        if most and most < fact["n_test"]:
+            said.append(f"{fact['dataset']}: attacks met at most {most:,} of {fact['n_test']:,} test images.")
+        fewer = [f"{attack} ({n:,})" for attack, n in met.items() if n < most]
+        if fewer:
+            said.append(f"{fact['dataset']}: fewer than {most:,} images met {listing(fewer)}.")
+    return said

@@ -1,0 +1,230 @@
+"""The first screen: what was compared, who leads, which defenses survive, what the checks say, and what it took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rivalry.report.formatting import (
+    NORMS,
+    between,
+    between_points,
+    count,
+    duration,
+    epsilon,
+    guarded,
+    listing,
+    number,
+    percent,
+    plural,
+    points,
+    probability,
+)
+from rivalry.statistics.worst_case import ranking
+
+Fact = dict[str, Any]
+
+
+def rankings(report: Fact) -> list[Fact]:
+    """The headline of each data set and norm.
+
+    Returns
+    -------
+    list of dict
+        dataset, norm, eps (None where no attack had a budget), rows: the headline rows of worst_cases, best first.
+    """
+    found: dict[tuple[str, str], list[Fact]] = {}
+    for row in report["worst_cases"]:
+        if row["headline"]:
+            found.setdefault((row["dataset"], row["norm"]), []).append(row)
+    return [
+        {"dataset": dataset, "norm": norm, "eps": rows[0]["eps"], "rows": ranking(rows)}
+        for (dataset, norm), rows in found.items()
+    ]
+
+
+def summarise(report: Fact) -> list[Fact]:
+    """Five sentences, or as many as have something to say: topic and text, each from the tables alone."""
+    return [
+        {"topic": "Compared", "text": _compared(report)},
+        {"topic": "Ahead", "text": _ahead(report)},
+        {"topic": "Defenses", "text": _survivors(report)},
+        {"topic": "Self-checks", "text": checked(report)},
+        {"topic": "Effort", "text": _effort(report)},
+    ]
+
+
+def leader(report: Fact, place: Fact) -> str:
+    """Who leads one ranking and by how much; says so where nothing can be said."""
+    rows = [row for row in place["rows"] if not row["reason"]]
+    budget = within(place)
+    if place["eps"] is None:
+        return _needs_most(rows, budget)
+    if not any(row["strongest"] for row in rows):
+        return f"{budget}, no attack turned any image, so there was nothing to withstand and nobody leads"
+    best, n = rows[0], len(rows)
+    keeps = f"{guarded(best['victim'], best['defense'])} keeps {percent(best['accuracy'])} % "
+    keeps += f"[{between(best['low'], best['high'])}] of {best['n']} images"
+    if best["accuracy"] == 0:
+        return f"{budget}, none of {plural(n, 'classifier')} keeps any of its images"
+    if n == 1:
+        return f"{budget}, only {keeps.replace(' keeps', ' was measured; it keeps')}"
+    second = rows[1]
+    name = guarded(second["victim"], second["defense"])
+    test = paired(report, place, best, second)
+    against = f"{name} {percent(second['accuracy'])} %"
+    if test is None or test["holm_p"] is None:
+        why = "they did not meet the same attacks" if test is None else test["note"] or "they are not like for like"
+        return f"{budget}, {keeps}, {against}; the two were not tested against each other, since {why}"
+    difference = f"{points(test['ahead'])} points [{between_points(test['low'], test['high'])}]"
+    if any(abs(mine - row["accuracy"]) > 1e-9 for mine, row in zip(test["accuracies"], (best, second), strict=True)):
+        shared = " against ".join(f"{percent(mine)} %" for mine in test["accuracies"])
+        difference = f"on the {test['n']} images and under the attacks that both met {shared}, {difference}"
+    if not test["significant"]:
+        return f"{budget}, {keeps} and {against}: the two cannot be told apart ({difference}, {_p(test)})"
+    return f"{budget}, {keeps}, {difference} more than {name}, the next ({_p(test)})"
+
+
+def paired(report: Fact, place: Fact, one: Fact, other: Fact) -> Fact | None:
+    """The paired test of two rows of a ranking, turned so that differences say how far `one` is ahead.
+
+    Returns
+    -------
+    dict or None
+        n and accuracies (of both, on what both met), ahead, low, high (fractions), holm_p (None where no test was made;
+        then there is only note beside it), significant, note. None where the two were not set against each other.
+    """
+    sides = [(row["victim"], row["defense"]) for row in (one, other)]
+    for row in report["comparisons"]:
+        if row["kind"] != "worst case" or row["dataset"] != place["dataset"] or row["norm"] != place["norm"]:
+            continue
+        met = [(row["victim_a"], row["defense_a"]), (row["victim_b"], row["defense_b"])]
+        if row["eps_a"] != place["eps"] or sorted(met) != sorted(sides):
+            continue
+        if row["holm_p"] is None:
+            return {"holm_p": None, "note": row["note"]}
+        # Errors are compared, so a negative difference says that a is ahead.
+        turn = -1 if met == sides else 1
+        ends = sorted(turn * row[end] for end in ("paired_low", "paired_high"))
+        rates = [1 - row[f"error_{side}"] for side in "ab"]
+        return {
+            "n": row["n_a"],
+            "accuracies": rates if met == sides else rates[::-1],
+            "ahead": turn * row["difference"],
+            "low": ends[0],
+            "high": ends[1],
+            "holm_p": row["holm_p"],
+            "significant": true(row["significant"]),
+            "note": row["note"],
+        }
+    return None
+
+
+def within(place: Fact) -> str:
+    norm = NORMS[place["norm"]]
+    if place["eps"] is None:
+        return f"{place['dataset']}, {norm} of any size"
+    return f"{place['dataset']}, {norm} ε {epsilon(place['eps'])}"
+
+
+def checked(report: Fact) -> str:
+    """What the self-checks say, by kind."""
+    kinds = report["check_summary"]
+    if not kinds:
+        return "No self-check was made."
+    failed = [kind["check"] for kind in kinds if kind["fail"]]
+    warned = [kind["check"] for kind in kinds if kind["warn"] and not kind["fail"]]
+    said = f"Of {plural(len(kinds), 'kind')} of self-checks, {len(kinds) - len(failed) - len(warned)} pass throughout"
+    said += f"; {len(warned)} warn ({listing(warned)})" if warned else ""
+    said += f"; {len(failed)} fail ({listing(failed)})" if failed else "; none fails"
+    return f"{said}."
+
+
+def true(value: Any) -> bool:
+    """A truth value as tables hold it."""
+    return str(value).lower() in ("true", "1", "1.0")
+
+
+def _compared(report: Fact) -> str:
+    crafted = {fact["attack"] for fact in report["attacks"]}
+    attacked = {(fact["dataset"], fact["victim"]) for fact in report["attacks"]}
+    parts = []
+    for dataset in (fact["dataset"] for fact in report["datasets"]):
+        sizes = sorted({fact["n"] for fact in report["attacks"] if fact["dataset"] == dataset})
+        images = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "no"
+        victims = sum(place == dataset for place, _ in attacked)
+        parts.append(f"{plural(victims, 'victim')} on {images} test images of {dataset}")
+    said = f"{plural(len(crafted), 'attack')} met {listing(parts)}"
+    if report["defenses"]:
+        said += f", and {plural(len(report['defenses']), 'defended victim')}"
+    return f"{said}."
+
+
+def _ahead(report: Fact) -> str:
+    limited = [place for place in report["rankings"] if place["eps"] is not None] or report["rankings"]
+    if not limited:
+        return "Nobody: no classifier met two attacks of one norm, so nothing was ranked."
+    said = "; ".join(leader(report, place) for place in limited)
+    return f"{said[0].upper()}{said[1:]}."
+
+
+def _needs_most(rows: list[Fact], budget: str) -> str:
+    """Who needs the largest change, where no attack had a budget."""
+    held = [guarded(row["victim"], row["defense"]) for row in rows if row["median_distance"] is None]
+    said = [f"fewer than half of the images of {listing(held)} fell"] if held else []
+    needed = [row for row in rows if row["median_distance"] is not None]
+    if needed:
+        most = max(needed, key=lambda row: row["median_distance"])
+        name = guarded(most["victim"], most["defense"])
+        size = number(most["median_distance"])
+        said.append(
+            f"{name} needs the largest change that was found, median {size} over {most['n']} images (not tested)"
+        )
+    return f"{budget}, {', and '.join(said)}"
+
+
+def _survivors(report: Fact) -> str:
+    """Which defended victims keep more images than without the defense, against attackers who know it."""
+    better, rest, unknown = [], [], []
+    for place in report["rankings"]:
+        if place["eps"] is None:
+            continue
+        bare = {row["victim"]: row for row in place["rows"] if row["defense"] == "none"}
+        for row in (row for row in place["rows"] if row["defense"] != "none"):
+            name = f"{row['defense']} on {row['victim']} ({within(place)})"
+            test = paired(report, place, row, bare[row["victim"]]) if row["victim"] in bare else None
+            if row["reason"] or test is None or test["holm_p"] is None:
+                unknown.append(name)
+            elif test["significant"] and test["ahead"] > 0:
+                better.append(f"{name}, {points(test['ahead'])} points [{between_points(test['low'], test['high'])}]")
+            else:
+                rest.append(name)
+    if not (better or rest or unknown):
+        return "No defense met an attacker who knows it within a budget."
+    tested = len(better) + len(rest)
+    said = f"Against attackers who know the defense, {len(better)} of {plural(tested, 'defended victim')} "
+    said += f"{'keeps' if len(better) == 1 else 'keep'} more images than without it"
+    if not tested:
+        said = "No defended victim could be tested against itself without the defense"
+    said += f": {'; '.join(better)}" if better else ""
+    said += f". Not measured: {listing(unknown)}" if unknown and tested else ""
+    return f"{said}."
+
+
+def _effort(report: Fact) -> str:
+    made = [row for row in report["scores"] if row["setting"] in ("undefended", "adaptive")]
+    work = {
+        name: sum((row[name] or 0) * row["n_attacked"] for row in made if row[name] is not None)
+        for name in ("queries", "gradients")
+    }
+    said = f"{plural(len(report['victims']), 'victim')} trained once each"
+    said += f", {count(work['queries'])} forward and {count(work['gradients'])} gradient passes of attacks"
+    seconds = sum(row["seconds"] for row in report["run_times"])
+    if seconds:
+        jobs = sum(row["jobs"] for row in report["run_times"])
+        said += f"; {plural(jobs, 'job')}, {duration(seconds)} of them one after the other"
+    return f"{said}. Seed {report['seed']}."
+
+
+def _p(test: Fact) -> str:
+    p = probability(test["holm_p"])
+    return f"p {p}" if p.startswith("<") else f"p = {p}"

@@ -1,0 +1,350 @@
+"""The headline: how many images survive every attack that was tried at a budget.
+
+An image counts as held only when the classifier is right about it unattacked and no attack of the norm turned it with a
+change within the budget. Norms are never averaged or mixed. What was not measured is said, not guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rivalry.artifacts import read_json, read_table
+from rivalry.statistics.rates import wilson_interval
+
+DISTANCES = {"inf": "linf", "2": "l2", "0": "l0"}
+"""The column of an attack's scores that measures a change in each norm."""
+
+REFUSED = -1
+"""The prediction of an image that a detector refuses."""
+
+TOLERANCE = 1e-6
+"""Rounding allowed on a budget, in units of the pixel range."""
+
+COLUMNS = [
+    *("dataset", "norm", "eps", "headline", "victim", "defense", "n", "clean_accuracy", "accuracy", "low", "high"),
+    *("strongest", "strongest_accuracy", "median_distance", "attacks", "sees", "reason"),
+]
+
+LISTS = ("attacks", "sees")
+"""Columns whose cells are lists; in the CSV their items are joined by '; '."""
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What one attack achieved against one classifier, all its eps.
+
+    Attributes
+    ----------
+    name : str
+        How the attack is listed.
+    method, norm, sees : str
+        As `attack.json` has them.
+    direct : bool
+        Made against this very classifier, and not replayed from another or made without knowing the defense.
+    rows : DataFrame
+        One row an image and eps: index, eps (NaN: as small as it can), clean_correct, turned, size (in the norm).
+    """
+
+    name: str
+    method: str
+    norm: str
+    sees: str
+    direct: bool
+    rows: pd.DataFrame
+
+    @property
+    def stem(self) -> str:
+        """The attack's own name, whatever victim its images were made on."""
+        return self.name.partition(" ")[0]
+
+    @property
+    def minimal(self) -> bool:
+        """Whether it looks for the smallest change, so that its sizes say where it succeeds."""
+        return bool(self.rows["eps"].isna().any())
+
+    def ran_at(self, eps: float | None) -> bool:
+        return self.minimal if eps is None else self.minimal or bool((self.rows["eps"] == eps).any())
+
+
+@dataclass(frozen=True)
+class Case:
+    """One classifier at one norm and budget.
+
+    `row` has `COLUMNS`; where it was not measured, numbers are None and `reason` says why. `held` says of each image,
+    by row of the test split, whether it survived; it is empty where nothing was measured. `attacks` are those that
+    were tried on the classifier in this norm.
+    """
+
+    row: dict[str, Any]
+    held: pd.Series
+    attacks: Sequence[Tried]
+
+    @property
+    def measured(self) -> bool:
+        return not self.row["reason"]
+
+
+def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
+    """Two measured cases of one data set, norm and budget, on equal terms.
+
+    Returns
+    -------
+    held_a, held_b : Series
+        Whether each classifier holds each image, by row of the test split, under the attacks that were aimed at both
+        and on the images that all of these met; what was replayed or made without knowing the defense counts with the
+        attack it stems from.
+    names : list of str
+        Those attacks. Without any, the series are empty.
+    """
+    eps = a.row["eps"]
+    sides = [[one for one in case.attacks if one.ran_at(eps)] for case in (a, b)]
+    aimed = [{one.name for one in side if one.direct and one.sees != "nothing"} for side in sides]
+    names = [one.name for one in sides[0] if one.name in aimed[0] & aimed[1]]
+    images = _met_by_all([one for side in sides for one in side if one.direct and one.name in names], eps)
+    if not names or images.empty:
+        return pd.Series(dtype=bool), pd.Series(dtype=bool), names
+    held = [_held([one for one in side if one.stem in names], images, eps) for side in sides]
+    return held[0], held[1], names
+
+
+def headline_budget(budgets: Iterable[float]) -> float:
+    """The budget to compare classifiers at, given that of each of their cases: the one that most of them met.
+
+    Of several such, the largest. A budget that only one victim met compares nothing.
+    """
+    met = Counter(budgets)
+    return max(met, key=lambda eps: (met[eps], eps))
+
+
+def worst_cases(results: Path, *, plan: dict[str, list], confidence: float) -> list[Case]:
+    """Accuracy against the worst attack per image, for every victim, defended victim, norm and budget.
+
+    An attack counts at an eps only where it was run at that eps or looks for the smallest change. An image falls when
+    any attack of the norm, whatever eps it was given, turned it with a change that measures at most eps. A case takes
+    all attacks that count, on the images that all of them met. Targeted attacks, triggers and patches play another
+    game and are left out; images replayed from other victims count as attacks.
+
+    A case is measured where attacks by two methods at least were aimed at this very classifier; for a defended victim
+    that is: knew the defense. Noise and other controls do not make up this number.
+
+    Parameters
+    ----------
+    results : Path
+        Folder of the run.
+    plan : dict
+        What belongs to the run; see `rivalry.plan.Plan.tables`.
+    confidence : float
+        Coverage of the intervals, in (0,1).
+
+    Returns
+    -------
+    list of Case
+        By data set, norm and classifier, in the plan's order; budgets ascend, "of any size" (eps None) comes last. One
+        budget of each data set and norm is the headline, and has a case for every classifier.
+    """
+    cases = []
+    for dataset in dict.fromkeys(names[0] for names in plan["victims"]):
+        tried = _tried(results, dataset, plan)
+        # L0, L2 and Linf, in that order.
+        for norm in sorted({attack.norm for attacks in tried.values() for attack in attacks}):
+            cases += _of_norm(dataset, norm, tried, confidence)
+    return cases
+
+
+def table(cases: Sequence[Case]) -> pd.DataFrame:
+    """The cases as rows of worst_cases.csv."""
+    rows = [case.row | {name: "; ".join(case.row[name]) for name in LISTS} for case in cases]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """The rows of a worst_cases.csv: None where a number is missing, lists as lists."""
+    found = read_table(path).astype({"n": "Int64"})
+    rows: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
+    for row in rows:
+        row |= {name: row[name] or "" for name in ("strongest", "reason")}
+        row |= {name: row[name].split("; ") if row[name] else [] for name in LISTS}
+    return rows
+
+
+def ranking(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The headline rows of one data set and norm, best first; what was not measured comes last.
+
+    Where no budget was set, by the smallest change that the median image needed.
+    """
+
+    def place(row: dict[str, Any]) -> tuple[float, ...]:
+        if row["reason"]:
+            return (1, 0, 0)
+        needed = np.inf if row["median_distance"] is None else row["median_distance"]
+        return (0, -needed, -row["accuracy"]) if row["eps"] is None else (0, -row["accuracy"], -needed)
+
+    return sorted((row for row in rows if row["headline"]), key=place)
+
+
+def _tried(results: Path, dataset: str, plan: dict[str, list]) -> dict[tuple[str, str], list[Tried]]:
+    """Every attack on every classifier (victim, defense) of a data set, in the plan's order."""
+    tried: dict[tuple[str, str], list[Tried]] = {}
+    for _, victim, attack in (names for names in plan["attacks"] if names[0] == dataset):
+        folder = results / "attacks" / dataset / victim / attack
+        mine = tried.setdefault((victim, "none"), [])
+        facts = read_json(folder / "attack.json")
+        if _counts(facts):
+            mine.append(_one(attack, facts, read_table(folder / "scores.parquet"), direct=True))
+    for _, source in (names for names in plan["transfers"] if names[0] == dataset):
+        replayed = read_table(results / "transfers" / dataset / source / "scores.parquet")
+        others = replayed[replayed["victim"] != source]
+        for names, rows in others.groupby(["victim", "attack"], sort=False):
+            victim, attack = map(str, names)
+            mine = tried.setdefault((victim, "none"), [])
+            folder = results / "attacks" / dataset / source / attack
+            facts = read_json(folder / "attack.json")
+            if _counts(facts) and facts["sees"] != "nothing":
+                sizes = read_table(folder / "scores.parquet")[["index", "eps", *DISTANCES.values()]]
+                rows = rows.merge(sizes, on=["index", "eps"])
+                mine.append(_one(f"{attack} from {source}", facts, rows, direct=False))
+    for _, victim, defense in (names for names in plan["evaluations"] if names[0] == dataset):
+        mine = tried.setdefault((victim, defense), [])
+        scores = read_table(results / "evaluations" / dataset / victim / defense / "scores.parquet")
+        scores["clean_correct"] = scores["clean_handled"]
+        for names, rows in scores[scores["setting"] != "clean"].groupby(["attack", "setting"], sort=False):
+            attack, setting = map(str, names)
+            knows = setting == "adaptive"
+            attacked = f"{victim}+{defense}" if knows else victim
+            facts = read_json(results / "attacks" / dataset / attacked / attack / "attack.json")
+            if _counts(facts):
+                name = attack if knows or facts["sees"] == "nothing" else f"{attack} (oblivious)"
+                mine.append(_one(name, facts, rows, direct=knows))
+    return tried
+
+
+def _counts(facts: dict[str, Any]) -> bool:
+    return str(facts["norm"]) in DISTANCES and facts["goal"] == "untargeted" and "poisoning" not in facts["parameters"]
+
+
+def _one(name: str, facts: dict[str, Any], scores: pd.DataFrame, *, direct: bool) -> Tried:
+    """An image is turned when it was right unattacked, and what came of it is neither right nor refused (-1)."""
+    norm = str(facts["norm"])
+    right = scores["clean_correct"].astype(bool)
+    turned = right & (scores["prediction"] != scores["label"]) & (scores["prediction"] != REFUSED)
+    rows = scores[["index", "eps"]].assign(clean_correct=right, turned=turned, size=scores[DISTANCES[norm]])
+    return Tried(name, facts["method"], norm, facts["sees"], direct, rows)
+
+
+def _of_norm(dataset: str, norm: str, tried: dict[tuple[str, str], list[Tried]], confidence: float) -> list[Case]:
+    """The cases of one norm. Without a budget, how many images fall says little: those cases are a headline only where
+    no budget was set at all."""
+    mine = {who: [attack for attack in attacks if attack.norm == norm] for who, attacks in tried.items()}
+    found: dict[tuple[str, str], dict[float | None, Case]] = {}
+    for (victim, defense), attacks in mine.items():
+        budgets: list[float | None] = sorted({eps for one in attacks for eps in one.rows["eps"].dropna()})
+        if any(one.minimal for one in attacks):
+            budgets.append(None)
+        found[victim, defense] = {
+            eps: _case((dataset, norm, victim, defense), eps, attacks, confidence) for eps in budgets
+        }
+    measured = [(eps, case) for cases in found.values() for eps, case in cases.items() if case.measured]
+    limited = [eps for eps, _ in measured if eps is not None]
+    if not measured:
+        return [case for cases in found.values() for case in cases.values()]
+    top = headline_budget(limited) if limited else None
+    listed = []
+    for (victim, defense), cases in found.items():
+        if top not in cases:
+            cases[top] = _case((dataset, norm, victim, defense), top, mine[victim, defense], confidence)
+        cases[top].row["headline"] = True
+        listed += [cases[eps] for eps in sorted(cases, key=lambda eps: np.inf if eps is None else eps)]
+    return listed
+
+
+def _case(key: Key, eps: float | None, attacks: Sequence[Tried], confidence: float) -> Case:
+    """The worst case per image over all attacks (of one norm), within `eps` (None: of any size)."""
+    dataset, norm, victim, defense = key
+    counted = [attack for attack in attacks if attack.ran_at(eps)]
+    images = _met_by_all(counted, eps)
+    reason = _unmeasured(counted, images, defended=defense != "none")
+    row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
+        "dataset": dataset,
+        "norm": norm,
+        "eps": eps,
+        "headline": False,
+        "victim": victim,
+        "defense": defense,
+        "strongest": "",
+        "attacks": [attack.name for attack in counted],
+        "sees": sorted({attack.sees for attack in counted if attack.sees != "nothing" and attack.direct}),
+        "reason": reason,
+    }
+    if reason:
+        return Case(row, pd.Series(dtype=bool), attacks)
+    right = _right(counted, images)
+    held = _held(attacks, images, eps)
+    alone = {attack.name: len(_fallen(attack, eps).intersection(images[right])) for attack in counted}
+    most = max(alone.values())
+    strongest = [name for name in alone if alone[name] == most] if most else []
+    median = np.inf
+    if any(attack.minimal for attack in counted) and right.any():
+        sizes = pd.concat([attack.rows[attack.rows["turned"]] for attack in attacks]).groupby("index")["size"].min()
+        median = float(np.median(sizes.reindex(images[right], fill_value=np.inf)))
+    low, high = wilson_interval(int(held.sum()), len(images), confidence)
+    row |= {
+        "n": len(images),
+        "clean_accuracy": float(right.mean()),
+        "accuracy": float(held.mean()),
+        "low": low,
+        "high": high,
+        "strongest": ", ".join(strongest),
+        "strongest_accuracy": (int(right.sum()) - most) / len(images),
+        "median_distance": median if np.isfinite(median) else None,
+    }
+    return Case(row, held, attacks)
+
+
+def _right(attacks: Sequence[Tried], images: pd.Index) -> pd.Series:
+    """Whether the classifier has each image right unattacked."""
+    return pd.concat([attack.rows for attack in attacks]).groupby("index")["clean_correct"].first().loc[images]
+
+
+def _held(attacks: Sequence[Tried], images: pd.Index, eps: float | None) -> pd.Series:
+    """Whether each image is right unattacked and turned by none of the attacks within `eps`."""
+    right = _right(attacks, images)
+    return right & ~right.index.isin(set().union(*(_fallen(attack, eps) for attack in attacks)))
+
+
+def _met_by_all(attacks: Sequence[Tried], eps: float | None) -> pd.Index:
+    """The images that every attack met at this budget: a missing row must not count as survival."""
+    shared: pd.Index | None = None
+    for attack in attacks:
+        rows = attack.rows
+        met = pd.Index(rows.loc[rows["eps"].isna() | (rows["eps"] == eps), "index"].unique())
+        shared = met if shared is None else shared.intersection(met)
+    return pd.Index([], dtype="int64") if shared is None else shared.sort_values()
+
+
+def _unmeasured(counted: Sequence[Tried], images: pd.Index, *, defended: bool) -> str:
+    """Why these attacks make no headline, or ''."""
+    aimed = [attack for attack in counted if attack.direct and attack.sees != "nothing"]
+    methods = {attack.method for attack in aimed}
+    if not counted:
+        return "no attack was run at this budget"
+    if not methods:
+        return "no attack that knows the defense was run" if defended else "only controls or replayed images were tried"
+    if len(methods) == 1:
+        return f"{aimed[0].name} alone was run" + (" knowing the defense" if defended else "")
+    return "" if len(images) else "no image met all of its attacks"
+
+
+def _fallen(attack: Tried, eps: float | None) -> pd.Index:
+    """The images that an attack turned with a change within `eps`."""
+    rows = attack.rows
+    within = rows["size"] <= (np.inf if eps is None else eps + TOLERANCE * (1 + eps))
+    return pd.Index(rows.loc[rows["turned"] & within, "index"].unique())

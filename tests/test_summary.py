@@ -1,0 +1,221 @@
+"""Each sentence of the first screen follows from the tables beside it, in every corner."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from rivalry.report.summary import checked, leader, paired, rankings, summarise
+
+PLACE: dict[str, Any] = {"dataset": "digits", "norm": "inf", "eps": 0.2}
+
+
+def case(victim: str, accuracy: float | None, defense: str = "none", **other: Any) -> dict[str, Any]:
+    """A headline row at L∞ ε 0.2; `accuracy` None says that it was not measured."""
+    row = {
+        **PLACE,
+        "headline": True,
+        "victim": victim,
+        "defense": defense,
+        "n": 200,
+        "clean_accuracy": 0.97,
+        "accuracy": accuracy,
+        "low": None if accuracy is None else max(0.0, accuracy - 0.05),
+        "high": None if accuracy is None else min(1.0, accuracy + 0.05),
+        "strongest": "apgd_ce",
+        "strongest_accuracy": accuracy,
+        "median_distance": None,
+        "attacks": ["apgd_ce", "square"],
+        "reason": "" if accuracy is not None else "square alone was run",
+    }
+    return row | other
+
+
+def against(a: dict[str, Any], b: dict[str, Any], difference: float, p: float | None, **other: Any) -> dict[str, Any]:
+    """The comparison of two rows: `difference` is error of a minus error of b."""
+    row = {
+        "dataset": a["dataset"],
+        "kind": "worst case",
+        "norm": a["norm"],
+        "victim_a": a["victim"],
+        "defense_a": a["defense"],
+        "victim_b": b["victim"],
+        "defense_b": b["defense"],
+        "eps_a": a["eps"],
+        "eps_b": b["eps"],
+        "n_a": 200,
+        "error_a": 1 - (a["accuracy"] or 0),
+        "error_b": 1 - (b["accuracy"] or 0),
+        "difference": difference,
+        "paired_low": difference - 0.04,
+        "paired_high": difference + 0.04,
+        "holm_p": p,
+        "significant": p is not None and p < 0.05,
+        "like_for_like": p is not None,
+        "note": "" if p is not None else "different attacks",
+    }
+    return row | other
+
+
+def ranked(
+    *rows: dict[str, Any], comparisons: tuple[dict[str, Any], ...] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A report of these rows, and its one ranking."""
+    report: dict[str, Any] = {"worst_cases": list(rows), "comparisons": list(comparisons)}
+    report["rankings"] = rankings(report)
+    (place,) = report["rankings"]
+    return report, place
+
+
+def test_a_leader_needs_a_test() -> None:
+    first, second = case("robust", 0.62), case("plain", 0.31)
+    said = leader(*ranked(second, first, comparisons=(against(first, second, -0.31, 0.0001),)))
+    assert said == (
+        "digits, L∞ ε 0.2, robust keeps 62.0 % [57.0–67.0] of 200 images, "
+        "+31.0 points [+27.0 to +35.0] more than plain, the next (p < 0.001)"
+    )
+
+
+def test_a_test_on_fewer_attacks_or_images_says_so() -> None:
+    first, second = case("robust", 0.62), case("plain", 0.31)
+    row = against(first, second, -0.3, 0.0001) | {"error_a": 0.38, "error_b": 0.68, "n_a": 150}
+    said = leader(*ranked(first, second, comparisons=(row,)))
+    assert "on the 150 images and under the attacks that both met 62.0 % against 32.0 %, +30.0 points" in said
+
+
+def test_which_side_is_called_a_changes_nothing() -> None:
+    first, second = case("robust", 0.62), case("plain", 0.31)
+    one = leader(*ranked(first, second, comparisons=(against(first, second, -0.31, 0.0001),)))
+    other = leader(*ranked(first, second, comparisons=(against(second, first, 0.31, 0.0001),)))
+    assert one == other
+
+
+@pytest.mark.parametrize("p", [0.05, 0.4, 1.0])
+def test_no_leader_without_significance(p: float) -> None:
+    first, second = case("robust", 0.33), case("plain", 0.31)
+    said = leader(*ranked(first, second, comparisons=(against(first, second, -0.02, p),)))
+    assert "the two cannot be told apart" in said
+    assert "more than" not in said
+
+
+def test_equal_rates_have_no_leader() -> None:
+    first, second = case("robust", 0.31), case("plain", 0.31)
+    said = leader(*ranked(first, second, comparisons=(against(first, second, 0.0, 1.0),)))
+    assert "cannot be told apart (0.0 points" in said
+
+
+@pytest.mark.parametrize("comparisons", [(), (against(case("robust", 0.6), case("plain", 0.3), -0.3, None),)])
+def test_what_was_not_tested_is_not_ranked_in_words(comparisons: tuple[dict[str, Any], ...]) -> None:
+    said = leader(*ranked(case("robust", 0.6), case("plain", 0.3), comparisons=comparisons))
+    assert "were not tested against each other" in said
+    assert "points" not in said
+
+
+def test_another_norm_or_budget_is_not_borrowed() -> None:
+    first, second = case("robust", 0.62), case("plain", 0.31)
+    report, place = ranked(first, second)
+    for other in ({"norm": "2"}, {"eps_a": 0.1, "eps_b": 0.1}, {"dataset": "shapes"}, {"kind": "victim"}):
+        report["comparisons"] = [against(first, second, -0.31, 0.0001, **other)]
+        assert paired(report, place, first, second) is None
+
+
+def test_nothing_to_withstand() -> None:
+    rows = [case(name, 0.97, strongest="") for name in ("robust", "plain")]
+    said = leader(*ranked(*rows, comparisons=(against(*rows, 0.0, 1.0),)))
+    assert "nothing to withstand" in said
+    assert "keeps" not in said
+
+
+def test_nobody_keeps_anything() -> None:
+    rows = [case(name, 0.0) for name in ("robust", "plain")]
+    assert "none of 2 classifiers keeps any" in leader(*ranked(*rows, comparisons=(against(*rows, 0.0, 1.0),)))
+
+
+def test_one_classifier_alone_leads_nobody() -> None:
+    said = leader(*ranked(case("plain", 0.3), case("tree", None)))
+    assert "only plain was measured; it keeps 30.0 %" in said
+
+
+def test_without_a_budget_sizes_rank() -> None:
+    rows = [case(name, 0.0, eps=None, median_distance=size) for name, size in (("a", 0.5), ("b", 1.25))]
+    assert "b needs the largest change that was found, median 1.25" in leader(*ranked(*rows))
+    held = case("c", 0.6, eps=None)
+    assert "fewer than half of the images of c fell" in leader(*ranked(*rows, held))
+
+
+def whole(*rows: dict[str, Any], comparisons: tuple[dict[str, Any], ...] = (), **other: Any) -> dict[str, str]:
+    """The five sentences by topic."""
+    report = {
+        "datasets": [{"dataset": "digits"}],
+        "victims": [{"victim": "plain"}, {"victim": "robust"}],
+        "attacks": [
+            {"dataset": "digits", "victim": "plain", "attack": name, "n": 200} for name in ("apgd_ce", "square")
+        ],
+        "defenses": [],
+        "scores": [],
+        "run_times": [],
+        "check_summary": [],
+        "seed": 0,
+    }
+    report |= {"worst_cases": list(rows), "comparisons": list(comparisons)} | other
+    report["rankings"] = rankings(report)
+    return {item["topic"]: item["text"] for item in summarise(report)}
+
+
+def test_a_defense_survives_only_by_a_test_against_none() -> None:
+    bare, better, same = case("plain", 0.2), case("plain", 0.5, "median"), case("plain", 0.21, "mean")
+    untested, unknown = case("plain", 0.9, "loud"), case("plain", None, "new")
+    said = whole(
+        *(bare, better, same, untested, unknown),
+        comparisons=(against(better, bare, -0.3, 0.0001), against(same, bare, -0.01, 0.9)),
+    )["Defenses"]
+    assert said.startswith(
+        "Against attackers who know the defense, 1 of 2 defended victims keeps more images than without"
+    )
+    assert "median on plain (digits, L∞ ε 0.2), +30.0 points [+26.0 to +34.0]" in said
+    assert "mean on plain" not in said
+    assert re.search(r"Not measured: loud on plain .* and new on plain", said)
+
+
+def test_a_defense_that_loses_images_does_not_survive() -> None:
+    bare, worse = case("plain", 0.5), case("plain", 0.2, "median")
+    said = whole(bare, worse, comparisons=(against(worse, bare, 0.3, 0.0001),))["Defenses"]
+    assert "0 of 1 defended victim keep more images" in said
+
+
+def test_no_defense_and_no_ranking_are_said() -> None:
+    said = whole()
+    assert said["Defenses"] == "No defense met an attacker who knows it within a budget."
+    assert said["Ahead"].startswith("Nobody")
+    assert said["Self-checks"] == "No self-check was made."
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ([("a", 3, 0, 0)], "Of 1 kind of self-checks, 1 pass throughout; none fails."),
+        ([("a", 3, 1, 0), ("b", 1, 0, 0)], "Of 2 kinds of self-checks, 1 pass throughout; 1 warn (a); none fails."),
+        ([("a", 3, 1, 2), ("b", 0, 1, 0)], "Of 2 kinds of self-checks, 0 pass throughout; 1 warn (b); 1 fail (a)."),
+    ],
+)
+def test_checks_are_counted_by_kind(kinds: list[tuple[str, int, int, int]], said: str) -> None:
+    rows = [
+        {"check": name, "n": sum(counts), **dict(zip(("pass", "warn", "fail"), counts, strict=True))}
+        for name, *counts in kinds
+    ]
+    assert checked({"check_summary": rows}) == said
+
+
+def test_effort_counts_what_was_asked_of_victims() -> None:
+    scores = [
+        {"setting": "undefended", "queries": 10.0, "gradients": 5.0, "n_attacked": 100},
+        {"setting": "adaptive", "queries": 3.0, "gradients": None, "n_attacked": 10},
+        {"setting": "oblivious", "queries": 10.0, "gradients": 5.0, "n_attacked": 100},  # made once, counted once
+        {"setting": "undefended", "queries": None, "gradients": None, "n_attacked": 0},
+    ]
+    said = whole(scores=scores, run_times=[{"rule": "train", "jobs": 2, "seconds": 90.0, "longest": 60.0}])["Effort"]
+    assert "1,030 forward and 500 gradient passes" in said
+    assert "2 jobs, 1 min 30 s" in said
+    assert "jobs" not in whole(scores=scores)["Effort"]
