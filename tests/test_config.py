@@ -13,11 +13,9 @@ import jsonschema
 import pytest
 import yaml
 
-from rivalry import registry
 from rivalry.cli import main
 from rivalry.config import Mistakes, entry_models, json_schema, load_config, read_yaml
 from rivalry.describe import configuration_page
-from rivalry.parameters import checked
 from rivalry.plan import Plan
 
 ROOT = Path(__file__).parent.parent
@@ -340,14 +338,6 @@ COMMANDS = [
     ),
     (["defend", "--method", "binary_input_detector", "--set", "attack=[1]"], "--set attack: [1] is wrong"),
     (["defend", "--method", "spatial_smoothing", "--set", "window=4"], "--set window: 4 is unknown; valid: 3, 5, 7"),
-    (
-        ["defend", "--method", "binary_input_detector", "--set", 'attack={"method": "fgsm", "eps": 8}'],
-        "--set attack.eps: 8 is out of range",
-    ),
-    (
-        ["defend", "--method", "binary_input_detector", "--set", 'attack={"eps": 0.1}'],
-        "--set attack.method: is missing",
-    ),
     (["fool", "--method", "gradient_ascent", "--set", "steps=0"], "--set steps: 0 is wrong"),
     (["train", "--architecture", "svm", "--architecture-set", "sample=0"], "--architecture-set sample: 0 is wrong"),
     (["train", "--architecture", "mlp512", "--fit", "epochs="], "--fit epochs: nothing is wrong"),
@@ -372,13 +362,6 @@ def test_parameters_on_the_command_line_are_checked_before_work(
     printed = capsys.readouterr().err
     assert printed.startswith(f"rivalry: {message}")
     assert printed.count("\n") == 1
-
-
-@pytest.mark.parametrize("attack", ["fgsm", {"method": "fgsm", "eps": [0.1, 0.2]}])
-def test_a_detector_s_attack_is_a_name_or_written_out(attack: Any) -> None:
-    """The second is what a plan hands on: the configuration's entry, of any name."""
-    method = registry.method("defenses", "binary_input_detector")
-    assert checked(method, {"attack": attack}, "--set ", several=True) == {"attack": attack}
 
 
 @pytest.mark.parametrize("option", ["--batch-size=0", "--batch-size=x", "--images=-3", "--threads=1.5", "--seed=-1"])

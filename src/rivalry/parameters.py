@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from rivalry import registry, types
+from rivalry import types
 from rivalry.errors import WrongArgument, nearest
 from rivalry.registry import Method
 
@@ -42,9 +42,7 @@ def checked(method: Method, given: Mapping[str, Any], prefix: str, *, several: b
             )
     values = {name: parameter.default for name, parameter in method.parameters.items() if not parameter.required}
     for name, parameter in method.parameters.items():
-        if name in given and parameter.reference == "attacks" and isinstance(given[name], Mapping):
-            values[name] = _written_out(name, given[name], prefix)
-        elif name in given:
+        if name in given:
             annotation = types.NonNegative if method.kind == "attacks" and name == "eps" else parameter.annotation
             if several and name == "eps" and isinstance(given[name], list):
                 annotation = list[annotation]  # type: ignore[valid-type]
@@ -54,15 +52,6 @@ def checked(method: Method, given: Mapping[str, Any], prefix: str, *, several: b
     for name, fault in contradictions(method, values):
         raise WrongArgument(f"{prefix}{name}: {fault}")
     return {name: values[name] for name in given}
-
-
-def _written_out(name: str, given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """An attack that is written out where the configuration would name an entry: its `method` and its parameters."""
-    if "method" not in given:
-        raise WrongArgument(f"{prefix}{name}.method: is missing; it names a registered attack")
-    settings = {key: value for key, value in given.items() if key != "method"}
-    method = registry.method("attacks", given["method"])
-    return {"method": method.name, **checked(method, settings, f"{prefix}{name}.", several=True)}
 
 
 def checked_value(name: str, annotation: Any, value: Any, prefix: str) -> Any:
