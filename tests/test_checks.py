@@ -35,13 +35,13 @@ def use(monkeypatch: pytest.MonkeyPatch, module: nn.Module) -> None:
     monkeypatch.setattr(evidence, "load_victim", lambda folder: module)
 
 
-def defend(run: Run, rows: Tensor = ALL, oblivious: float = 1.0, adaptive: float = 1.0) -> None:
+def defend(run: Run, rows: Tensor = ALL, oblivious: float = 1.0, adaptive: float = 1.0, stops: bool = True) -> None:
     """A defense, and fgsm against it by attackers of two strengths: one that does not know it, one that does."""
     run.plan["evaluations"].append(["toy", "plain", "bid"])
     write_json(run.results / "defenses/toy/plain/bid/defense.json", {"kind": "detector", "method": "bid"})
     tables = []
     for setting, strength in (("oblivious", oblivious), ("adaptive", adaptive)):
-        run.attack("fgsm", (0.2, 0.4), victim="plain+bid", rows=rows, strength=strength)
+        run.attack("fgsm", (0.2, 0.4), victim="plain+bid", rows=rows, strength=strength, stops=stops)
         table = read_table(run.results / "attacks/toy/plain+bid/fgsm/scores.parquet")
         tables.append(table.assign(attack="fgsm", setting=setting))
     write_table(run.results / "evaluations/toy/plain/bid/scores.parquet", pd.concat(tables))
@@ -163,15 +163,16 @@ def test_weaker_beyond_noise(lost, won, n, verdict):
 
 
 @pytest.mark.parametrize(
-    ("oblivious", "adaptive", "verdicts"),
+    ("oblivious", "adaptive", "stops", "verdicts"),
     [
-        (1.0, 1.0, ["pass", "pass"]),
-        (0.5, 1.0, ["pass", "pass"]),
-        (1.0, 0.5, ["fail", "warn"]),  # at .2 the four easy images are lost, at .4 the three hard ones
+        (1.0, 1.0, True, ["pass", "pass"]),
+        (0.5, 1.0, True, ["pass", "pass"]),
+        (1.0, 0.5, True, ["fail", "warn"]),  # at .2 the four easy images are lost, at .4 the three hard ones
+        (1.0, 0.5, False, ["warn", "warn"]),  # one step
     ],
 )
-def test_an_attacker_who_knows_the_defense_does_no_worse(run, oblivious, adaptive, verdicts):
-    defend(run, oblivious=oblivious, adaptive=adaptive)
+def test_an_attacker_who_knows_the_defense_does_no_worse(run, oblivious, adaptive, stops, verdicts):
+    defend(run, oblivious=oblivious, adaptive=adaptive, stops=stops)
     found = run.checks().query("check == 'adaptive at least oblivious'")
     assert found["status"].tolist() == verdicts
     touched = [["plain", "bid", "fgsm", "0.2"], ["plain", "bid", "fgsm", "0.4"]]

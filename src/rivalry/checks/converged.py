@@ -64,9 +64,10 @@ def beside_gradients(evidence: Evidence) -> Iterator[Row]:
         fooled = [other.scores[other.scores["success"]] for other in rivals]
         if rivals:
             smallest = pd.concat(fooled).groupby("index", as_index=False)[one.size].min()
-            words = "beside " + " and ".join(other.facts["attack"] for other in rivals)
+            names = " and ".join(other.facts["attack"] for other in rivals)
             smallest = smallest.assign(success=True, attacked=True)
-            yield _distance(f"{one.subject} {words}", words, one.scores, smallest, one.size, one.touched)
+            subject, words = f"{one.subject} beside {names}", f"with {names} instead"
+            yield _distance(subject, words, one.scores, smallest, one.size, one.touched)
 
 
 def _distance(

@@ -129,7 +129,8 @@ def adaptive(evidence: Evidence) -> Iterator[Row]:
     Where it does not, it failed on the defended victim (no gradient, a loss that does not see the refusal), and
     what survives it is no robustness. Compared are the images that both attacked, with the same target: those that
     the victim has right with and without the defense. Both attacks are searches, so single images go either way: a
-    point of all images is allowed, and a failure needs more than tossed coins give; see `_rows.clearly`.
+    point of all images is allowed, and a failure needs more than tossed coins give; see `_rows.clearly`. A single
+    step may overshoot, through a median above all, so for it that is only remarked on.
     """
     single = {
         (one.facts["attack"], one.folder.parent.name) for one in evidence.crafted if one.scores["iterations"].max() <= 1
@@ -154,9 +155,13 @@ def adaptive(evidence: Evidence) -> Iterator[Row]:
             won = int((both["success"] & ~both["success_weak"]).sum())
             words = f"knowing the defense it fools {percent(both['success'])} of {len(both)} images, not knowing it "
             words += f"{percent(both['success_weak'])}; {len(lost)} fall to the latter only"
-            words += ": one step may overshoot" if lost and (attack, f"{victim}+{defense}") in single else ""
-            fails = clearly(len(lost), won, len(both))
-            status = "fail" if fails else "warn" if len(lost) - won > NOTICEABLE * len(both) else "pass"
+            one_step = (attack, f"{victim}+{defense}") in single
+            if len(lost) - won <= NOTICEABLE * len(both):
+                status = "pass"
+            elif one_step:
+                status, words = "warn", f"{words}: one step may overshoot"
+            else:
+                status = "fail" if clearly(len(lost), won, len(both)) else "warn"
             yield row(ADAPTIVE, subject, status, words, lost, **touched)
 
 
