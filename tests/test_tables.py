@@ -28,7 +28,7 @@ from rivalry.checks.same_images import same_images
 from rivalry.errors import RivalryError
 from rivalry.stages.check import check
 from rivalry.stages.evaluate import CARRIED, judged, with_verdicts
-from rivalry.stages.tabulate import tabulate
+from rivalry.stages.tabulate import SETTINGS, tabulate
 from rivalry.stages.train import predict
 from rivalry.stages.transfer import _predictions
 from rivalry.statistics import holm, reported
@@ -161,12 +161,12 @@ class Run:
         }
         write_json(folder / "attack.json", own | facts)
 
-    def detector(self) -> None:
+    def detector(self, name: str = "bid") -> None:
         """Refuses image 0 when clean; of fgsm's at eps .2 those of images 0 to 2, and when adaptive none."""
-        self.plan["evaluations"].append(["toy", "plain", "bid"])
-        write_json(self.results / "defenses/toy/plain/bid/defense.json", {"kind": "detector", "method": "bid"})
-        self.attack("fgsm", (0.2,), victim="plain+bid")
-        table = read_table(self.results / "attacks/toy/plain+bid/fgsm/scores.parquet")
+        self.plan["evaluations"].append(["toy", "plain", name])
+        write_json(self.results / f"defenses/toy/plain/{name}/defense.json", {"kind": "detector", "method": "bid"})
+        self.attack("fgsm", (0.2,), victim=f"plain+{name}")
+        table = read_table(self.results / f"attacks/toy/plain+{name}/fgsm/scores.parquet")
         parts = [("", "clean", [0]), ("fgsm", "oblivious", [0, 1, 2]), ("fgsm", "adaptive", [])]
         rows = []
         for attack, setting, refused in parts:
@@ -180,7 +180,7 @@ class Run:
             part["success"] = part["success"] & ~part["flagged"]
             rows.append(part.drop(columns=["iterations", "finite", "zero_gradient", "clean_prediction", "confidence"]))
         evaluated = with_verdicts(pd.concat(rows, ignore_index=True))
-        write_table(self.results / "evaluations/toy/plain/bid/scores.parquet", evaluated)
+        write_table(self.results / f"evaluations/toy/plain/{name}/scores.parquet", evaluated)
 
     def tables(self, times: bool = True, folder: str = "tables", **plan: Any) -> dict[str, pd.DataFrame]:
         output = self.results / folder
@@ -579,6 +579,35 @@ def test_every_two_victims_are_compared(run):
         (a, b, eps) for a, b in pairs for eps in (0.2, 0.4)
     )
     assert set(zip(table[table["kind"] == "clean"]["a"], table[table["kind"] == "clean"]["b"], strict=True)) == pairs
+
+
+def test_every_two_defenses_are_compared_in_the_same_setting(run):
+    run.attack("fgsm", (0.2,))
+    run.detector("one")
+    run.detector("two")
+    table = run.tables()["comparisons"]
+    names = {setting: [f"plain behind {name}, {setting}" for name in ("one", "two")] for setting in SETTINGS[1:]}
+    wanted = {(name, "plain") for both in names.values() for name in both} | {tuple(both) for both in names.values()}
+    pairs = table[table["kind"] == "defense"]
+    assert len(pairs) == len(wanted)
+    assert set(zip(pairs["a"], pairs["b"], strict=True)) == wanted
+    clean = table[table["kind"] == "clean"]
+    assert set(zip(clean["a"], clean["b"], strict=True)) == {
+        ("plain behind one", "plain"),
+        ("plain behind two", "plain"),
+        ("plain behind one", "plain behind two"),
+    }
+
+
+def test_attacks_whose_budget_nothing_measures_are_not_like_for_like(run):
+    """A patch of 3 pixels and one of 12 have no eps, yet not the same budget; on two victims one patch has."""
+    run.victim("hard", wrong=(0,))
+    for victim in ("plain", "hard"):
+        for name in ("small", "large"):
+            run.attack(name, None, victim=victim, budget="fixed", norm="patch", parameters={"scale": 0.1})
+    table = run.tables()["comparisons"].set_index("kind")
+    assert not table.loc[["attack", "budget"], "like_for_like"].any()
+    assert table.loc["victim", "like_for_like"].all()
 
 
 def test_worst_cases_are_compared_image_by_image_under_what_was_aimed_at_both(run):

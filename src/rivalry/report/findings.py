@@ -241,7 +241,8 @@ def _backdoors(part: Fact) -> Iterator[Said]:
                     (
                         c
                         for c in part["comparisons"]
-                        if (c["kind"], c["victim"], c["defense"]) == ("clean", victim, after["defense"])
+                        if (c["kind"], c["victim"], c["defense"], c["defense_b"])
+                        == ("clean", victim, after["defense"], "none")
                     ),
                     None,
                 )

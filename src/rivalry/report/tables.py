@@ -668,6 +668,7 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
                 Column("median_difference", "median difference", "number"),
                 Column("low", "low", "number"),
                 Column("high", "high", "number"),
+                Column("rank_correlation", "rank correlation", "number", paper=False),
             ]
         else:
             measured = [
