@@ -32,11 +32,10 @@ TICK = 1.0
 """Seconds between two looks at what is running."""
 PATIENCE = 60.0
 """Without a terminal, a running job gets a line each time that so many seconds have passed."""
-TAIL = 10
-"""Lines of a failed job's log, and what is read of it at most."""
+TAIL, WIDTH = 10, 400
+"""How many lines of a failed job's log are shown, and where they are cut."""
 BYTES = 2**15
-WIDTH = 400
-"""Where a line of a log is cut."""
+"""How much of a log's end is read."""
 CHATTER = {"execute_workflow", "_build_dag", "execute"}
 """Functions of Snakemake that tell what it is about to do."""
 UNSPECIFIC = "At least one job did not complete successfully."
