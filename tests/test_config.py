@@ -6,17 +6,24 @@ import copy
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
+from rivalry import registry
+from rivalry.artifacts import read_json
 from rivalry.cli import main
-from rivalry.config import Mistakes, entry_models, json_schema, load_config, read_yaml
+from rivalry.config import Mistakes, check_machine, entry_models, json_schema, load_config, read_yaml
 from rivalry.describe import configuration_page
 from rivalry.plan import Plan
+from rivalry.stages.prepare import prepare_dataset
 
 ROOT = Path(__file__).parent.parent
 NORMS = [("inf", "inf"), (float("inf"), "inf"), ("Linf", "inf"), ("L2", 2), (2, 2)]
@@ -50,6 +57,9 @@ matches:
   - {datasets: [digits, shapes], victims: [plain, distilled], attacks: [fgsm, deepfool], defenses: [median, detector]}
   - {datasets: [digits], victims: [backdoored], attacks: [trigger], defenses: [cleanse], fooling: [ascent]}
 """
+
+BOMB = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 9))
+"""A few lines that stand for a thousand million values."""
 
 WRONG: list[tuple[str, Any, str]] = [
     # top level
@@ -180,7 +190,39 @@ WRONG: list[tuple[str, Any, str]] = [
     ("matches.0.settings", ["adaptiv"], "matches[0].settings[0]: 'adaptiv' is unknown; did you mean 'adaptive'?"),
     ("matches.0.defences", [], "matches[0].defences: unknown key; did you mean 'defenses'?"),
     ("matches.0", "all", "matches[0]: 'all' is wrong: should be a valid dictionary"),
+    # values that YAML reads as something else, values of several kinds, names that are pydantic's own
+    ("title", 2020, "title: 2020 is a number to YAML; write it in quotes"),
+    ("title", "a\ud800b", "title: 'a\\ud800b' holds half a character"),
+    ("matches.0.victims", [False], "matches[0].victims[0]: false is a truth value to YAML; write it in quotes"),
+    ("attacks.fgsm.target", 1.5, "attacks.fgsm.target: 1.5 is wrong: should be a valid integer"),
+    ("attacks.fgsm.target", -1, "attacks.fgsm.target: -1 is wrong: should be greater than or equal to 0"),
+    ("attacks.fgsm.eps", [0.001 * i for i in range(101)], "attacks.fgsm.eps: [0.0, 0.001, "),
+    ("victims.int", {"method": "plain", "architecture": "lenet5", "epochs": "x"}, "victims.int.epochs: 'x' is wrong"),
+    ("attacks.str", {"method": "fgsm", "eps": "x"}, "attacks.str.eps[0]: 'x' is wrong"),
+    ("victims.plain.per_dataset", {"int": {}}, "victims.plain.per_dataset.int: no such data set"),
+    (
+        "victims.plain.per_dataset",
+        {"shapes": 3},
+        "victims.plain.per_dataset.shapes: 3 is wrong: should be a valid dict",
+    ),
+    (
+        "victims.plain.per_dataset",
+        {"shapes": {"per_dataset": {}}},
+        "victims.plain.per_dataset.shapes.per_dataset: cannot",
+    ),
+    # what the data or the victim cannot give
+    ("datasets.digits.images", 451, "datasets.digits.images: 451 is more than its 450 test images"),
+    ("datasets.mine", {"source": "image_folder", "path": "x" * 5000}, "datasets.mine.path: 'xxx"),
+    ("datasets.mine", {"source": "image_folder", "path": "a\0b"}, "datasets.mine.path: 'a\\x00b' does not exist"),
+    ("data_mirror", "x" * 5000, "data_mirror: 'xxx"),
+    (
+        "victims.plain",
+        {"method": "scikit_learn", "architecture": "decision_tree"},
+        "matches[0].attacks: all follow gradients, and those of 'plain' are zero",
+    ),
 ]
+SEVERAL = {"attacks.fgsm.target=10", "matches.0.defenses=['cleanse']"}
+"""Mistakes in WRONG that break more than one thing: two data sets lack the class, two victims have no backdoor."""
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -210,8 +252,12 @@ def test_every_mistake_is_one_line(path: str, value: Any, line: str) -> None:
         load_config(changed(path, value), "my.yaml")
     assert any(found.startswith(f"my.yaml: {line}") for found in caught.value.lines), caught.value.lines
     for found in caught.value.lines:
-        assert "\n" not in found
+        assert found.isprintable()
         assert len(found) < 200
+    alone = (
+        not isinstance(value, dict) and (path, value[0] if isinstance(value, list) and value else value) not in SEVERAL
+    )
+    assert len(caught.value.lines) == 1 or not alone, caught.value.lines
 
 
 def test_several_mistakes_are_all_told_at_once() -> None:
@@ -236,17 +282,174 @@ def test_an_entry_may_take_over_another_s_keys(tmp_path) -> None:
         ("- a\n- b\n", "f.yaml: is no configuration; config/README.md lists every key"),
         ("", "f.yaml: is no configuration"),
         ("seed: !!python/object/apply:os.system [ls]\n", "f.yaml:1: "),
+        ("? [a]\n: 1\n", "f.yaml:1: a list or mapping is no key"),
+        ("? {a: b}\n: 1\n", "f.yaml:1: a list or mapping is no key"),
+        ("victims:\n  no: {}\n", "f.yaml:2: 'no' is a truth value to YAML; write \"no\""),
+        ("victims:\n  8: {}\n", "f.yaml:2: '8' is a number to YAML; write \"8\""),
+        ("victims:\n  007: {}\n", "f.yaml:2: '007' is a number to YAML; write \"007\""),
+        ("2020-01-01: 1\n", "f.yaml:1: '2020-01-01' is a date to YAML"),
+        ("~: 1\n", "f.yaml:1: '~' is nothing to YAML"),
+        ("a:\n\t- b\n", "f.yaml:2: a tab stands where YAML wants spaces"),
+        ("a: " + "[" * 1000, "f.yaml: is nested too deeply"),
+        ("a: " + "[" * 100_000, "f.yaml: is nested too deeply"),
+        ("a: &x [*x]\n", "f.yaml:1: "),
+        ("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + BOMB, "f.yaml: holds over 100,000 values once what * refers to"),
+        ("a: *b\n", "f.yaml:1: found undefined alias"),
+        ("--- 1\n--- 2\n", "f.yaml:2: "),
+        ("a: 2020-13-45\n", "f.yaml: month must be in 1..12"),
+        (b"\xff\xfes\x00e\x00e\x00d\x00", "f.yaml: is not UTF-8 text; save it as UTF-8"),
+        (b"title: caf\xe9\n", "f.yaml: is not UTF-8 text; save it as UTF-8"),
+        (b"title: a\0b\n", "f.yaml: unacceptable character #x0000"),
     ],
+    ids=str,
 )
 def test_a_file_that_is_no_configuration_is_told_with_its_line(
-    text: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    text: str | bytes, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("f.yaml").write_text(text)
+    Path("f.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(Mistakes) as caught:
         read_yaml("f.yaml")
     assert caught.value.lines[0].startswith(line)
     assert len(caught.value.lines) == 1
+
+
+def test_a_byte_order_mark_and_pairs_that_json_writes_are_read(tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_bytes(b'\xef\xbb\xbf{"title": "\\ud83d\\ude00 \\u4e2d"}')
+    assert read_yaml(tmp_path / "f.yaml") == {"title": "😀 中"}
+
+
+anything = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.sampled_from(["fgsm", "digits", "plain"])
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.one_of(st.text(), st.integers(), st.none()), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+PLACES = [
+    *("datasets", "victims", "attacks", "matches", "transfers", "threads", "title", "seed", "nonsense", "defenses"),
+    *("datasets.digits", "victims.plain", "attacks.fgsm", "attacks.fgsm.eps", "attacks.fgsm.target", "matches.0"),
+    *("victims.plain.per_dataset", "victims.plain.architecture_parameters", "victims.distilled.teacher"),
+    *("attacks.fgsm.per_dataset.shapes", "victims.plain.poisoning", "defenses.detector.attack", "matches.0.datasets"),
+    *("datasets.digits.source", "victims.plain.architecture", "attacks.fgsm.method", "poisonings.corner"),
+]
+
+
+@settings(deadline=None, max_examples=100)
+@given(path=st.sampled_from(PLACES), value=anything)
+def test_nonsense_anywhere_is_told_in_lines(path: str, value: Any) -> None:
+    told = ["none"]
+    try:
+        Plan(load_config(changed(path, value)))
+    except Mistakes as mistakes:
+        told = mistakes.lines
+    assert told
+    assert all(line.isprintable() and len(line) < 1000 for line in told)
+
+
+def pictures(folder: Path, splits: dict[str, int], classes: list[str], size: tuple[int, int] = (16, 20)) -> Path:
+    for split, count in splits.items():
+        for name in classes:
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                Image.new("L", size, i).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+def with_pictures(path: Path, **keys: Any) -> dict[str, Any]:
+    content = changed("datasets.mine", {"source": "image_folder", "path": str(path), **keys})
+    content["matches"].append({"datasets": ["mine"], "victims": ["plain"], "attacks": ["fgsm"]})
+    return content
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_what_a_folder_of_images_holds_is_known_beforehand(archived: bool, tmp_path: Path) -> None:
+    path = pictures(tmp_path / "im", {"train": 3, "test": 2}, ["cat", "dog {x}"])
+    if archived:
+        path = Path(shutil.make_archive(str(path), "zip", path))
+    config = load_config(with_pictures(path))
+    assert config.images_of("mine") == 4
+    assert config.images("fgsm", "mine") == 4
+    assert config.recorded()["datasets"]["mine"]["images"] == 4
+    assert "--images 4" in Plan(config).attack_options("mine", "plain", "fgsm")
+
+    def lines(**changes: Any) -> list[str]:
+        content = with_pictures(path, **changes.pop("keys", {}))
+        for section, entries in changes.items():
+            for name, keys in entries.items():
+                content[section][name] |= keys
+        with pytest.raises(Mistakes) as caught:
+            load_config(content, "c.yaml")
+        return caught.value.lines
+
+    assert lines(keys={"images": 5}) == ["c.yaml: datasets.mine.images: 5 is more than its 4 test images"]
+    assert lines(attacks={"fgsm": {"target": 2}})[0].startswith("c.yaml: attacks.fgsm.target: 2 is no class of mine")
+    least = "needs images of at least 10x10 pixels; those of mine are 8 wide or high"
+    found = lines(victims={"plain": {"architecture": "cnn_cifar"}}, keys={"size": 8})
+    assert found == [f"c.yaml: victims.plain.architecture: cnn_cifar {least}"]
+    content = with_pictures(path)
+    content["matches"][0]["attacks"].append("fgsm_to_3")  # mine has no class 3, and never meets it
+    assert ("digits", "plain", "fgsm_to_3") in Plan(load_config(content)).attacks
+
+
+def test_one_class_is_none(tmp_path: Path) -> None:
+    path = pictures(tmp_path / "im", {"train": 2, "test": 2}, ["cat"])
+    with pytest.raises(Mistakes, match=r"datasets\.mine: has 1 class; a classifier needs at least 2"):
+        load_config(with_pictures(path))
+
+
+def test_a_source_says_truly_how_many_images_it_has_and_how_large(tmp_path: Path) -> None:
+    config = load_config(changed("datasets.digits", {"source": "digits", "test_fraction": 0.3}))
+    for dataset in ("digits", "shapes"):
+        source, parameters = config.parameters("datasets", dataset, dataset)
+        prepare_dataset(dataset, source, parameters, tmp_path / dataset, seed=1, mirror=None)
+        facts = read_json(tmp_path / dataset / "dataset.json")
+        about = config.about(dataset)
+        assert (about.classes, about.test_images, about.side) == (facts["classes"], facts["n_test"], facts["shape"][1])
+
+
+@pytest.mark.parametrize("name", registry.names("architectures"))
+def test_an_architecture_takes_images_from_its_least_side_on(name: str) -> None:
+    method = registry.method("architectures", name)
+    least = method.traits.get("side", 1)
+    made = method.load()((3, least, least + 3), 4)
+    assert made is not None
+    if least > 1:
+        with pytest.raises(RuntimeError):
+            method.load()((3, least - 1, least + 3), 4)
+
+
+def test_a_gpu_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    check_machine(load_config(changed("accelerator", "auto")), "c.yaml")
+    with pytest.raises(Mistakes, match=r"c\.yaml: accelerator: gpu was asked for, but PyTorch sees no GPU"):
+        check_machine(load_config(changed("accelerator", "gpu")), "c.yaml")
+
+
+def test_attacks_that_would_follow_no_gradient_are_kept_apart() -> None:
+    content = changed("victims.plain", {"method": "scikit_learn", "architecture": "decision_tree"})
+    content["attacks"]["square"] = {"method": "square", "eps": 0.1}
+    content["matches"][0] |= {"attacks": ["fgsm", "deepfool", "square"], "defenses": ["median"]}
+    plan = Plan(load_config(content))
+    assert [attack for dataset, victim, attack in plan.attacks if (dataset, victim) == ("digits", "plain")] == [
+        "square"
+    ]
+    assert plan.evaluations["digits", "plain", "median"] == {"oblivious": ["square"], "adaptive": ["square"]}
+    apart = {"what": "digits: fgsm on plain", "reason": "fgsm follows gradients, and those of a decision tree are zero"}
+    assert apart in plan.kept_apart
+
+
+@pytest.mark.parametrize("path", ["im {a}", "im $(x) `y` ;'\"&|*?", "ünï 中", "im\nx"])
+def test_changes_in_a_folder_of_any_name_are_noticed(path: str, tmp_path: Path) -> None:
+    folder = pictures(tmp_path / path, {"train": 1, "test": 1}, ["cat", "dog"])
+    plan = Plan(load_config(with_pictures(folder)))
+    before = plan.source_state("mine")
+    assert before == plan.source_state("mine")
+    Image.new("L", (16, 20)).save(folder / "test/cat/new.png")
+    assert plan.source_state("mine") != before
+    assert plan.source_state("digits") == ""
 
 
 def test_a_missing_file_is_told() -> None:

@@ -515,7 +515,7 @@ def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = Non
         if kind == "union_tag_not_found":
             return f"{path}.{key}: is missing; one of {', '.join(registry.names(method_kind))}"
         wrong = str(details["ctx"]["tag"])
-        return f"{path}.{key}: '{wrong}' is unknown; {nearest(wrong, registry.names(method_kind))}"
+        return f"{path}.{key}: {shown(wrong)} is unknown; {nearest(wrong, registry.names(method_kind))}"
     return f"{path}: {fault_of(details)}"
 
 
@@ -565,6 +565,12 @@ class Config:
     def images(self, attack: str, dataset: str) -> int:
         """How many test images an attack is given."""
         return self.entry("attacks", attack, dataset)["images"] or self.images_of(dataset)
+
+    def follows_nothing(self, attack: str, victim: str, dataset: str) -> bool:
+        """Whether the attack needs gradients where the victim's are zero everywhere."""
+        architecture = self.entry("victims", victim, dataset)["architecture"]
+        blind = not registry.method("architectures", architecture).traits.get("gradients", True)
+        return blind and registry.method("attacks", self.attacks[attack].method).traits["sees"] == "gradients"
 
     def images_of(self, dataset: str) -> int:
         """How many test images a data set's attacks and defenses meet: never more than it is known to have."""
@@ -653,7 +659,7 @@ class Config:
                 yield from self._unfit_data(name, entry)
         mirror = self.data_mirror
         if mirror and "://" not in mirror and not (exists(mirror) and Path(mirror).is_dir()):
-            yield f"data_mirror: '{mirror}' is no folder; give a folder, a URL, or leave it out to download"
+            yield f"data_mirror: {shown(mirror)} is no folder; give a folder, a URL, or leave it out to download"
 
     def _unfit_data(self, name: str, entry: dict[str, Any]) -> Iterator[str]:
         """A path that leads nowhere; images, classes and pixels that the data set lacks."""
@@ -778,6 +784,18 @@ class Config:
             for name in {n for n in listed if listed.count(n) > 1}:
                 yield f"{path}: '{name}' is listed twice"
         for number, match in enumerate(self.matches):
+            for victim in match.victims:
+                met = [(attack, dataset) for attack in match.attacks for dataset in match.datasets]
+                known = (
+                    victim in self.victims
+                    and {*match.attacks} <= {*self.attacks}
+                    and {*match.datasets} <= {*self.datasets}
+                )
+                if known and all(self.follows_nothing(attack, victim, dataset) for attack, dataset in met):
+                    yield (
+                        f"matches[{number}].attacks: all follow gradients, and those of '{victim}' are zero; "
+                        "add one that needs only scores or decisions, or leave the victim out"
+                    )
             for defense in match.defenses:
                 if defense not in self.defenses or self.defenses[defense].method != "neural_cleanse":
                     continue

@@ -60,10 +60,11 @@ class Plan:
                 _add(self.datasets, dataset)
                 for victim in match.victims:
                     self._add_victim(dataset, victim)
-                    for attack in match.attacks:
+                    attacks = [attack for attack in match.attacks if self._can_attack(dataset, victim, attack)]
+                    for attack in attacks:
                         self._add_attack(dataset, victim, attack)
                     for defense in match.defenses:
-                        self._add_evaluation(dataset, victim, defense, match.attacks, match.settings)
+                        self._add_evaluation(dataset, victim, defense, attacks, match.settings)
                     for fooling in match.fooling:
                         _add(self.foolings, (dataset, victim, fooling))
         for item in config.transfers:
@@ -110,18 +111,22 @@ class Plan:
                 _add(planned["adaptive"], attack)
 
     def _add_transfer(self, dataset: str, source: str, victims: Sequence[str], attacks: Sequence[str]) -> None:
-        architecture = self.config.entry("victims", source, dataset)["architecture"]
-        blind = not registry.method("architectures", architecture).traits.get("gradients", True)
         for attack in attacks:
-            if blind and self._sees("attacks", attack) == "gradients":
-                reason = f"{attack} follows gradients, and those of a {architecture.replace('_', ' ')} are zero"
-                _add(self.kept_apart, {"what": f"{dataset}: {attack} on {source}, to be replayed", "reason": reason})
+            if not self._can_attack(dataset, source, attack, ", to be replayed"):
                 continue
             self._add_attack(dataset, source, attack)
             planned = self.transfers.setdefault((dataset, source), {"attacks": [], "victims": [source]})
             _add(planned["attacks"], attack)
             for victim in victims:
                 _add(planned["victims"], victim)
+
+    def _can_attack(self, dataset: str, victim: str, attack: str, purpose: str = "") -> bool:
+        if not self.config.follows_nothing(attack, victim, dataset):
+            return True
+        architecture = self.config.entry("victims", victim, dataset)["architecture"].replace("_", " ")
+        reason = f"{attack} follows gradients, and those of a {architecture} are zero"
+        _add(self.kept_apart, {"what": f"{dataset}: {attack} on {victim}{purpose}", "reason": reason})
+        return False
 
     def _sees(self, section: str, name: str) -> str:
         return registry.method(section, getattr(self.config, section)[name].method).traits["sees"]
