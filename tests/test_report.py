@@ -410,6 +410,36 @@ def test_a_printed_interval_shows_on_which_side_of_0_it_ends(low: float, high: f
     assert formatting.between_points(low, high) == printed
 
 
+def printed_ends(table: tables.Table, row: dict[str, Any]) -> list[float]:
+    """The interval that stands beside a verdict, read from the page's cells; empty where none is printed."""
+    columns = {column.key: column for column in table.columns}
+    if "difference" in columns:
+        ends = tables.interval(columns["difference"], row).split(" to ")
+    else:
+        ends = [tables.text(columns[end], row) for end in ("low", "high")]
+    return [float(end.replace("−", "-").replace(",", "")) for end in ends if end not in ("", formatting.MISSING)]
+
+
+def test_every_verdict_agrees_with_the_interval_and_p_printed_beside_it(facts: dict[str, Any]) -> None:
+    seen = set()
+    for dataset in ("digits", "shapes"):
+        for table in tables.comparison_tables(facts, dataset):
+            p_column = next(column for column in table.columns if column.key == "holm_p")
+            for row in table.rows:
+                said, p, ends = row["verdict"], tables.text(p_column, row), printed_ends(table, row)
+                if row["like"] == "no":
+                    assert (said, p) == ("not tested: not like for like", formatting.MISSING)
+                    continue
+                significant = p.startswith("<") or float(p) < 0.05
+                assert said.startswith("not distinguishable") == (not significant), row
+                if ends:
+                    holds_zero = ends[0] <= 0 <= ends[1]
+                    assert ("contains 0" in said) == holds_zero, row
+                    assert ("excludes 0" in said) == (not holds_zero and not significant), row
+                seen.add((significant, row["kind"] == "budget"))
+    assert len(seen) == 4  # rates and sizes, distinguishable and not
+
+
 @given(st.floats(1e-12, 1), st.sampled_from([0.05, 0.01, 0.1]))
 def test_a_printed_p_value_lies_on_its_side_of_the_level(p: float, level: float) -> None:
     printed = formatting.probability(p)
