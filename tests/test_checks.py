@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rivalry.artifacts import read_table, read_tensors, write_json, write_table, write_tensors
 from rivalry.checks import _evidence as evidence
 from rivalry.checks._rows import clearly
-from test_tables import ALL, Run, Toy, row, status, toy_images
+from test_tables import ALL, LABELS, Run, Toy, row, status, toy_images
 
 EASY = torch.arange(4)
 NEVER = torch.tensor([7])
@@ -71,6 +71,7 @@ def crowd(run: Run, rows: Tensor, strength: float) -> None:
 
 ABOUT_VICTIMS = {"logits", "passes agree", "gradients", "unbounded attack succeeds"}
 ABOUT_FILES = {"images in [0,1]", "budget kept", "only attackable images touched", "predictions repeat", "same images"}
+ABOUT_DATA = {"splits apart", "one label an image"}
 ABOUT_STRENGTH = {
     *("iterative at least single-step", "white-box at least noise", "black box at most white box"),
     *("adaptive at least oblivious", "white-box at least transfer", "converged"),
@@ -91,16 +92,16 @@ ABOUT_SUCCESS = {"success grows with eps", "scored on its goal"}
 def test_what_could_not_be_looked_at_never_passes(run, rows, strength, passing, warning):
     crowd(run, rows, strength)
     found = run.checks().groupby("check")["status"].agg(set).to_dict()
-    passing = passing | ABOUT_FILES | ABOUT_VICTIMS
+    passing = passing | ABOUT_FILES | ABOUT_DATA | ABOUT_VICTIMS
     assert found == {check: {"pass"} for check in passing} | {check: {"warn"} for check in warning}
     assert "nan" not in " ".join(run.checks()["found"])
 
 
 def test_one_attack_alone_is_compared_with_nothing(run):
-    assert set(run.checks()["check"]) == ABOUT_VICTIMS
+    assert set(run.checks()["check"]) == ABOUT_DATA | ABOUT_VICTIMS
     run.attack("fgsm", (0.4,))
     found = run.checks()
-    assert set(found["check"]) == ABOUT_VICTIMS | ABOUT_FILES | {"scored on its goal"}
+    assert set(found["check"]) == ABOUT_DATA | ABOUT_VICTIMS | ABOUT_FILES | {"scored on its goal"}
     assert set(found["status"]) == {"pass"}
 
 
@@ -258,3 +259,33 @@ def test_entries_that_differ_in_more_than_effort_are_not_set_side_by_side(run):
     run.attack("other", (0.4,), method="pgd", parameters={"steps": 40})
     run.attack("third", (0.4,), method="pgd", parameters={"steps": 40, "momentum": 1.0})
     assert status(run.checks(), "converged") == []
+
+
+def test_a_test_image_that_was_trained_on_is_found(run):
+    images = toy_images() + 1
+    images[2] = toy_images()[6]
+    write_tensors(run.results / "data/toy/train.safetensors", {"images": images, "labels": LABELS})
+    found = run.checks()
+    assert row(found, check="one label an image", subject="training split")["status"] == "fail"  # class 2, not 0
+    found = row(found, check="splits apart")
+    assert found[["status", "images", "victim", "attack"]].tolist() == ["fail", "6", "", ""]
+
+
+def test_an_image_under_two_labels_is_found(run):
+    labels = LABELS.clone()
+    labels[3] = 1
+    write_tensors(run.results / "data/toy/test.safetensors", {"images": toy_images(), "labels": labels})
+    found = row(run.checks(), check="one label an image")
+    assert found[["status", "images"]].tolist() == ["fail", "0, 3"]
+
+
+def test_few_shared_images_are_a_warning_and_none_a_pass(run):
+    pictures = torch.arange(200, dtype=torch.uint8).view(200, 1, 1, 1).repeat(1, 1, 1, 3)
+    for name, images in (("test", pictures), ("train", pictures[100:101])):
+        write_tensors(
+            run.results / f"data/toy/{name}.safetensors",
+            {"images": images, "labels": torch.zeros(len(images), dtype=torch.int64)},
+        )
+    found = run.checks()
+    assert row(found, check="splits apart")[["status", "images"]].tolist() == ["warn", "100"]
+    assert row(found, check="one label an image")["status"] == "pass"

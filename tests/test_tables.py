@@ -42,7 +42,7 @@ ALL = torch.arange(8)
 def toy_images() -> torch.Tensor:
     images = torch.full((8, 1, 1, 3), 50, dtype=torch.uint8)
     images[ALL, 0, 0, LABELS] = torch.tensor([120] * 4 + [200] * 3 + [50], dtype=torch.uint8)
-    images[7, 0, 0, 2] = 200
+    images[7, 0, 0, 2] = 201  # else it would be image 5 under another label
     return images
 
 
@@ -64,6 +64,7 @@ class Run:
         self.results = results
         self.plan: dict[str, Any] = {name: [] for name in ("victims", "attacks", "evaluations", "transfers", "fooling")}
         write_tensors(results / "data/toy/test.safetensors", {"images": toy_images(), "labels": LABELS})
+        write_tensors(results / "data/toy/train.safetensors", {"images": toy_images() + 1, "labels": LABELS})
         write_json(results / "data/toy/dataset.json", {"dataset": "toy", "source": source, "classes": 3})
 
     def victim(self, name: str = "plain", wrong: tuple[int, ...] = (7,), **facts: Any) -> None:

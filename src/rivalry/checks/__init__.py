@@ -12,6 +12,7 @@ from rivalry.checks.converged import beside_gradients, converged
 from rivalry.checks.fooling_images import fooling_images
 from rivalry.checks.images import images
 from rivalry.checks.innocent_classes import innocent_classes
+from rivalry.checks.leakage import leakage
 from rivalry.checks.same_images import same_images
 from rivalry.checks.scoring import scoring
 from rivalry.checks.strength import adaptive, iterative, masking, noise, transfer
@@ -20,6 +21,7 @@ from rivalry.checks.unbounded import unbounded
 CHECKS = (
     images,
     same_images,
+    leakage,
     answers,
     unbounded,
     iterative,
