@@ -27,6 +27,7 @@ from torch import Tensor
 from rivalry import load_victim
 from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_table, write_tensors
 from rivalry.checks import Evidence
+from rivalry.checks._rows import COLUMNS as CHECKED
 from rivalry.checks.strength import transfer as own_at_least
 from rivalry.cli import main
 from rivalry.config import Mistakes, load_config
@@ -363,11 +364,11 @@ def test_the_finding_names_both_ends_and_leaves_out_noise_and_sources() -> None:
     rows = [row("fgsm", "a", "a", 1.0), row("fgsm", "a", "b", 0.7), row("fgsm", "b", "a", 0.02)]
     sees = [{"attack": "fgsm", "sees": "gradients"}, {"attack": "noise", "sees": "nothing"}]
     (finding,) = _transferred({"transfers": [*rows, row("noise", "a", "b", 0.9)], "attacks": sees})
-    assert finding[:3] == ("Transfer of fgsm", "transfers", "bad")
+    assert finding[:3] == ("Transfer of fgsm", "transfers", "neutral")
     assert "crafted on a, 70.0 % [60.4–78.1] also fool b" in finding[3]
     assert "crafted on b, 2.0 % [0.6–7.0] fool a" in finding[3]
     ((_, verdict, tone, _),) = _transferred({"transfers": rows[2:], "attacks": sees})
-    assert (verdict, tone) == ("does not transfer", "good")
+    assert (verdict, tone) == ("hardly seen to transfer", "neutral")
 
 
 def test_the_matrix_says_what_the_table_says(run: Path) -> None:
@@ -378,6 +379,7 @@ def test_the_matrix_says_what_the_table_says(run: Path) -> None:
     }
     table = transfer_rates(run, plan, 0.95)
     write_table(run / "tables/transfers.csv", table)
+    write_table(run / "tables/checks.csv", pd.DataFrame(columns=CHECKED))
     (drawn,) = transfer_matrix(Results(run, "digits", plan, 0.95))
     for row in table[table["eps"] == 0.3].to_dict("records"):
         assert f"{row['victim']} {100 * row['transfer_rate']:.1f} %" in drawn.alt
