@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import synthetic_results
 from rivalry import artifacts, registry
 from rivalry.figures.results import Results
-from rivalry.figures.style import CONTROLS, INK, log_axis, looks, matrix, plt
+from rivalry.figures.style import CONTROLS, INK, Absent, log_axis, looks, matrix, plt, use_style
 from rivalry.stages.draw import FIGURES, draw
 from rivalry.statistics import worst_case
 from synthetic_results import CONFIG, DATASETS, PLAN
@@ -188,3 +189,33 @@ def test_a_check_that_warns_or_fails_marks_the_labels_that_it_touches(results: P
     assert warned
     for victim, found in signs.items():
         assert ("?" in found) == (victim in warned)
+
+
+def test_where_nothing_was_attacked_figures_are_drawn_or_absent(results: Path, tmp_path: Path) -> None:
+    """As when every chosen image is misclassified without an attack, or is of the attacks' target class."""
+    empty = Path(shutil.copytree(results, tmp_path / "results"))
+    for file in [*empty.glob("attacks/**/scores.parquet"), *empty.glob("evaluations/**/scores.parquet")]:
+        table = artifacts.read_table(file)
+        artifacts.write_table(file, table.assign(**dict.fromkeys({"attacked", "success"} & {*table.columns}, False)))
+    scores = artifacts.read_table(empty / "tables/scores.csv").assign(n_attacked=0)
+    rates = [column for column in scores if column.startswith(("success_", "mean_", "median_"))]
+    artifacts.write_table(empty / "tables/scores.csv", scores.assign(**dict.fromkeys(rates, float("nan"))))
+    use_style()
+    data = Results(empty, "digits", PLAN, CONFIG["confidence"])
+    reasons = {}
+    for name, function in FIGURES.items():
+        try:
+            for one in function(data):
+                plt.close(one.figure)
+        except Absent as reason:
+            reasons[name] = str(reason)
+    assert {"queries", "budgets"} <= set(reasons)
+
+
+def test_columns_of_text_are_read_as_text(results: Path) -> None:
+    for file in (results / "tables").glob("*.csv"):
+        raw = pd.read_csv(file, dtype=str, keep_default_na=False)
+        for column in {*raw.columns} - {*artifacts.TEXT}:
+            told = {cell for cell in raw[column] if cell not in ("", "True", "False")}
+            words = [cell for cell in told if not cell.lstrip("-").replace(".", "").replace("e-", "").isdigit()]
+            assert not words, f"{file.name}: {column} holds text; name it in artifacts.TEXT"

@@ -33,6 +33,7 @@ UNFINISHED = re.compile(r"\.partial-(?P<writer>\d+)@(?P<host>[A-Za-z0-9-]*)\.\w+
 
 TEXT = (
     *("dataset", "victim", "attack", "defense", "source", "a", "b", "where", "what", "metric", "subject", "check"),
+    *("victim_a", "attack_a", "defense_a", "victim_b", "attack_b", "defense_b", "strongest", "attacks", "reason"),
     *("kind", "setting", "goal", "target", "sees", "norm", "budget", "verdict", "status", "note", "found", "images"),
 )
 """Columns of CSV tables whose cells are text: a victim may be called 007 or true, and the norms 2 and inf are names."""

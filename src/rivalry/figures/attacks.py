@@ -28,19 +28,16 @@ def queries(data: Results) -> list[Drawn]:
     panels = {
         (victim, norm): tables
         for (victim, norm), tables in panels.items()
-        if len(tables) > 1 and any(_blind(data, victim, name) for name in tables)
+        if len(tables) > 1 and any(_blind(data, victim, name) for name in tables) and len(_attacked_by_all(tables))
     }
     if not panels:
-        raise Absent("no two attacks, one of them blind to gradients, sought the smallest change")
+        raise Absent("no two attacks, one of them blind to gradients, sought the smallest change of one image")
     figure, axes = plt.subplots(
         len(panels), 1, figsize=(WIDTH, 2.3 * len(panels) + 0.2), squeeze=False, layout="constrained"
     )
     said: list[str] = []
     for axis, ((victim, norm), tables) in zip(axes[:, 0], panels.items(), strict=True):
-        shared = pd.concat(
-            [table["attacked"].astype(bool) for table in tables.values()], axis=1, join="inner", keys=tables
-        ).all(axis=1)
-        images = shared.index[shared]
+        images = _attacked_by_all(tables)
         sizes = {
             name: table.loc[images, SIZES[norm]].where(table.loc[images, "success"].astype(bool), np.inf)
             for name, table in tables.items()
@@ -94,6 +91,13 @@ def queries(data: Results) -> list[Drawn]:
             figure,
         )
     ]
+
+
+def _attacked_by_all(tables: dict[str, pd.DataFrame]) -> pd.Index:
+    """The images that each of the attacks was let loose on."""
+    attacked = [table["attacked"].astype(bool) for table in tables.values()]
+    shared = pd.concat(attacked, axis=1, join="inner").all(axis=1)
+    return shared.index[shared]
 
 
 def _blind(data: Results, victim: str, attack: str) -> bool:
