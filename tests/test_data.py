@@ -12,23 +12,28 @@ import sys
 import tarfile
 import threading
 import zipfile
+import zlib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from rivalry import artifacts
-from rivalry.data import Dataset, Split, _images, cifar10, load_split, mnist, select_images
+from rivalry.config import Mistakes, load_config
+from rivalry.data import Dataset, Split, _files, _images, _pixels, cifar10, load_split, mnist, select_images
 from rivalry.data._fetch import Fetch, Remote
+from rivalry.data._glance import glance
 from rivalry.data._idx import read_idx
 from rivalry.data.digits import digits
 from rivalry.data.image_folder import image_folder
 from rivalry.data.shapes import shapes
 from rivalry.errors import RivalryError
+from rivalry.plan import Plan
 from rivalry.stages import prepare
 
 OFFLINE = Fetch("no/such/mirror")
@@ -443,8 +448,9 @@ def test_image_folder_resizes_and_converts_when_told(tmp_path):
     assert image_folder(OFFLINE, 1, path=path, size=8, channels=3).train_images.shape == (8, 3, 8, 8)
 
 
-PALETTE = io.BytesIO()
-Image.new("P", (6, 5)).save(PALETTE, "PNG")
+ANIMATION = encode(
+    np.zeros((5, 6, 3), np.uint8), save_all=True, append_images=[Image.new("RGB", (6, 5), "red")], duration=100
+)
 
 
 @pytest.mark.parametrize("kind", ["mine", "mine.zip", "mine.tar.gz"])
@@ -455,15 +461,20 @@ Image.new("P", (6, 5)).save(PALETTE, "PNG")
         ({}, "has no images"),
         ({"train/cat/9.png": colour(9, 7, 6)}, r"train/cat/9.png is 3x7x6 but .* is 3x5x6; give size"),
         ({"train/dog/9.png": gray(9)}, r"train/dog/9.png is 1x5x6 but .* is 3x5x6; give channels"),
-        ({"train/cat/9.png": PALETTE.getvalue()}, "train/cat/9.png is of mode P; give channels"),
-        ({"train/cat/9.png": encode(np.zeros((5, 6), np.uint16))}, "train/cat/9.png has more than 8 bits"),
+        ({"train/cat/9.png": encode(np.zeros((5, 6), np.uint16))}, r"train/cat/9.png is 1x5x6 but .*; give channels"),
+        ({"train/cat/9.png": b""}, "train/cat/9.png is empty"),
         ({"train/cat/9.png": b"not an image"}, "train/cat/9.png is a broken image"),
         ({"train/cat/9.png": colour(9)[:50]}, "train/cat/9.png is a broken image"),
         ({"train/cat/9.gif": colour(9)}, "train/cat/9.gif is not a PNG or JPEG"),
-        ({"train/cat/9.png": encode(np.zeros((5, 6), np.uint8), "GIF")}, "train/cat/9.png is a broken image"),
+        ({"train/cat/9.png": encode(np.zeros((5, 6), np.uint8), "GIF")}, "train/cat/9.png is GIF, not PNG"),
+        ({"train/cat/9.jpg": encode(np.zeros((5, 6, 3), np.uint8), "WEBP")}, "train/cat/9.jpg is WebP, not JPEG"),
+        ({"train/cat/9.jpg": encode(np.zeros((5, 6, 3), np.uint8), "BMP")}, "train/cat/9.jpg is BMP, not JPEG"),
+        ({"train/cat/9.png": encode(np.zeros((5, 6, 3), np.uint8), "TIFF")}, "train/cat/9.png is TIFF, not PNG"),
+        ({"train/cat/9.png": b"<!DOCTYPE html><p>Not found"}, "train/cat/9.png is text, not PNG"),
+        ({"train/cat/9.png": ANIMATION}, "train/cat/9.png is an animation"),
         ({"train/owl/9.png": colour(9)}, "class 'owl' has images in train/ but none in test/"),
         ({"test/owl/9.png": colour(9)}, "class 'owl' has images in test/ but none in train/"),
-        ({"val/cat/9.png": colour(9)}, "val/cat/9.png is not in train"),
+        ({"val/cat/9.png": colour(9)}, "val/cat/9.png is in val/, which is neither train/ nor"),
         ({"train/cat/deep/9.png": colour(9)}, "train/cat/deep/9.png is not in train"),
         ({"train/9.png": colour(9)}, "train/9.png is not in train"),
         ({"more/train/cat/9.png": colour(9)}, "another data set"),
@@ -484,6 +495,306 @@ def test_image_folder_refuses_other_paths(tmp_path, name):
     (tmp_path / "mine.rar").write_bytes(b"")
     with pytest.raises(RivalryError, match=name):
         image_folder(OFFLINE, 1, path=str(tmp_path / name))
+
+
+# --- pixels as a viewer shows them ----------------------------------------------------------------
+
+
+def saved(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+SCENE = np.zeros((4, 6, 3), np.uint8)
+SCENE[:2, :, 0], SCENE[2:, :, 2], SCENE[0, 0] = 255, 255, (0, 255, 0)
+"""Red over blue, one corner green."""
+
+AS_STORED = {
+    1: SCENE,
+    2: SCENE[:, ::-1],
+    3: SCENE[::-1, ::-1],
+    4: SCENE[::-1],
+    5: SCENE.transpose(1, 0, 2),
+    6: np.rot90(SCENE),
+    7: np.rot90(SCENE, 2).transpose(1, 0, 2),
+    8: np.rot90(SCENE, -1),
+}
+"""The scene as a camera stores it under each EXIF orientation."""
+
+
+@pytest.mark.parametrize("orientation", AS_STORED)
+def test_photographs_are_turned_as_their_exif_says(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = saved(Image.fromarray(np.ascontiguousarray(AS_STORED[orientation])), exif=exif)
+    np.testing.assert_array_equal(_pixels.decode("a.png", content, None, None).transpose(1, 2, 0), SCENE)
+
+
+def test_a_photograph_on_its_side_shows_its_top_on_top():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new("RGB", (16, 16), (220, 20, 20))
+    picture.paste((20, 20, 220), (8, 0, 16, 16))  # stored: left red, right blue; shown: top red
+    top, bottom = np.split(
+        _pixels.decode("a.jpg", saved(picture, "JPEG", exif=exif, quality=100), None, None), 2, axis=1
+    )
+    assert top[0].min() > 150 > bottom[0].max()
+
+
+def test_damaged_exif_leaves_the_image_as_it_is():
+    content = saved(Image.fromarray(SCENE), exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\0\1")
+    np.testing.assert_array_equal(_pixels.decode("a.png", content, None, None).transpose(1, 2, 0), SCENE)
+
+
+def hidden_noise(mode: str) -> Image.Image:
+    """An image whose upper half is transparent and full of noise."""
+    bands = len(mode)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, bands), dtype=np.uint8)
+    pixels[4:, :, :-1], pixels[:4, :, -1], pixels[4:, :, -1] = 90, 0, 255
+    return Image.fromarray(pixels, mode)
+
+
+def palette(*, transparent: bool = False) -> bytes:
+    image = Image.new("P", (2, 1))
+    image.putpalette([200, 0, 10, 0, 7, 90])
+    image.putdata([0, 1])
+    return saved(image, **({"transparency": 0} if transparent else {}))
+
+
+ONE_BIT = np.array([[0, 255], [255, 0]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (saved(hidden_noise("RGBA")), np.repeat([255, 90], 32).reshape(1, 8, 8).repeat(3, axis=0)),
+        (saved(hidden_noise("LA")), np.repeat([255, 90], 32).reshape(1, 8, 8)),
+        (saved(Image.new("RGBA", (1, 1), (0, 0, 0, 51))), np.full((3, 1, 1), 204)),
+        (palette(), np.array([[[200, 0]], [[0, 7]], [[10, 90]]])),
+        (palette(transparent=True), np.array([[[255, 0]], [[255, 7]], [[255, 90]]])),
+        (saved(Image.fromarray(SCENE), transparency=(255, 0, 0)),
+         np.where((SCENE == [255, 0, 0]).all(2, keepdims=True), 255, SCENE).transpose(2, 0, 1)),
+        (saved(Image.fromarray(np.array([[3, 90]], np.uint8)), transparency=3), np.array([[[255, 90]]])),
+        (encode(np.array([[0, 257, 257 * 100 + 128, 65535]], np.uint16)), np.array([[[0, 1, 100, 255]]])),
+        (saved(Image.fromarray(np.array([[300, 0]], np.uint16)), transparency=300), np.array([[[255, 0]]])),
+        (saved(Image.fromarray(ONE_BIT).convert("1")), ONE_BIT[None]),
+    ],
+    ids=["rgba", "la", "glass", "palette", "clear palette", "colour key", "gray key", "16 bit", "16-bit key", "1 bit"],
+)  # fmt: skip
+def test_pixels_are_what_a_viewer_shows(content, expected):
+    pixels = _pixels.decode("a.png", content, None, None)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def test_cmyk_becomes_rgb():
+    red = _pixels.decode("a.jpg", saved(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100), None, None)
+    assert red.shape == (3, 8, 8)
+    assert red[0].min() > 200
+    assert red[1:].max() < 60
+
+
+def test_a_photograph_with_a_second_picture_is_its_first():
+    second = [Image.new("RGB", (8, 8), "blue")]
+    content = saved(Image.new("RGB", (8, 8), "red"), "MPO", save_all=True, append_images=second)
+    assert _pixels.decode("a.jpg", content, None, None)[0].min() > 200
+
+
+@pytest.mark.parametrize("kind", ["tEXt", "zTXt"])
+def test_long_texts_in_a_png_do_no_harm(kind):
+    texts = PngImagePlugin.PngInfo()
+    for number in range(3):
+        texts.add_text(f"parameters{number}", "a" * 3_000_000, zip=kind == "zTXt")
+    content = saved(Image.fromarray(SCENE), pnginfo=texts)
+    np.testing.assert_array_equal(_pixels.decode("a.png", content, None, None).transpose(1, 2, 0), SCENE)
+
+
+def without_pixels(width: int, height: int) -> bytes:
+    """A PNG that announces a size and holds hardly anything."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = (b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")
+    return _pixels.PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+
+
+@pytest.mark.parametrize("side", [5000, 12_000, 60_000])
+def test_bombs_are_refused_by_their_header(side):
+    with pytest.raises(RivalryError, match=r"a\.png has .*pixels; at most"):
+        _pixels.decode("a.png", without_pixels(side, side), None, None)
+
+
+def test_a_size_beyond_reason_is_refused_before_anything_is_read(tmp_path):
+    path = str(write(tmp_path / "mine", FILES))
+    with pytest.raises(RivalryError, match="size 100000"):
+        image_folder(OFFLINE, 1, path=path, size=100_000)
+    names = [f"{split}/{label}/{i}.png" for split in ("train", "test") for label in "ab" for i in range(100)]
+    path = str(write(tmp_path / "more", dict.fromkeys(names, b"")))
+    assert "400 images of 4096x4096 pixels take over 4 GiB" in str(glance(path, 4096).fault)
+
+
+# --- what lies beside images ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["mine", "mine.zip", "mine.tar"])
+@pytest.mark.parametrize("name", ["desktop.ini", "Thumbs.db", ".DS_Store", "._0.png", "__MACOSX/train/cat/0.png"])
+def test_files_of_systems_are_skipped(tmp_path, kind, name):
+    path = str(write(tmp_path / kind, FILES | {f"train/cat/{name}": b"[.ShellClassInfo]"}))
+    assert len(image_folder(OFFLINE, 1, path=path).train_labels) == 6
+    assert glance(path, None).fault is None
+
+
+def a_dangling_link(folder: Path) -> None:
+    (folder / "odd.png").symlink_to("nothing.png")
+
+
+def a_circle(folder: Path) -> None:
+    (folder / "odd.png").symlink_to(folder.parent)
+
+
+def a_link_to_itself(folder: Path) -> None:
+    (folder / "odd.png").symlink_to("odd.png")
+
+
+def a_pipe(folder: Path) -> None:
+    os.mkfifo(folder / "odd.png")
+
+
+def a_name_in_latin_1(folder: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(folder) + b"/odd\xe9.png")).write_bytes(colour(1))
+    except OSError:
+        pytest.skip("this file system takes no such names")
+
+
+def a_locked_file(folder: Path) -> None:
+    (folder / "odd.png").write_bytes(colour(1))
+    (folder / "odd.png").chmod(0)
+
+
+def a_locked_folder(folder: Path) -> None:
+    (folder / "odd.png").mkdir(mode=0)
+
+
+ODD = {
+    a_dangling_link: "link that leads nowhere",
+    a_circle: "link to a folder around it",
+    a_link_to_itself: "link that leads nowhere",
+    a_pipe: "pipe, socket or device",
+    a_name_in_latin_1: r"\\xe9\.png: has a name that is not UTF-8",
+    a_locked_file: "no permission",
+    a_locked_folder: "no permission",
+}
+
+
+def state(path: str) -> str:
+    """What the planner notes of the files of a data set."""
+    planner = SimpleNamespace(config=SimpleNamespace(datasets={"mine": SimpleNamespace(path=path)}))
+    return Plan.source_state(planner, "mine")
+
+
+@pytest.mark.parametrize("make", ODD, ids=lambda make: make.__name__)
+def test_odd_files_are_named_by_checker_planner_and_reader(tmp_path, monkeypatch, make):
+    path = write(tmp_path / "mine", FILES)
+    make(path / "train" / "cat")
+    if os.geteuid() == 0:  # root may read everything: say what others are told
+
+        def access(file: Path, mode: int) -> bool:
+            return bool(os.stat(file).st_mode & 0o400)
+
+        monkeypatch.setattr("rivalry.data._files.os.access", access)
+    fault = glance(str(path), None).fault
+    with pytest.raises(RivalryError) as planned:
+        state(str(path))
+    with pytest.raises(RivalryError, match=ODD[make]) as read:
+        image_folder(OFFLINE, 1, path=str(path))
+    assert str(read.value) == str(planned.value) == fault
+    assert f"{path}/train/cat/odd" in str(read.value)
+    assert "\n" not in str(read.value)
+    str(read.value).encode()
+
+
+def test_a_home_is_found_and_a_linked_folder_watched(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "elsewhere", {name.removeprefix("train/"): FILES[name] for name in FILES if "train" in name})
+    write(tmp_path / "photos", {name: FILES[name] for name in FILES if "test" in name})
+    (tmp_path / "photos/train").symlink_to(tmp_path / "elsewhere")
+    before = state("~/photos")
+    assert len(image_folder(OFFLINE, 1, path="~/photos").train_labels) == 6
+    assert glance("~/photos", None).test_images == 4
+    assert before == state("~/photos")
+    (tmp_path / "elsewhere/cat/new.png").write_bytes(colour(77))
+    assert before != state("~/photos")
+    assert len(image_folder(OFFLINE, 1, path="~/photos").train_labels) == 7
+    with pytest.raises(RivalryError, match="no such home"):
+        image_folder(OFFLINE, 1, path="~nobody-of-that-name/photos")
+
+
+def configured(path: str, **keys: object) -> dict[str, object]:
+    return {
+        "title": "Mine",
+        "seed": 1,
+        "datasets": {"mine": {"source": "image_folder", "path": path, "images": 4} | keys},
+        "victims": {"plain": {"method": "plain", "architecture": "mlp512", "epochs": 1}},
+        "attacks": {"noise": {"method": "random_noise", "eps": [0.1]}},
+        "matches": [{"datasets": ["mine"], "victims": ["plain"], "attacks": ["noise"]}],
+    }
+
+
+def test_a_configuration_hears_of_it_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "photos", FILES)
+    assert load_config(configured("~/photos") | {"data_mirror": "~/photos"}).about("mine").test_images == 4
+    with pytest.raises(Mistakes, match=r"datasets\.mine\.size: 100000 is wrong"):
+        load_config(configured("~/photos", size=100_000))
+    write(tmp_path / "photos", {"val/cat/0.png": colour(1)})
+    with pytest.raises(Mistakes, match=r"datasets\.mine\.path: .*val/cat/0\.png is in val/"):
+        load_config(configured("~/photos"))
+
+
+def test_a_folder_of_too_many_files_is_refused(tmp_path, monkeypatch):
+    path = str(write(tmp_path / "mine", FILES))
+    monkeypatch.setattr(_files, "MAX_FILES", 5)
+    with pytest.raises(RivalryError, match="holds over 5 files"):
+        image_folder(OFFLINE, 1, path=path)
+    assert "holds over 5 files" in str(glance(path, None).fault)
+
+
+def zip_in_code_page(encoding: str, label: str) -> bytes:
+    """A zip whose packer wrote names in `encoding` and no flag for UTF-8."""
+    stand_in = "x" * len(label.encode(encoding))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in FILES.items():
+            archive.writestr(name.replace("cat", stand_in), content)
+    return buffer.getvalue().replace(f"/{stand_in}/".encode(), b"/" + label.encode(encoding) + b"/")
+
+
+def test_names_of_a_zip_are_utf_8_or_refused(tmp_path):
+    path = tmp_path / "mine.zip"
+    path.write_bytes(zip_in_code_page("utf-8", "猫咪"))
+    assert image_folder(OFFLINE, 1, path=str(path)).class_names == ["dog", "猫咪"]
+    path.write_bytes(zip_in_code_page("gbk", "猫咪"))
+    with pytest.raises(RivalryError, match="old code page") as caught:
+        image_folder(OFFLINE, 1, path=str(path))
+    assert "\n" not in str(caught.value)
+    assert "old code page" in str(glance(str(path), None).fault)
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_a_tar_cut_between_members_is_refused(tmp_path, packed, damage):
+    whole = write(tmp_path / "whole.tar", FILES).read_bytes()
+    member = 2 * tarfile.BLOCKSIZE  # a header and a small image
+    rest = b"" if damage == "cut" else b"x" * 20 * tarfile.BLOCKSIZE
+    path = tmp_path / ("mine.tar" if packed is bytes else "mine.tar.gz")
+    for members in 5, 9:
+        path.write_bytes(packed(whole[: members * member] + rest))
+        with pytest.raises(RivalryError, match="cut short or damaged between members"):
+            image_folder(OFFLINE, 1, path=str(path))
+    path.write_bytes(packed(whole))
+    assert len(image_folder(OFFLINE, 1, path=str(path)).train_labels) == 6
 
 
 # --- hostile archives -----------------------------------------------------------------------------
@@ -554,6 +865,7 @@ HOSTILE = {
     "cut.zip": (zip_with(IN, bytes(1000))[:-30], "not a whole zip archive"),
     "encoding.zip": (zip_with("a/b/é.png").replace("é".encode(), b"\xff\xff"), "not a whole zip archive"),
     "garbage.zip": (b"PK garbage", "not a whole zip archive"),
+    "nameless.tar": (tar_with("", colour(1)), r"'' is not a plain"),
     "absolute.tar": (tar_with("/etc/passwd"), r"'/etc/passwd' is not a plain"),
     "parent.tar": (tar_with("../1.png"), r"'../1.png' is not a plain"),
     "symlink.tar": (tar_with(IN, kind=tarfile.SYMTYPE, link="/etc/passwd"), f"{IN} is a link or device"),

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from rivalry import registry
+from rivalry.data._files import expanded
 from rivalry.data._glance import Known, exists, glance
 from rivalry.errors import RivalryError, nearest, one_line
 from rivalry.parameters import checked_value, contradictions, fault_of, shown
@@ -658,7 +659,7 @@ class Config:
             if section == "datasets":
                 yield from self._unfit_data(name, entry)
         mirror = self.data_mirror
-        if mirror and "://" not in mirror and not (exists(mirror) and Path(mirror).is_dir()):
+        if mirror and "://" not in mirror and not (exists(mirror) and expanded(mirror).is_dir()):
             yield f"data_mirror: {shown(mirror)} is no folder; give a folder, a URL, or leave it out to download"
 
     def _unfit_data(self, name: str, entry: dict[str, Any]) -> Iterator[str]:
@@ -667,6 +668,8 @@ class Config:
             yield f"datasets.{name}.path: {shown(entry['path'])} does not exist"
             return
         about = self.about(name)
+        if about.fault is not None:
+            yield f"datasets.{name}.path: {about.fault}"
         if about.classes is not None and about.classes < 2:
             yield f"datasets.{name}: has {about.classes} class; a classifier needs at least 2"
         given = "images" in self.datasets[name].model_fields_set

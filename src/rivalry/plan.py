@@ -18,6 +18,7 @@ from typing import Any
 from rivalry import registry
 from rivalry.codehash import code_hash
 from rivalry.config import FITTING, Config
+from rivalry.data._files import expanded, walk
 from rivalry.seeds import derive_seed
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
@@ -283,9 +284,9 @@ class Plan:
         """
         if not hasattr(self.config.datasets[dataset], "path"):
             return ""
-        path = Path(self.config.datasets[dataset].path).expanduser()
-        files = path.rglob("*") if path.is_dir() else [path]
-        found = sorted((str(file.relative_to(path)), file.stat()) for file in files if file.is_file())
+        path = expanded(self.config.datasets[dataset].path)
+        files = walk(path) if path.is_dir() else [(path.name, path)]
+        found = sorted((name, file.stat()) for name, file in files)
         state = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in found)
         return hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()[:16]
 

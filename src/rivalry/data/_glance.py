@@ -4,12 +4,13 @@ that asks for what is not there is refused before anything runs. The reader (`ri
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 from typing import IO
+
+from rivalry.data._files import MAX_BYTES, Layout, expanded, walk, zip_name
+from rivalry.errors import RivalryError
 
 HEADER = 1 << 20
 """Bytes of an image that hold its size."""
@@ -25,18 +26,21 @@ class Known:
         How many.
     side : int or None
         The shorter side of its images, in pixels.
+    fault : str or None
+        Why its reader will refuse it, in one line.
     """
 
     classes: int | None = None
     test_images: int | None = None
     side: int | None = None
+    fault: str | None = None
 
 
 def exists(path: str) -> bool:
     """Whether there is such a file or folder; one that no file system could hold is not there."""
     try:
-        return Path(path).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):
+        return expanded(path).exists()
+    except (OSError, ValueError, RivalryError):
         return False
 
 
@@ -45,39 +49,40 @@ def glance(path: str, size: int | None) -> Known:
 
     A tar archive would have to be unpacked for this; it is left to its reader, as is whatever looks odd.
     """
-    where = Path(path).expanduser()
+    where = expanded(path)
     try:
         if where.is_dir():
-            names = [
-                (Path(folder) / file).relative_to(where)
-                for folder, _, files in os.walk(where, followlinks=True)
-                for file in files
-            ]
-            return _known([name.as_posix() for name in names], size, lambda name: (where / name).open("rb"))
+            files = dict(walk(where))
+            return _known(Layout(where), list(files), size, lambda name: files[name].open("rb"))
         if where.suffix.lower() == ".zip":
             with zipfile.ZipFile(where) as archive:
-                return _known(archive.namelist(), size, archive.open)
+                names = {zip_name(where, info): info for info in archive.infolist() if not info.is_dir()}
+                return _known(Layout(where), list(names), size, lambda name: archive.open(names[name]))
+    except RivalryError as error:
+        return Known(side=size, fault=str(error))
     except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
         pass  # its reader says what is wrong, and where
     return Known(side=size)
 
 
-def _known(names: list[str], size: int | None, opened: Callable[[str], IO[bytes]]) -> Known:
-    classes: dict[str, set[str]] = {"train": set(), "test": set()}
-    test_images, first = 0, ""
-    for name in names:
-        parts = PurePosixPath(name).parts
-        plain = len(parts) >= 3 and not any(part.startswith((".", "__")) for part in parts)
-        if plain and parts[-3] in classes and name.lower().endswith((".png", ".jpg", ".jpeg")):
-            classes[parts[-3]].add(parts[-2])
-            test_images += parts[-3] == "test"
-            first = first or name
-    if not classes["train"] or classes["train"] != classes["test"]:
-        return Known(side=size)
+def _known(layout: Layout, names: list[str], size: int | None, opened: Callable[[str], IO[bytes]]) -> Known:
+    placed = {name: place for name in names if (place := layout.place(name)) is not None}
+    classes = layout.finish()
+    if size is not None and len(placed) * size * size > MAX_BYTES:
+        raise RivalryError(
+            f"{layout.path}: {len(placed)} images of {size}x{size} pixels take over {MAX_BYTES >> 30} GiB; "
+            "give a smaller size"
+        )
     side = size
     if side is None:
         from PIL import Image
 
-        with opened(first) as file, Image.open(io.BytesIO(file.read(HEADER))) as image:
-            side = min(image.size)
-    return Known(classes=len(classes["train"]), test_images=test_images, side=side)
+        with opened(next(iter(placed))) as file:
+            header = io.BytesIO(file.read(HEADER))
+        try:
+            with Image.open(header, formats=["PNG", "JPEG"]) as image:
+                side = min(image.size)
+        except Exception:  # a damaged file may raise anything; its reader says so
+            side = None
+    test_images = sum(split == "test" for split, _ in placed.values())
+    return Known(classes=len(classes), test_images=test_images, side=side)

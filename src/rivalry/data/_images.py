@@ -9,34 +9,25 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import io
-import os
 import stat
-import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 import numpy as np
-from PIL import Image
 
+from rivalry.data._files import MAX_BYTES, MAX_FILES, SPLITS, Layout, walk, zip_name
+from rivalry.data._pixels import decode, refuse_bombs
 from rivalry.errors import RivalryError
 
 ArrayPair = tuple[np.ndarray, np.ndarray]
 
-SPLITS = ("train", "test")
-SUFFIXES = (".png", ".jpg", ".jpeg")
-MAX_FILES = 1_000_000
-MAX_BYTES = 4 << 30
 MAX_MEMBER_BYTES = 256 << 20
 MAX_RATIO = 100
-"""Bounds on an archive: members, bytes of all and of one uncompressed, uncompressed over compressed size."""
-
-MAX_PIXELS = 4096 * 4096
-"""Bound on one image."""
+"""Bounds on one file, uncompressed, and on uncompressed over compressed size of an archive."""
 
 
 def read_splits(
@@ -57,25 +48,19 @@ def read_splits(
         The line names the image or archive member at fault.
     """
     path = Path(path)
+    if size is not None:
+        refuse_bombs(f"{path}: with size {size}, each image", size, size)
     found: dict[str, dict[str, list[np.ndarray]]] = {split: {} for split in SPLITS}
-    prefix: tuple[str, ...] | None = None
+    layout = Layout(path)
     first: tuple[str, tuple[int, ...]] | None = None
     total = 0
     for name, content in iterate_members(path):
-        parts = PurePosixPath(name).parts
-        if any(part.startswith(".") for part in parts) or "__MACOSX" in parts or parts[-1] == "Thumbs.db":
+        place = layout.place(name)
+        if place is None:
             continue
+        split, label = place
         where = f"{path}: {name}"
-        if len(parts) < 3 or parts[-3] not in SPLITS:
-            if parts[-1].lower().endswith(SUFFIXES):
-                raise RivalryError(f"{where} is not in train/<class>/ or test/<class>/")
-            continue  # a README or the like
-        *before, split, label, _ = parts
-        if prefix is None:
-            prefix = tuple(before)
-        elif prefix != tuple(before):
-            raise RivalryError(f"{where} belongs to another data set than {'/'.join(prefix) or 'train/ and test/'}")
-        image = _decode(where, content, size, channels)
+        image = decode(where, content, size, channels)
         if first is None:
             first = name, image.shape
         elif image.shape != first[1]:
@@ -87,14 +72,7 @@ def read_splits(
         if total > MAX_BYTES:
             raise RivalryError(f"{path}: images take over {MAX_BYTES >> 30} GiB as {_words(image.shape)}; give a size")
         found[split].setdefault(label, []).append(image)
-    for split, other in (SPLITS, SPLITS[::-1]):
-        if not found[split]:
-            has = f"has {other}/ but no {split}/" if found[other] else "has no images"
-            raise RivalryError(f"{path}: {has}; lay images out as train/<class>/<image> and test/<class>/<image>")
-    for split, other in (SPLITS, SPLITS[::-1]):
-        if only := sorted(found[split].keys() - found[other].keys()):
-            raise RivalryError(f"{path}: class '{only[0]}' has images in {split}/ but none in {other}/")
-    classes = sorted(found["train"])
+    classes = layout.finish()
     splits = {}
     for split in SPLITS:
         counts = [len(found[split][name]) for name in classes]
@@ -128,7 +106,7 @@ def iterate_members(path: Path) -> Iterator[tuple[str, bytes]]:
     """
     name = path.name.lower()
     if path.is_dir():
-        return ((file.relative_to(path).as_posix(), file.read_bytes()) for file in _files(path))
+        return ((name, _content(file)) for name, file in walk(path))
     if not path.is_file():
         raise RivalryError(f"{path}: no such folder or archive")
     if name.endswith(".zip"):
@@ -138,10 +116,13 @@ def iterate_members(path: Path) -> Iterator[tuple[str, bytes]]:
     raise RivalryError(f"{path}: is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive")
 
 
-def _files(path: Path) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(path, followlinks=True):
-        subfolders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
+def _content(file: Path) -> bytes:
+    try:
+        if file.stat().st_size > MAX_MEMBER_BYTES:
+            raise RivalryError(f"{file}: is larger than {MAX_MEMBER_BYTES >> 20} MiB; move it away")
+        return file.read_bytes()
+    except OSError as error:
+        raise RivalryError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def _iterate_zip(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -159,9 +140,10 @@ def _iterate_zip(path: Path) -> Iterator[tuple[str, bytes]]:
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                     raise RivalryError(f"{path}: {info.filename} is a link or device; only files may be in it")
                 if not info.is_dir():
+                    name = zip_name(path, info)
                     with archive.open(info) as file:
                         # no more than announced, however much it would unpack to
-                        yield info.filename, file.read(info.file_size)
+                        yield name, file.read(info.file_size)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, zlib.error) as error:
         raise RivalryError(f"{path}: is not a whole zip archive ({error})") from error
 
@@ -173,7 +155,7 @@ def _iterate_tar(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with (
             gzip.open(path) if compressed else path.open("rb") as stream,
-            tarfile.open(fileobj=cast(BinaryIO, _Counted(stream, limits)), mode="r|") as archive,
+            tarfile.open(fileobj=cast(BinaryIO, _Counted(stream, limits)), mode="r|", tarinfo=_Header) as archive,
         ):
             for member in archive:
                 limits.admit(member.name, member.size, is_file=member.isfile())
@@ -185,6 +167,19 @@ def _iterate_tar(path: Path) -> Iterator[tuple[str, bytes]]:
                     yield member.name, content.read()
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise RivalryError(f"{path}: is not a whole tar archive ({error})") from error
+
+
+class _Header(tarfile.TarInfo):
+    """A member's header. Where one should be and is not, tarfile takes this for the archive's end; it was cut there."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) == tarfile.BLOCKSIZE and not any(buf):
+                raise  # the mark that ends an archive
+            raise ValueError("it is cut short or damaged between members") from error
 
 
 class _Limits:
@@ -200,7 +195,7 @@ class _Limits:
     def admit(self, name: str, size: int, *, is_file: bool) -> None:
         plain = PurePosixPath(name)
         leads_out = plain.is_absolute() or ".." in plain.parts or name[1:2] == ":" or "\\" in name
-        if leads_out or not name.isprintable():
+        if leads_out or not name.isprintable() or (is_file and not plain.parts):
             raise RivalryError(f"{self.path}: member name {name!r} is not a plain relative path")
         if is_file and str(plain) in self.names:
             raise RivalryError(f"{self.path}: {name} is in it twice")
@@ -233,30 +228,6 @@ class _Counted:
         if self.bytes > self.limits.max_bytes + 2048 * (len(self.limits.names) + 16):
             raise self.limits.bomb("its content")
         return content
-
-
-def _decode(where: str, content: bytes, size: int | None, channels: int | None) -> np.ndarray:
-    """One image, uint8 (C,H,W)."""
-    if not where.lower().endswith(SUFFIXES):
-        raise RivalryError(f"{where} is not a PNG or JPEG image; convert or remove it")
-    try:
-        with Image.open(io.BytesIO(content), formats=["PNG", "JPEG"]) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise RivalryError(f"{where} has {image.width}x{image.height} pixels; at most {MAX_PIXELS} are read")
-            if image.mode.startswith(("I", "F")):
-                raise RivalryError(f"{where} has more than 8 bits per channel; save it with 8")
-            if channels is not None:
-                picture: Any = image.convert({1: "L", 3: "RGB"}[channels])
-            elif image.mode in ("L", "RGB"):
-                picture = image
-            else:
-                raise RivalryError(f"{where} is of mode {image.mode}; give channels (1 gray, 3 RGB) to convert it")
-            if size is not None:
-                picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-            pixels = np.asarray(picture)
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        raise RivalryError(f"{where} is a broken image; replace or remove it") from error
-    return np.atleast_3d(pixels).transpose(2, 0, 1)
 
 
 def _words(shape: tuple[int, ...]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rivalry.artifacts import checksum
 from rivalry.data import Dataset, source
+from rivalry.data._files import expanded
 from rivalry.data._images import by_content, folder_checksum, read_splits
 from rivalry.types import Side
 
@@ -25,7 +25,10 @@ def image_folder(
 ) -> Dataset:
     """Your own PNG and JPEG images, `train/<class>/<image>` and `test/<class>/<image>`.
 
-    Classes are numbered in alphabetical order; images are ordered by a hash of their pixels.
+    Classes are numbered in alphabetical order; images are ordered by a hash of their pixels. They are read as a viewer
+    shows them: turned as their EXIF data says, transparent pixels over white, palettes by their colours (RGB), 16 bits
+    scaled to 8, CMYK as RGB; colour profiles are not applied, and animations are refused. Links are followed; hidden
+    files and those of systems (desktop.ini, Thumbs.db, __MACOSX and the like) are skipped.
 
     Parameters
     ----------
@@ -34,9 +37,9 @@ def image_folder(
     size
         Resize every image to this many pixels square; otherwise all must have one size.
     channels
-        Convert every image to gray (1) or RGB (3); otherwise all must be one or the other.
+        Convert every image to gray (1) or RGB (3); otherwise all must be stored as one or the other.
     """
-    where = Path(path).expanduser()
+    where = expanded(path)
     splits, classes = read_splits(where, size=size, channels=channels)
     train_images, train_labels = by_content(*splits["train"])
     test_images, test_labels = by_content(*splits["test"])

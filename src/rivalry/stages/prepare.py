@@ -45,7 +45,7 @@ def prepare_dataset(
     for split in ("train", "test"):
         images, labels = getattr(data, f"{split}_images"), getattr(data, f"{split}_labels")
         files.append(output / f"{split}.safetensors")
-        write_tensors(files[-1], {"images": torch.tensor(images), "labels": torch.tensor(labels)})
+        write_tensors(files[-1], {"images": torch.from_numpy(images), "labels": torch.from_numpy(labels)})
     facts = {
         "dataset": dataset,
         "source": source,
