@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -467,3 +468,35 @@ def test_a_stage_runs_without_snakemake_on_files_one_names(finished: Path, tmp_p
     subprocess.run(command, shell=True, cwd=finished, check=True, capture_output=True)
     expected = finished / "results/attacks/digits/plain/pgd/adversarial.safetensors"
     assert (output / "adversarial.safetensors").read_bytes() == expected.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a:\n\t- b\n", "c.yaml:2: a tab stands where YAML wants spaces"),
+        ("a: " + "[" * 2000, "c.yaml: is nested too deeply"),
+        ("__use_yte__: true\n?open('ran', 'w'): 1\n", "c.yaml: __use_yte__: unknown key"),
+    ],
+    ids=["tab", "deep", "code"],
+)
+def test_a_configuration_that_snakemake_cannot_read_is_told_in_one_line(text: str, said: str, tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    (project / "c.yaml").write_text(text)
+    done = snakemake(project, "--dry-run", "--configfile", "c.yaml", check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (project / "ran").exists()
+
+
+def test_titles_and_paths_of_any_text_are_planned_whole(tmp_path: Path) -> None:
+    """Braces are patterns to Snakemake, and no command line takes 200 kB."""
+    project = copy_project(tmp_path)
+    file = project / "config/smoke.yaml"
+    before = planned(project, *SMOKE)
+    title = json.dumps("{MNIST} {wildcards.x} $(touch ran) " + "x" * 200_000)
+    file.write_text(file.read_text().replace("title: Smoke test", f"title: {title}"))
+    assert planned(project, *SMOKE) == before
+    snakemake(project, "results/configuration.json", *SMOKE)
+    assert read_json(project / "results/configuration.json")["title"] == json.loads(title)
+    assert not (project / "ran").exists()
