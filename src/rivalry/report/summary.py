@@ -30,16 +30,19 @@ def rankings(report: Fact) -> list[Fact]:
     Returns
     -------
     list of dict
-        dataset, norm, eps (None where no attack had a budget), rows: the headline rows of worst_cases, best first.
+        dataset, norm, eps (None where no attack had a budget), rows: the headline rows of worst_cases, best first. Of
+        each data set, what has a budget comes first.
     """
     found: dict[tuple[str, str], list[Fact]] = {}
     for row in report["worst_cases"]:
         if row["headline"]:
             found.setdefault((row["dataset"], row["norm"]), []).append(row)
-    return [
+    places = [
         {"dataset": dataset, "norm": norm, "eps": rows[0]["eps"], "rows": ranking(rows)}
         for (dataset, norm), rows in found.items()
     ]
+    order = list(dict.fromkeys(place["dataset"] for place in places))
+    return sorted(places, key=lambda place: (order.index(place["dataset"]), place["eps"] is None))
 
 
 def summarise(report: Fact) -> list[Fact]:
