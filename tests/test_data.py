@@ -11,10 +11,13 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +28,7 @@ from PIL import Image, PngImagePlugin
 
 from rivalry import artifacts
 from rivalry.config import Mistakes, load_config
-from rivalry.data import Dataset, Split, _files, _images, _pixels, cifar10, load_split, mnist, select_images
+from rivalry.data import Dataset, Split, _fetch, _files, _images, _pixels, cifar10, load_split, mnist, select_images
 from rivalry.data._fetch import Fetch, Remote
 from rivalry.data._glance import glance
 from rivalry.data._idx import read_idx
@@ -307,7 +310,7 @@ def test_a_mirror_without_the_file_says_so_and_nothing_is_downloaded(tmp_path, s
     for mirror in str(tmp_path / "empty"), server:
         with pytest.raises(RivalryError, match=r"lacks here/one.bin or mnist/none.gz"):
             Fetch(mirror, tmp_path / "cache")(ONE, elsewhere)
-    assert not (tmp_path / "cache").exists()
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
 
 
 def test_the_second_alternative_serves_when_the_mirror_lacks_the_first(tmp_path):
@@ -334,10 +337,115 @@ def test_a_mirror_that_is_nothing_is_refused():
         Fetch("no/such/folder")(ONE)
 
 
-def test_a_web_mirror_that_does_not_answer_is_one_line():
-    with pytest.raises(RivalryError, match="does not answer") as caught:
-        Fetch("http://127.0.0.1:9")(ONE)
+def test_a_web_mirror_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(_fetch, "RETRIES", 0)
+    with pytest.raises(RivalryError, match=r"one\.bin: cannot be downloaded from http://127") as caught:
+        Fetch("http://127.0.0.1:9", tmp_path)(ONE)
     assert "\n" not in str(caught.value)
+
+
+@contextmanager
+def serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[tuple[str, list[str]]]:
+    """A server's address, and the paths that were asked of it by GET; it knows no HEAD."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_error(405)
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            with suppress(ConnectionError):
+                answer(self)
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{httpd.server_port}", asked
+        finally:
+            httpd.shutdown()
+            thread.join()
+
+
+def send(handler: BaseHTTPRequestHandler, content: bytes, length: int | None = None, **headers: str) -> None:
+    handler.send_response(200)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    if length is not None:
+        handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    send(handler, b"", 1000)
+    for _ in range(200):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def hang(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(2)
+
+
+def flood(handler: BaseHTTPRequestHandler) -> None:
+    send(handler, b"")
+    for _ in range(1000):
+        handler.wfile.write(bytes(1 << 20))
+
+
+NEVER_WHOLE = {
+    drip: "too slow",
+    hang: "timed out",
+    flood: "more than the file has",
+    lambda handler: send(handler, b"on", 3): "2 bytes read, 1 more expected",
+    lambda handler: send(handler, b"<html>log in</html>", Content_Type="text/html; charset=utf-8"): "is a web page",
+    lambda handler: send(handler, b"two", 3): "does not match",
+    lambda handler: send(handler, b""): "does not match",
+    lambda handler: handler.send_error(500): "500",
+    lambda handler: handler.wfile.write(b"garbage\r\n\r\n"): "garbage",
+}
+
+
+@pytest.mark.parametrize("answer", NEVER_WHOLE, ids=map(str, range(len(NEVER_WHOLE))))
+def test_no_server_holds_a_download_for_ever_or_leaves_half_a_file(tmp_path, monkeypatch, answer):
+    monkeypatch.setattr(_fetch, "RETRIES", 0)
+    monkeypatch.setattr(_fetch, "TIMEOUT", (1, 0.5))
+    monkeypatch.setattr(_fetch, "PATIENCE", 0.5)
+    with serving(answer) as (address, _):
+        with pytest.raises(RivalryError, match=rf"here/one\.bin: .*{NEVER_WHOLE[answer]}") as caught:
+            Fetch(address, tmp_path / "cache")(ONE)
+        assert "\n" not in str(caught.value)
+    assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+
+
+def test_a_server_without_head_serves_and_a_missing_file_leads_to_the_next(tmp_path):
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path == f"/{ONE.name}":
+            send(handler, b"one", 3, Content_Encoding="gzip")  # as Apache calls .gz files
+        else:
+            handler.send_error(403)
+
+    with serving(answer) as (address, asked):
+        path = Fetch(address, tmp_path / "cache")(Remote("here/none.bin", "md5:0"), ONE)
+        assert path.read_bytes() == b"one"
+        assert asked == ["/here/none.bin", "/here/one.bin"]
+        Fetch(address, tmp_path / "cache")(ONE)
+        assert len(asked) == 2  # from the cache
+        path.write_bytes(b"on")
+        assert Fetch(address, tmp_path / "cache")(ONE).read_bytes() == b"one"
+
+
+def test_a_broken_connection_begins_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
+    answers = iter([b"on", b"", b"one"])
+    with serving(lambda handler: send(handler, next(answers), 3)) as (address, asked):
+        assert Fetch(address, tmp_path / "cache")(ONE).read_bytes() == b"one"
+    assert len(asked) == 3
 
 
 # --- your own images ------------------------------------------------------------------------------

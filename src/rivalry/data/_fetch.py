@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pooch
 import requests
+import urllib3
 
-from rivalry.errors import RivalryError
+from rivalry.data._files import expanded
+from rivalry.errors import RivalryError, one_line
 
 MIRROR_VARIABLE = "RIVALRY_DATA_MIRROR"
 RETRIES = 3
+TIMEOUT = (10, 30)
+"""Seconds to wait for a connection, and for the next bytes."""
+PATIENCE = 60
+SLOWEST = 16 << 10
+"""Seconds after which a download must have come at this many bytes a second, on the whole."""
+CHUNK = 64 << 10
+ABSENT = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+"""How servers say that there is no such file; stores of objects say 403."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A public file: its place in a mirror, its hash as 'algorithm:hexadecimal', and where to download it."""
+    """A public file: its place in a mirror, its hash as 'algorithm:hexadecimal', and where to download it.
+
+    `most` is a bound on its size in bytes.
+    """
 
     name: str
     hash: str
     urls: tuple[str, ...] = ()
+    most: int = 16 << 20
+
+
+class _Absent(RivalryError):
+    """A server has no such file."""
 
 
 class Fetch:
@@ -55,17 +77,22 @@ class Fetch:
         if self.mirror.startswith(("http://", "https://")):
             for remote in alternatives:
                 url = f"{self.mirror.rstrip('/')}/{remote.name}"
-                if self._is_available(url):
+                try:
                     return self._download(remote, (url,))
+                except _Absent:
+                    continue
         else:
-            folder = Path(self.mirror).expanduser()
+            folder = expanded(self.mirror)
             if not folder.is_dir():
                 raise RivalryError(f"data_mirror: '{self.mirror}' is neither a folder nor an http(s) address")
             for remote in alternatives:
                 path = folder / remote.name
                 if path.is_file():
                     algorithm, expected = remote.hash.split(":")
-                    found = pooch.file_hash(str(path), alg=algorithm)
+                    try:
+                        found = pooch.file_hash(str(path), alg=algorithm)
+                    except OSError as error:
+                        raise RivalryError(f"{path}: cannot be read ({error.strerror})") from error
                     if found != expected:
                         message = f"{path}: expected {algorithm} {expected}, got {found}; replace the file"
                         raise RivalryError(message)
@@ -74,7 +101,15 @@ class Fetch:
         raise RivalryError(f"data_mirror: {self.mirror} lacks {wanted}; add it, or unset the mirror to download")
 
     def _download(self, remote: Remote, urls: tuple[str, ...]) -> Path:
-        """The cached copy, downloaded from the first address that serves it."""
+        """The cached copy, downloaded from the first address that serves it.
+
+        Raises
+        ------
+        _Absent
+            The last address has no such file.
+        RivalryError
+            It cannot be had for another reason.
+        """
         failure: Exception | None = None
         for url in urls:
             cache = pooch.create(
@@ -85,15 +120,38 @@ class Fetch:
                 retry_if_failed=RETRIES,
             )
             try:
-                return Path(cache.fetch(remote.name, progressbar=True))
-            except (ValueError, requests.RequestException) as error:
+                return Path(cache.fetch(remote.name, downloader=partial(_receive, remote.most)))
+            except (ValueError, OSError, RivalryError) as error:  # requests' errors are OSErrors
                 failure = error
-        reason = str(failure).splitlines()[0]
-        raise RivalryError(f"{remote.name}: cannot be downloaded from {' or '.join(urls)} ({reason})") from failure
+        reason = one_line((str(failure).splitlines() or [type(failure).__name__])[0])
+        kind = _Absent if isinstance(failure, _Absent) else RivalryError
+        raise kind(f"{remote.name}: cannot be downloaded from {' or '.join(urls)} ({reason})") from failure
 
-    def _is_available(self, url: str) -> bool:
+
+def _receive(most: int, url: str, output_file: str, _: Any) -> None:
+    """What pooch calls to write a file to a temporary name; pooch then checks and renames it, or begins anew.
+
+    It ends in bounded time and space, whatever a server sends. A RivalryError is final, other errors are tried again.
+    """
+    with (
+        # A server must not pack, or call packed, what is a packed file already: bytes are taken as they are sent.
+        requests.get(url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as response,
+        open(output_file, "wb") as file,
+    ):
+        if response.status_code in ABSENT:
+            raise _Absent(f"{response.status_code} {response.reason}")
+        response.raise_for_status()
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise RivalryError("the answer is a web page, not the file; does the network ask to log in?")
+        start, received = time.monotonic(), 0
         try:
-            return requests.head(url, allow_redirects=True, timeout=30).ok
-        except requests.RequestException as error:
-            reason = str(error).splitlines()[0]
-            raise RivalryError(f"data_mirror: {self.mirror} does not answer ({reason})") from error
+            while chunk := response.raw.read1(CHUNK, decode_content=False):
+                received += len(chunk)
+                took = time.monotonic() - start
+                if received > most:
+                    raise RivalryError(f"it sends over {most} bytes, more than the file has")
+                if received < (took - PATIENCE) * SLOWEST:
+                    raise RivalryError(f"it is too slow, {received} bytes in {took:.0f} s; try again later")
+                file.write(chunk)
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.ConnectionError(f"the connection broke: {error}") from error

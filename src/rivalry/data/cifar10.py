@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
 
 PNG_ARCHIVE = Remote(
-    "cifar10/cifar10-png.zip", "sha256:439273f8a2c2f90fbfb1e8356e7a74f9d6fd80fef4e6a1f712ef999730034844"
+    "cifar10/cifar10-png.zip", "sha256:439273f8a2c2f90fbfb1e8356e7a74f9d6fd80fef4e6a1f712ef999730034844", most=512 << 20
 )
 BINARY_ARCHIVE = Remote(
     "cifar10/cifar-10-binary.tar.gz",
     "md5:c32a1d4ab5d03f1284b67883e8d87530",
     ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+    most=512 << 20,
 )
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 SHAPE = (3, 32, 32)
