@@ -598,11 +598,14 @@ def test_image_folder_refuses_what_is_not_a_data_set(tmp_path, kind, files, comp
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["missing", "missing.zip", "mine.rar"])
+@pytest.mark.parametrize("name", ["missing", "missing.zip", "mine.rar", "pipe", "pipe.zip", "nul\0", "x" * 5000])
 def test_image_folder_refuses_other_paths(tmp_path, name):
     (tmp_path / "mine.rar").write_bytes(b"")
-    with pytest.raises(RivalryError, match=name):
+    if name.startswith("pipe"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(RivalryError, match=name) as caught:
         image_folder(OFFLINE, 1, path=str(tmp_path / name))
+    assert glance(str(tmp_path / name), None).fault == str(caught.value)
 
 
 # --- pixels as a viewer shows them ----------------------------------------------------------------
@@ -696,6 +699,51 @@ def test_pixels_are_what_a_viewer_shows(content, expected):
     np.testing.assert_array_equal(pixels, expected)
 
 
+def png(depth: int, colour: int, row: bytes, clear: bytes) -> bytes:
+    """A PNG of one row of pixels, four gray ones or one colour, and its transparent shade or colour."""
+    header = struct.pack(">IIBBBBB", 4 if colour == 0 else 1, 1, depth, colour, 0, 0, 0)
+    parts = (b"IHDR", header), (b"tRNS", clear), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")
+    return _pixels.PNG_SIGNATURE + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (png(1, 0, b"\x60", b"\0\1"), [0, 255, 255, 0]),
+        (png(1, 0, b"\x60", b"\0\0"), [255, 255, 255, 255]),
+        (png(2, 0, b"\x1b", b"\0\1"), [0, 255, 170, 255]),
+        (png(4, 0, b"\x12\x34", b"\0\2"), [17, 255, 51, 68]),
+        (png(16, 2, b"\1\2\3\4\5\6", b"\1\2\3\4\5\6"), [255, 255, 255]),
+        (png(16, 2, b"\1\2\3\4\5\6", b"\2\2\3\4\5\6"), [1, 3, 5]),
+    ],
+)
+def test_transparent_shades_are_told_in_the_bits_of_the_file(content, expected):
+    assert _pixels.decode("a.png", content, None, None).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_damaged_images_never_surprise(format):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = saved(Image.fromarray(np.random.default_rng(1).integers(0, 256, (16, 16, 3), np.uint8)), format, exif=exif)
+    random = np.random.default_rng(0)
+    lines = []
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for position in random.integers(8, len(whole), 2):
+            damaged[position] = random.integers(256)
+        try:
+            pixels = _pixels.decode("a.png", bytes(damaged), 8, 3)
+        except RivalryError as error:
+            lines.append(str(error))
+        else:
+            assert pixels.shape == (3, 8, 8)
+    assert lines
+    assert all(line.startswith("a.png ") and "\n" not in line for line in lines)
+
+
 def test_cmyk_becomes_rgb():
     red = _pixels.decode("a.jpg", saved(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100), None, None)
     assert red.shape == (3, 8, 8)
@@ -776,6 +824,14 @@ def a_name_in_latin_1(folder: Path) -> None:
         pytest.skip("this file system takes no such names")
 
 
+def a_name_of_two_lines(folder: Path) -> None:
+    (folder / "od\nd.png").write_bytes(colour(1))
+
+
+def a_deep_folder(folder: Path) -> None:
+    (folder / "odd.png" / "/".join("x" * 100)).mkdir(parents=True)
+
+
 def a_locked_file(folder: Path) -> None:
     (folder / "odd.png").write_bytes(colour(1))
     (folder / "odd.png").chmod(0)
@@ -789,8 +845,10 @@ ODD = {
     a_dangling_link: "link that leads nowhere",
     a_circle: "link to a folder around it",
     a_link_to_itself: "link that leads nowhere",
+    a_deep_folder: "folders deep",
     a_pipe: "pipe, socket or device",
     a_name_in_latin_1: r"\\xe9\.png: has a name that is not UTF-8",
+    a_name_of_two_lines: r"/od\\nd\.png: has a name that is not UTF-8, or no text",
     a_locked_file: "no permission",
     a_locked_folder: "no permission",
 }
@@ -818,7 +876,7 @@ def test_odd_files_are_named_by_checker_planner_and_reader(tmp_path, monkeypatch
     with pytest.raises(RivalryError, match=ODD[make]) as read:
         image_folder(OFFLINE, 1, path=str(path))
     assert str(read.value) == str(planned.value) == fault
-    assert f"{path}/train/cat/odd" in str(read.value)
+    assert f"{path}/train/cat/od" in str(read.value)
     assert "\n" not in str(read.value)
     str(read.value).encode()
 

@@ -8,12 +8,14 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, one_line
 
 SPLITS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_FILES = 1_000_000
 """Bound on the files of a folder and on the members of an archive."""
+MAX_DEPTH = 50
+"""Bound on folders within folders."""
 MAX_BYTES = 4 << 30
 """Bound on all images of a data set, unpacked."""
 
@@ -39,6 +41,29 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise RivalryError(f"{path}: this machine knows no such home folder; write the path out") from error
+
+
+def kind(path: Path) -> str:
+    """What a data set lies in: 'folder', 'zip' or 'tar'.
+
+    Raises
+    ------
+    RivalryError
+        It is none of these, or may not be read.
+    """
+    name = path.name.lower()
+    try:
+        if path.is_dir():
+            return "folder"
+        if not path.exists():
+            raise RivalryError(f"{path}: no such folder or archive")
+        if not path.is_file() or not name.endswith((".zip", ".tar", ".tar.gz", ".tgz")):
+            raise RivalryError(f"{path}: is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive")
+        if not os.access(path, os.R_OK):
+            raise RivalryError(f"{path}: no permission to read it; allow it")
+    except (OSError, ValueError) as error:
+        raise RivalryError(f"{path}: no such folder or archive") from error
+    return "zip" if name.endswith(".zip") else "tar"
 
 
 def is_system(name: str) -> bool:
@@ -73,11 +98,9 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         relative, path = f"{prefix}{name}", folder / name
         if is_system(relative):
             continue
-        try:
-            name.encode()
-        except UnicodeEncodeError as error:
-            shown = os.fsencode(name).decode(errors="backslashreplace")
-            raise RivalryError(f"{folder}/{shown}: has a name that is not UTF-8; rename it") from error
+        if not name.isprintable():
+            shown = one_line(os.fsencode(name).decode(errors="backslashreplace"))
+            raise RivalryError(f"{folder}/{shown}: has a name that is not UTF-8, or no text; rename it")
         try:
             kind = path.stat().st_mode
         except OSError as error:
@@ -93,6 +116,8 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         identity = _identity(path)
         if identity in above:
             raise RivalryError(f"{path}: is a link to a folder around it; remove it")
+        if len(above) > MAX_DEPTH:
+            raise RivalryError(f"{path}: lies more than {MAX_DEPTH} folders deep; move it away")
         yield from _walk(path, f"{relative}/", (*above, identity))
 
 
@@ -154,7 +179,7 @@ class Layout:
             An image, or a file among images, that is nowhere in train/ or test/, or in another data set's.
         """
         parts = PurePosixPath(name).parts
-        if is_system(name):
+        if not parts or is_system(name):
             return None
         where = f"{self.path}: {name}"
         if len(parts) < 3 or parts[-3] not in SPLITS:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO
 
-from rivalry.data._files import MAX_BYTES, Layout, expanded, walk, zip_name
+from rivalry.data._files import MAX_BYTES, Layout, expanded, kind, walk, zip_name
 from rivalry.errors import RivalryError
 
 HEADER = 1 << 20
@@ -51,10 +51,11 @@ def glance(path: str, size: int | None) -> Known:
     """
     where = expanded(path)
     try:
-        if where.is_dir():
+        what = kind(where)
+        if what == "folder":
             files = dict(walk(where))
             return _known(Layout(where), list(files), size, lambda name: files[name].open("rb"))
-        if where.suffix.lower() == ".zip":
+        if what == "zip":
             with zipfile.ZipFile(where) as archive:
                 names = {zip_name(where, info): info for info in archive.infolist() if not info.is_dir()}
                 return _known(Layout(where), list(names), size, lambda name: archive.open(names[name]))

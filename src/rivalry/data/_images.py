@@ -19,7 +19,7 @@ from typing import BinaryIO, Self, cast
 
 import numpy as np
 
-from rivalry.data._files import MAX_BYTES, MAX_FILES, SPLITS, Layout, walk, zip_name
+from rivalry.data._files import MAX_BYTES, MAX_FILES, SPLITS, Layout, kind, walk, zip_name
 from rivalry.data._pixels import decode, refuse_bombs
 from rivalry.errors import RivalryError
 
@@ -104,16 +104,10 @@ def iterate_members(path: Path) -> Iterator[tuple[str, bytes]]:
     RivalryError
         The archive is broken or hostile; the line names the member.
     """
-    name = path.name.lower()
-    if path.is_dir():
+    what = kind(path)
+    if what == "folder":
         return ((name, _content(file)) for name, file in walk(path))
-    if not path.is_file():
-        raise RivalryError(f"{path}: no such folder or archive")
-    if name.endswith(".zip"):
-        return _iterate_zip(path)
-    if name.endswith((".tar", ".tar.gz", ".tgz")):
-        return _iterate_tar(path)
-    raise RivalryError(f"{path}: is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive")
+    return _iterate_zip(path) if what == "zip" else _iterate_tar(path)
 
 
 def _content(file: Path) -> bytes:

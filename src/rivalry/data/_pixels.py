@@ -34,6 +34,8 @@ SIGNATURES = {
 """How files of other kinds begin that are often given an image's name."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_DEPTH = 24
+"""Where a PNG says how many bits a channel has."""
 WITHOUT_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 """Parts of a PNG that Pillow unpacks, refusing those beyond a size, though no pixel depends on them."""
 
@@ -79,7 +81,7 @@ def decode(where: str, content: bytes, size: int | None, channels: int | None) -
                 if image.format == "PNG" and getattr(image, "is_animated", False):
                     raise RivalryError(f"{where} is an animation; save the frame that you mean as one image")
                 image.load()
-                picture = _opaque(image)
+                picture = _opaque(image, content[PNG_DEPTH])
                 turn = TURNS.get(_orientation(image))
         if turn is not None:
             picture = picture.transpose(turn)
@@ -122,16 +124,25 @@ def _without_texts(content: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """The image in mode L or RGB; what shines through is white."""
+def _opaque(image: Image.Image, depth: int) -> Image.Image:
+    """The image in mode L or RGB; what shines through is white.
+
+    `depth` is how many bits a PNG has in each channel; its transparent shade or colour is told in these.
+    """
     gray = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    clear = image.info.get("transparency")
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         shades = (values + 128) // 257  # 65535 is 255
-        if "transparency" in image.info:
-            shades[values == image.info["transparency"]] = 255
+        if clear is not None:
+            shades[values == clear] = 255
         return Image.fromarray(shades.astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
+    if clear is not None and image.mode in ("1", "L", "RGB"):
+        pixels = np.atleast_3d(np.asarray(image.convert(gray)).copy())
+        scaled = np.array(clear) >> 8 if depth == 16 else np.array(clear) * 255 // (2**depth - 1)
+        pixels[(pixels == scaled).all(axis=2)] = 255
+        return Image.fromarray(pixels.squeeze(2) if gray == "L" else pixels)
+    if "A" in image.getbands() or clear is not None:
         canvas = Image.new("RGBA", image.size, "white")
         canvas.alpha_composite(image.convert("RGBA"))
         return canvas.convert(gray)
