@@ -157,7 +157,9 @@ def test_prepared_data_can_be_loaded_and_verified(tmp_path):
     for name in "train", "test":
         assert facts["sha256"][name] == artifacts.checksum(folder / f"{name}.safetensors")
         assert facts["sha256"][name] == artifacts.checksum(tmp_path / "second" / f"{name}.safetensors")
-    assert artifacts.verify(tmp_path) == (6, [])
+    manifest = artifacts.read_manifest(artifacts.manifest_path(folder, "prepare"))
+    assert manifest["files"].keys() == {"train.safetensors", "test.safetensors", "dataset.json"}
+    assert manifest["about"] == {"dataset": "toys"}
     prepare.prepare_dataset("toys", "shapes", parameters, tmp_path / "other", seed=2, mirror=None)
     assert artifacts.read_json(tmp_path / "other/dataset.json")["sha256"] != facts["sha256"]
 

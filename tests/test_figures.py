@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -13,7 +16,7 @@ import pytest
 import synthetic_results
 from rivalry import artifacts, registry
 from rivalry.figures.results import Results
-from rivalry.figures.style import CONTROLS, INK, Absent, log_axis, looks, matrix, plt, use_style
+from rivalry.figures.style import CONTROLS, INK, Absent, Drawn, log_axis, looks, matrix, plt, save, use_style
 from rivalry.stages.draw import FIGURES, draw
 from rivalry.statistics import worst_case
 from synthetic_results import CONFIG, DATASETS, PLAN
@@ -193,7 +196,7 @@ def test_a_check_that_warns_or_fails_marks_the_labels_that_it_touches(results: P
 
 def test_where_nothing_was_attacked_figures_are_drawn_or_absent(results: Path, tmp_path: Path) -> None:
     """As when every chosen image is misclassified without an attack, or is of the attacks' target class."""
-    empty = Path(shutil.copytree(results, tmp_path / "results"))
+    empty = Path(shutil.copytree(results, tmp_path / "results", ignore=shutil.ignore_patterns("*.manifest.json")))
     for file in [*empty.glob("attacks/**/scores.parquet"), *empty.glob("evaluations/**/scores.parquet")]:
         table = artifacts.read_table(file)
         artifacts.write_table(file, table.assign(**dict.fromkeys({"attacked", "success"} & {*table.columns}, False)))
@@ -219,3 +222,41 @@ def test_columns_of_text_are_read_as_text(results: Path) -> None:
             told = {cell for cell in raw[column] if cell not in ("", "True", "False")}
             words = [cell for cell in told if not cell.lstrip("-").replace(".", "").replace("e-", "").isdigit()]
             assert not words, f"{file.name}: {column} holds text; name it in artifacts.TEXT"
+
+
+def test_identifiers_that_differ_in_every_process_are_renamed_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def once(name: str) -> tuple[bytes, bytes]:
+        use_style()
+        # Without a salt Matplotlib draws identifiers at random, as its older versions do for clip paths in any case.
+        monkeypatch.setitem(plt.rcParams, "svg.hashsalt", None)
+        figure, axes = plt.subplots()
+        (line,) = axes.plot([0, 1, 2], [0, 2, 1], marker="o")
+        axes.bar([0, 1], [1, 2], hatch=["////", "xxxx"])
+        line.set_clip_path(plt.Circle((1, 1), 0.5, transform=axes.transData))
+        files = save(Drawn("drawn", "title", "caption", "alt", figure), tmp_path / name, "digits")
+        svg, pdf = (tmp_path / name / files[kind] for kind in ("svg", "pdf"))
+        return svg.read_bytes(), pdf.read_bytes()
+
+    one, two = once("one"), once("two")
+    assert one == two
+    text = one[0].decode()
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", text))
+    assert len(used) > 2
+    assert used == set(re.findall(r' id="([^"]+)"', text))
+
+
+def test_two_processes_draw_the_same_bytes(results: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from rivalry.stages import draw as stage\n"
+        "from synthetic_results import PLAN\n"
+        "stage.FIGURES = {kind: stage.FIGURES[kind] for kind in ('training', 'fitted')}\n"
+        "stage.draw(Path(sys.argv[1]), Path(sys.argv[2]), dataset='digits', plan=PLAN)\n"
+    )
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        subprocess.run([sys.executable, "-c", program, results, tmp_path / seed], env=environment, check=True)
+    first, second = ({file.name: file.read_bytes() for file in (tmp_path / seed).iterdir()} for seed in ("1", "2"))
+    assert {Path(name).suffix for name in first} == {".svg", ".pdf", ".json"}
+    assert first == second

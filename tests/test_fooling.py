@@ -12,7 +12,7 @@ from torch import nn
 
 from helpers import linear_problem, small_cnn
 from rivalry import registry
-from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_tensors
+from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_manifest, write_tensors
 from rivalry.cli import main
 from rivalry.fooling import Fooled, fool
 from rivalry.fooling.gradient_ascent import _gaussian
@@ -202,6 +202,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
         images = torch.randint(0, 256, (n, *SHAPE), dtype=torch.uint8, generator=generator)
         write_tensors(data / f"{split}.safetensors", {"images": images, "labels": torch.zeros(n, dtype=torch.int64)})
     write_json(data / "dataset.json", {"dataset": "noise", "shape": SHAPE, "classes": CLASSES})
+    write_manifest(data, "prepare", list(data.iterdir()), dataset="noise")
+    write_manifest(victim, "train", [], dataset="noise", victim="plain")
     monkeypatch.setattr(stage, "load_victim", lambda folder: small_cnn())
     return data, victim, tmp_path / "output"
 

@@ -122,22 +122,8 @@ def test_a_truncated_file_is_named(name: str, tmp_path: Path) -> None:
         artifacts.write_table(path, pd.DataFrame({"a": [1]}))
     path.write_bytes(path.read_bytes()[:-9])
     read = {".safetensors": artifacts.read_tensors, ".json": artifacts.read_json, ".parquet": artifacts.read_table}
-    with pytest.raises(RivalryError, match=rf"{name}: cannot be read .*delete it and run again"):
+    with pytest.raises(RivalryError, match=rf"{name}: cannot be read .*rivalry verify"):
         read[path.suffix](path)
-
-
-def test_verify_finds_what_changed_and_what_is_gone(tmp_path: Path) -> None:
-    files = [tmp_path / "a/x.json", tmp_path / "a/y.json", tmp_path / "a/z.json"]
-    for file in files:
-        artifacts.write_json(file, {"name": file.name})
-    artifacts.write_manifest(tmp_path / "a", "stage", files)
-    assert artifacts.verify(tmp_path) == (3, [])
-    files[0].write_text("{}")
-    files[1].unlink()
-    assert artifacts.verify(tmp_path) == (
-        3,
-        [(files[0], "differs from what was written"), (files[1], "is missing")],
-    )
 
 
 # ---- seeds ----

@@ -25,7 +25,15 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor
 
 from rivalry import load_victim
-from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_table, write_tensors
+from rivalry.artifacts import (
+    read_json,
+    read_table,
+    read_tensors,
+    write_json,
+    write_manifest,
+    write_table,
+    write_tensors,
+)
 from rivalry.checks import Evidence
 from rivalry.checks._rows import COLUMNS as CHECKED
 from rivalry.checks.strength import transfer as own_at_least
@@ -68,6 +76,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_tensors(data / f"{name}.safetensors", {"images": images[rows], "labels": labels[rows]})
     facts = {"dataset": "digits", "shape": [1, 8, 8], "classes": 10, "class_names": list("0123456789")}
     write_json(data / "dataset.json", facts | {"sha256": {"train": "a", "test": "b"}, "source": "digits"})
+    write_manifest(data, "prepare", list(data.iterdir()), dataset="digits")
     for name, parameters in VICTIMS.items():
         architecture = ARCHITECTURES.get(name, name)
         folder = results / "victims/digits" / name

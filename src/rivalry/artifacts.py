@@ -1,12 +1,13 @@
 """Files that stages hand to each other: tensors in safetensors, tables in Parquet or CSV, facts in JSON.
 
 Every file appears under its name only when it is complete: it is written beside it and renamed. A stage ends by
-writing a manifest of its files' SHA-256, which `rivalry verify` checks.
+writing a manifest of its files' SHA-256 and of what they are about; whoever reads a file compares.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -16,8 +17,9 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rivalry.errors import RivalryError
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 
+REPAIR = "`rivalry verify` tells how to make it again"
 HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 UNFINISHED = re.compile(r"\.partial-(?P<writer>\d+)@(?P<host>[A-Za-z0-9-]*)\.\w+(\.\w+)?$")
 """How the name of a temporary file ends: who writes it, and where."""
@@ -108,8 +111,25 @@ def write_tensors(path: str | Path, tensors: dict[str, torch.Tensor]) -> None:
 def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
-    with _reading(path):
+    check_bytes(path)  # apart: images are not held twice
+    try:
         return load_file(str(path))
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+@contextmanager
+def open_tensors(path: str | Path, framework: Literal["pt", "np"] = "pt") -> Iterator[Any]:
+    """A safetensors file from which single tensors, or parts of them, are read."""
+    from safetensors import safe_open
+
+    check_bytes(path)
+    try:
+        file = safe_open(path, framework=framework)
+    except Exception as error:
+        raise _unreadable(path, error) from error
+    with file as tensors:
+        yield tensors
 
 
 def write_json(path: str | Path, facts: Any) -> None:
@@ -118,8 +138,13 @@ def write_json(path: str | Path, facts: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    with _reading(path):
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+    with _reading(path) as data:
+        return json.loads(data)
+
+
+def read_text(path: str | Path) -> str:
+    with _reading(path) as data:
+        return data.decode("utf-8")
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
@@ -134,10 +159,10 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 def read_table(path: str | Path) -> pd.DataFrame:
     import pandas as pd
 
-    with _reading(path):
+    with _reading(path) as data:
         if Path(path).suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT, str))
+            return pd.read_parquet(io.BytesIO(data))
+        return pd.read_csv(io.BytesIO(data), keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT, str))
 
 
 def checksum(path: str | Path) -> str:
@@ -150,44 +175,137 @@ def manifest_path(folder: str | Path, stage: str) -> Path:
     return Path(folder) / f".{stage}.manifest.json"
 
 
-def write_manifest(folder: str | Path, stage: str, files: Iterable[str | Path]) -> None:
-    """Record the checksums of the files that `stage` wrote into `folder`."""
+def write_manifest(folder: str | Path, stage: str, files: Iterable[str | Path], **about: str) -> None:
+    """Record the checksums of the files that `stage` wrote into `folder`, and what they are about.
+
+    Parameters
+    ----------
+    folder : path
+    stage : str
+    files : iterable of paths
+        Files in `folder`.
+    **about : str
+        Names: dataset, victim, defense, attack, ...
+    """
     folder = Path(folder)
     entries = {str(Path(file).relative_to(folder)): checksum(file) for file in files}
-    write_json(manifest_path(folder, stage), {"stage": stage, "files": entries})
+    content = {"stage": stage, "about": about, "files": entries}
+    write_json(manifest_path(folder, stage), content | {"sha256": _own_checksum(content)})
 
 
-def verify(results: str | Path) -> tuple[int, list[tuple[Path, str]]]:
-    """Check every artifact below `results` against its manifest.
+def _own_checksum(content: dict[str, Any]) -> str:
+    """A manifest's checksum of itself: what guards all other files must not change unnoticed."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    Returns the number of files checked and a list of (file, what is wrong with it).
+
+def read_manifest(path: str | Path) -> dict[str, Any]:
+    """A manifest's `stage`, `about` (names) and `files` (name to SHA-256).
+
+    Raises
+    ------
+    RivalryError
+        It is not what was written.
     """
-    checked, faults = 0, []
-    for manifest in sorted(Path(results).rglob(".*.manifest.json")):
-        try:
-            entries = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        except (ValueError, KeyError, TypeError):
-            faults.append((manifest, "manifest is unreadable"))
-            continue
-        for name, expected in entries.items():
-            file = manifest.parent / name
-            checked += 1
-            if not file.is_file():
-                faults.append((file, "is missing"))
-            elif checksum(file) != expected:
-                faults.append((file, "differs from what was written"))
-    return checked, faults
+    try:
+        content = json.loads(Path(path).read_bytes())
+        if content.pop("sha256") != _own_checksum(content):
+            raise ValueError("its checksum differs")
+        return {key: content[key] for key in ("stage", "about", "files")}
+    except FileNotFoundError:
+        raise RivalryError(f"{path}: no such file; {REPAIR}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RivalryError(f"{path}: is not what was written; {REPAIR}") from error
+
+
+def identify(folder: str | Path, stage: str, **about: str) -> None:
+    """Make sure that `stage` wrote `folder`, about what is meant: another attack's folder is whole, and wrong.
+
+    Raises
+    ------
+    RivalryError
+        There is no manifest, or it names something else.
+    """
+    found = read_manifest(manifest_path(folder, stage))["about"]
+    for key, name in about.items():
+        if found.get(key) != name:
+            raise RivalryError(f"{folder}: holds {key} {found.get(key)}, not {name}; {REPAIR}")
+
+
+_demanding = False
 
 
 @contextmanager
-def _reading(path: str | Path) -> Iterator[None]:
+def manifests_demanded() -> Iterator[None]:
+    """Read only files that a manifest lists. The command line does so: what it reads, it wrote.
+
+    In Python, files that users wrote themselves are read as well, as long as no manifest says that they are others.
+    """
+    global _demanding
+    before, _demanding = _demanding, True
+    try:
+        yield
+    finally:
+        _demanding = before
+
+
+def check_bytes(path: str | Path, data: bytes | None = None) -> None:
+    """Compare a file, or the bytes that were read from it, with its manifest's checksum.
+
+    Raises
+    ------
+    RivalryError
+        The file is missing, or is not what was written.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RivalryError(f"{path}: no such file")
+    expected, damaged = [], None
+    for manifest in sorted(path.parent.glob(".*.manifest.json")):
+        try:
+            files = read_manifest(manifest)["files"]
+        except RivalryError as error:
+            damaged = error
+            continue
+        expected += [files[path.name]] if path.name in files else []
+    if not expected and damaged:
+        raise damaged
+    if not expected and _demanding:
+        raise RivalryError(f"{path}: no manifest (.STAGE.manifest.json) beside it lists it; {REPAIR}")
+    if expected:
+        found = _checksum_once(path, *_state(path)) if data is None else hashlib.sha256(data).hexdigest()
+        if found not in expected:
+            raise RivalryError(f"{path}: is not what was written; {REPAIR}")
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+@cache
+def _checksum_once(path: Path, *state: int) -> str:
+    return checksum(path)
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[bytes]:
+    """A file's bytes, which are those that were written, and one line for whatever cannot be made of them."""
     if not Path(path).is_file():
         raise RivalryError(f"{path}: no such file")
     try:
-        yield
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    check_bytes(path, data)
+    try:
+        yield data
     except Exception as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RivalryError(f"{path}: cannot be read ({why}); delete it and run again") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: Exception) -> RivalryError:
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return RivalryError(f"{path}: cannot be read ({why}); {REPAIR}")
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, get_type_hints
 import yaml
 
 from rivalry import __version__, registry, types
+from rivalry.artifacts import manifests_demanded
 from rivalry.errors import RivalryError, nearest, one_line
 from rivalry.parameters import checked, checked_value
 
@@ -27,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     if "threads" in options and options.threads:
         _limit_threads(options.threads)
     try:
-        return options.run(options) or 0
+        with manifests_demanded():
+            return options.run(options) or 0
     except RivalryError as error:
         for line in getattr(error, "lines", [str(error)]):
             print(f"rivalry: {one_line(line)}", file=sys.stderr)
@@ -111,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
         for name in names:
             sub.add_argument(f"--{name}", required=True, type=Path, metavar="PATH")
 
+    def data(sub: argparse.ArgumentParser) -> None:
+        folders(sub, "data")
+        sub.add_argument("--dataset", metavar="NAME", help="what --data and all other folders must be of")
+
     def settings(sub: argparse.ArgumentParser, name: str, text: str) -> None:
         sub.add_argument(f"--{name}", nargs="+", action=Settings, default={}, metavar="KEY=VALUE", help=text)
 
@@ -133,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
     words(sub, "poisoning", "method")
     settings(sub, "set", method_text)
     sub.add_argument("--seed", type=_number(types.Natural), default=0)
-    folders(sub, "data", "output")
+    data(sub)
+    folders(sub, "output")
 
     sub = command("train", _train, "train a victim")
     words(sub, "victim", "architecture", "method")
@@ -143,7 +151,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--poisoning", type=Path, metavar="PATH", help="folder of a poisoned training set")
     sub.add_argument("--seed", type=_number(types.Natural), default=0)
     computing(sub)
-    folders(sub, "data", "output")
+    data(sub)
+    folders(sub, "output")
 
     sub = command("attack", _attack, "attack a victim, defended or not")
     words(sub, "attack", "method")
@@ -155,7 +164,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=_number(types.Natural), default=0)
     sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
-    folders(sub, "data", "victim", "output")
+    data(sub)
+    folders(sub, "victim", "output")
 
     sub = command("defend", _defend, "put a defense around a victim")
     words(sub, "defense", "method")
@@ -164,7 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=_number(types.Natural), default=0)
     sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
-    folders(sub, "data", "victim", "output")
+    data(sub)
+    folders(sub, "victim", "output")
 
     sub = command("fool", _fool, "make images of nothing that a victim is sure about")
     words(sub, "fooling", "method")
@@ -179,7 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=_number(types.Natural), default=0)
     sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
-    folders(sub, "data", "victim", "output")
+    data(sub)
+    folders(sub, "victim", "output")
 
     sub = command("evaluate", _evaluate, "measure a defense against adversarial images")
     sub.add_argument("--oblivious", nargs="*", type=Path, default=[], metavar="PATH", help="sets made without it")
@@ -188,14 +200,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--data-seed", type=_number(types.Natural), default=0, help="chooses the test images")
     sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
-    folders(sub, "data", "defended", "output")
+    data(sub)
+    sub.add_argument("--victim-name", metavar="NAME", help="e.g. plain+median3")
+    folders(sub, "defended", "output")
 
     sub = command("transfer", _transfer, "replay a victim's adversarial images on other victims")
     sub.add_argument("--attacks", nargs="+", type=Path, required=True, metavar="PATH", help="sets crafted on it")
     sub.add_argument("--victims", nargs="+", type=Path, required=True, metavar="PATH", help="whom they are shown to")
     sub.add_argument("--batch-size", type=_number(types.BatchSize), default=64)
     computing(sub)
-    folders(sub, "data", "output")
+    data(sub)
+    folders(sub, "output")
 
     sub = command("record", _record, "write down a checked configuration and its plan")
     sub.add_argument("config", type=Path)
@@ -268,10 +283,39 @@ def _prepare(o: Any) -> None:
     prepare_dataset(o.dataset, o.source, parameters, o.output, seed=o.seed, mirror=o.mirror)
 
 
+def _data(o: Any) -> dict[str, str]:
+    """The name of the data set in --data, which must be the one that --dataset names, if it does."""
+    from rivalry.artifacts import identify, manifest_path, read_manifest
+
+    identify(o.data, "prepare", **({} if o.dataset is None else {"dataset": o.dataset}))
+    return {"dataset": read_manifest(manifest_path(o.data, "prepare"))["about"]["dataset"]}
+
+
+def _identify(o: Any, folder: Path, name: str | None = None, *, named: str = "victim") -> None:
+    """Make sure that a victim's or poisoning's folder is of this data set, and of this name, such as plain+median3."""
+    from rivalry.artifacts import identify
+
+    about = _data(o)
+    first, plus, defense = (name or "").partition("+")
+    if name is not None:
+        about |= {named: first} | ({"defense": defense} if plus else {})
+    identify(folder, "poison" if named == "poisoning" else "defend" if plus else "train", **about)
+
+
+def _identify_attack(o: Any, folder: Path, **about: str) -> None:
+    """Make sure that an attack's folder is of this data set; the plan, which gives --dataset, calls folders by name."""
+    from rivalry.artifacts import identify
+
+    name = {} if o.dataset is None else {"attack": folder.name}
+    identify(folder, "attack", **_data(o), **name, **about)
+
+
 def _poison(o: Any) -> None:
     from rivalry.stages.poison import poison
 
-    poison(o.poisoning, o.method, _checked("poisonings", o.method, o.set), o.data, o.output, seed=o.seed)
+    parameters = _checked("poisonings", o.method, o.set)
+    _data(o)
+    poison(o.poisoning, o.method, parameters, o.data, o.output, seed=o.seed)
 
 
 def _train(o: Any) -> None:
@@ -285,12 +329,19 @@ def _train(o: Any) -> None:
             raise RivalryError(f"--fit {key}: no such parameter; {nearest(key, list(defaults))}")
     kinds = get_type_hints(VictimEntry, include_extras=True)
     fit = {key: checked_value(key, kinds[key], value, "--fit ") for key, value in o.fit.items()}
+    network = _checked("architectures", o.architecture, o.architecture_set, "--architecture-set")
+    parameters = _checked("training", o.method, o.set)
+    _data(o)
+    if o.poisoning:
+        _identify(o, o.poisoning, o.poisoning.name, named="poisoning")
+    if "teacher" in o.set:
+        _identify(o, Path(o.set["teacher"]), Path(o.set["teacher"]).name)
     train(
         o.victim,
         o.architecture,
-        _checked("architectures", o.architecture, o.architecture_set, "--architecture-set"),
+        network,
         o.method,
-        _checked("training", o.method, o.set),
+        parameters,
         defaults | fit,
         o.data,
         o.output,
@@ -303,10 +354,14 @@ def _train(o: Any) -> None:
 def _attack(o: Any) -> None:
     from rivalry.stages.attack import attack
 
+    parameters = _checked("attacks", o.method, o.set)
+    _identify(o, o.victim, o.victim_name)
+    if "poisoning" in o.set:
+        _identify(o, Path(o.set["poisoning"]), Path(o.set["poisoning"]).name, named="poisoning")
     attack(
         o.attack,
         o.method,
-        _checked("attacks", o.method, o.set),
+        parameters,
         o.data,
         o.victim,
         o.output,
@@ -321,17 +376,18 @@ def _attack(o: Any) -> None:
 
 
 def _defend(o: Any) -> None:
-    from rivalry.artifacts import read_json
     from rivalry.stages.defend import defend
 
+    parameters = _defense(o.method, o.set)
+    _identify(o, o.victim, o.victim_name)
     defend(
         o.defense,
         o.method,
-        _defense(o.method, o.set),
+        parameters,
         o.data,
         o.victim,
         o.output,
-        dataset=read_json(o.data / "dataset.json")["dataset"],
+        **_data(o),
         victim_name=o.victim_name,
         seed=o.seed,
         accelerator=o.accelerator,
@@ -342,10 +398,12 @@ def _defend(o: Any) -> None:
 def _fool(o: Any) -> None:
     from rivalry.stages.fool import fool
 
+    parameters = _checked("fooling", o.method, o.set)
+    _identify(o, o.victim, o.victim_name)
     fool(
         o.fooling,
         o.method,
-        _checked("fooling", o.method, o.set),
+        parameters,
         o.data,
         o.victim,
         o.output,
@@ -359,8 +417,15 @@ def _fool(o: Any) -> None:
 
 
 def _evaluate(o: Any) -> None:
+    from rivalry.artifacts import identify
     from rivalry.stages.evaluate import evaluate
 
+    if o.victim_name is None:
+        identify(o.defended, "defend", **_data(o))
+    else:
+        _identify(o, o.defended, o.victim_name)
+    for folder in (*o.oblivious, *o.adaptive):
+        _identify_attack(o, folder)
     evaluate(
         o.data,
         o.defended,
@@ -377,6 +442,10 @@ def _evaluate(o: Any) -> None:
 def _transfer(o: Any) -> None:
     from rivalry.stages.transfer import transfer
 
+    for folder in o.attacks:
+        _identify_attack(o, folder)
+    for folder in o.victims:
+        _identify(o, folder, None if o.dataset is None else folder.name)
     transfer(o.data, o.attacks, o.victims, o.output, accelerator=o.accelerator, batch_size=o.batch_size)
 
 
@@ -393,31 +462,40 @@ def _record(o: Any) -> None:
 def _tabulate(o: Any) -> None:
     from rivalry.artifacts import read_json
     from rivalry.stages.tabulate import tabulate
+    from rivalry.verification import identify_all
 
     plan = read_json(o.results / "plan.json")
+    identify_all(o.results, plan)
     tabulate(o.results, o.output, plan=plan, confidence=o.confidence, seed=o.seed, record_times=o.record_times)
 
 
 def _check(o: Any) -> None:
     from rivalry.artifacts import read_json
     from rivalry.stages.check import check
+    from rivalry.verification import identify_all
 
-    check(o.results, o.output, plan=read_json(o.results / "plan.json"), accelerator=o.accelerator)
+    plan = read_json(o.results / "plan.json")
+    identify_all(o.results, plan)
+    check(o.results, o.output, plan=plan, accelerator=o.accelerator)
 
 
 def _draw(o: Any) -> None:
     from rivalry.artifacts import read_json
     from rivalry.stages.draw import draw
+    from rivalry.verification import COMPUTED, identify_all
 
     plan = read_json(o.results / "plan.json")
+    identify_all(o.results, plan, (*COMPUTED, "tabulate", "check"))
     draw(o.results, o.output, dataset=o.dataset, plan=plan, confidence=o.confidence)
 
 
 def _collect(o: Any) -> None:
     from rivalry.artifacts import read_json
     from rivalry.stages.collect import collect
+    from rivalry.verification import COMPUTED, identify_all
 
     config, plan = read_json(o.results / "configuration.json"), read_json(o.results / "plan.json")
+    identify_all(o.results, plan, (*COMPUTED, "tabulate", "check", "draw"))
     collect(o.results, o.output, config=config, plan=plan)
 
 
@@ -479,17 +557,20 @@ def _schema(o: Any) -> None:
 
 
 def _verify(o: Any) -> int:
-    from rivalry.artifacts import verify
+    from rivalry.verification import repair, verify
 
     if not o.results.is_dir():
         raise RivalryError(f"{o.results}: no such folder; give the results folder")
-    checked, faults = verify(o.results)
-    for file, fault in faults:
-        print(f"{file}: {fault}")
+    checked, faults, left_over = verify(o.results)
+    for fault in faults:
+        print(f"{fault.file}: {fault.what}")
+    for folder in left_over:
+        print(f"note: {folder} is of an earlier configuration; nothing reads it")
     print(f"{checked} files checked, {len(faults)} at fault")
     if faults:
-        files = " ".join(dict.fromkeys(str(file) for file, _ in faults))
-        print(f"to make them again: snakemake --cores all --forcerun {files}")
+        place = o.results.resolve().parent
+        there = "" if place == Path.cwd() else f"cd {shlex.quote(str(place))} && "
+        print(f"to make them again: {there}{repair(o.results, faults)}")
     return 1 if faults else 0
 
 

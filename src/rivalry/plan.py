@@ -184,7 +184,7 @@ class Plan:
     def poison_options(self, dataset: str, poisoning: str) -> str:
         method, parameters = self.config.parameters("poisonings", poisoning, dataset)
         seed = derive_seed(self.config.seed, "poison", dataset, poisoning)
-        return _options(poisoning=poisoning, method=method, seed=seed, set=parameters)
+        return _options(dataset=dataset, poisoning=poisoning, method=method, seed=seed, set=parameters)
 
     def train_options(self, dataset: str, victim: str) -> str:
         method, parameters = self.config.parameters("victims", victim, dataset)
@@ -194,6 +194,7 @@ class Plan:
             parameters["teacher"] = victim_folder(dataset, parameters["teacher"])
         poisoning = entry["poisoning"]
         return _options(
+            dataset=dataset,
             victim=victim,
             architecture=entry["architecture"],
             architecture_set=entry["architecture_parameters"],
@@ -211,6 +212,7 @@ class Plan:
         if "poisoning" in parameters:
             parameters["poisoning"] = f"results/poisoning/{dataset}/{parameters['poisoning']}"
         return _options(
+            dataset=dataset,
             attack=attack,
             method=method,
             set=parameters,
@@ -229,6 +231,7 @@ class Plan:
             attack, settings = self.config.parameters("attacks", parameters["attack"], dataset)
             parameters["attack"] = {"method": attack, **settings}
         return _options(
+            dataset=dataset,
             defense=defense,
             method=method,
             set=parameters,
@@ -240,6 +243,7 @@ class Plan:
     def fool_options(self, dataset: str, victim: str, fooling: str) -> str:
         method, parameters = self.config.parameters("fooling", fooling, dataset)
         return _options(
+            dataset=dataset,
             fooling=fooling,
             method=method,
             set=parameters,
@@ -250,8 +254,10 @@ class Plan:
             **self._computing(),
         )
 
-    def evaluate_options(self, dataset: str) -> str:
+    def evaluate_options(self, dataset: str, victim: str) -> str:
         return _options(
+            dataset=dataset,
+            victim_name=victim,
             images=self.config.images_of(dataset),
             data_seed=self._data_seed(dataset),
             **self._computing(),
@@ -264,6 +270,7 @@ class Plan:
     def transfer_options(self, dataset: str, source: str) -> str:
         planned = self.transfers[dataset, source]
         return _options(
+            dataset=dataset,
             attacks=[f"results/attacks/{dataset}/{source}/{attack}" for attack in planned["attacks"]],
             victims=[victim_folder(dataset, victim) for victim in planned["victims"]],
             **self._computing(),

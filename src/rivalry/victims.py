@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -41,7 +42,12 @@ def load_victim(folder: str | Path) -> nn.Module:
     folder = Path(folder)
     if (folder / "defense.json").is_file():
         facts = read_json(folder / "defense.json")
-        victim = load_victim(folder / facts["victim_folder"])
+        inner = Path(os.path.normpath(folder / facts["victim_folder"]))
+        about = read_json(inner / "victim.json")
+        for key in ("dataset", "victim"):
+            if about.get(key) != facts.get(key):
+                raise RivalryError(f"{inner}: is {key} {about.get(key)}, but {folder} defends {facts.get(key)}")
+        victim = load_victim(inner)
         restore = import_module(registry.method("defenses", facts["method"]).module).restore
         defended = restore(victim, facts)
         _load(defended, folder / "defense.safetensors", partial=True)

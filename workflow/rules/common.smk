@@ -16,7 +16,7 @@ sys.path.insert(0, SOURCE)
 from rivalry.artifacts import sweep
 from rivalry.config import Mistakes, check_machine, load_config, read_yaml
 from rivalry.plan import Plan, export_environment
-from rivalry.stages.record import record
+from rivalry.stages.record import record, record_run
 
 # A configuration named on the command line replaces the default. It is read here: Snakemake's own reader takes `no`
 # for false, drops the first of two equal names, and fails with a traceback.
@@ -76,6 +76,12 @@ wildcard_constraints:
 
 onstart:
     sweep("results")
+    record_run(
+        "results/run.json",
+        snakefile=workflow.main_snakefile,
+        configfiles=workflow.config_settings.configfiles,
+        config=workflow.config_settings.config or {},
+    )
 
 
 onsuccess:

@@ -51,7 +51,9 @@ rule evaluate_defense:
         "../../envs/compute.yaml"
     threads: PLAN.config.threads.attack
     params:
-        options=lambda wildcards: PLAN.evaluate_options(wildcards.dataset),
+        options=lambda wildcards: PLAN.evaluate_options(
+            wildcards.dataset, f"{wildcards.victim}+{wildcards.defense}"
+        ),
         code=lambda wildcards: PLAN.code(
             "evaluate", wildcards.dataset, f"{wildcards.victim}+{wildcards.defense}"
         ),

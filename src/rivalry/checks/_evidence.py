@@ -10,10 +10,9 @@ from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
-from rivalry.artifacts import read_json, read_table
+from rivalry.artifacts import open_tensors, read_json, read_table
 from rivalry.data import Split, load_split
 from rivalry.devices import moved
 from rivalry.victims import load_victim
@@ -54,7 +53,7 @@ class Crafted:
 
     def images(self, eps: float) -> Iterator[tuple[slice, Tensor]]:
         """The images made at `eps`, batch by batch, with the rows they belong to."""
-        with safe_open(self.folder / "adversarial.safetensors", framework="pt") as tensors:
+        with open_tensors(self.folder / "adversarial.safetensors") as tensors:
             images = tensors.get_slice(self._key(tensors, eps))
             for start in range(0, images.get_shape()[0], BATCH):
                 rows = slice(start, start + BATCH)
@@ -62,7 +61,7 @@ class Crafted:
 
     def stored(self, eps: float) -> list[int]:
         """Which test images the file holds at `eps`; as many as there are, whatever it says."""
-        with safe_open(self.folder / "adversarial.safetensors", framework="pt") as tensors:
+        with open_tensors(self.folder / "adversarial.safetensors") as tensors:
             count = tensors.get_slice(self._key(tensors, eps)).get_shape()[0]
             index: list[int] = tensors.get_tensor("index").tolist()
         return index if len(index) == count else [-1] * count

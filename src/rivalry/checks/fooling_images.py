@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
-from rivalry.artifacts import read_table
+from rivalry.artifacts import open_tensors, read_table
 from rivalry.checks._evidence import BATCH, Evidence
 from rivalry.checks._rows import Row, row, where
 
@@ -22,7 +21,7 @@ def fooling_images(evidence: Evidence) -> Iterator[Row]:
     for victim, fooling in evidence.planned("fooling"):
         folder = evidence.results / "fooling" / evidence.dataset / victim / fooling
         scores = read_table(folder / "scores.parquet")
-        with safe_open(folder / "images.safetensors", framework="pt") as tensors:
+        with open_tensors(folder / "images.safetensors") as tensors:
             images = tensors.get_tensor("images")
         outside = ~((images >= 0) & (images <= 1)).flatten(1).all(dim=1)
         model = evidence.load(evidence.victim_folder(victim))

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from safetensors import safe_open
 
 from rivalry import artifacts
 from rivalry.figures.galleries import show, visible
@@ -112,7 +111,7 @@ def fitted(data: Results) -> list[Drawn]:
             continue
         folder = data.folder / "attacks" / data.dataset / victim / attack
         scores = artifacts.read_table(folder / "scores.parquet")
-        with safe_open(folder / "adversarial.safetensors", framework="np") as tensors:
+        with artifacts.open_tensors(folder / "adversarial.safetensors", "np") as tensors:
             for key in sorted(tensors.keys()):
                 start, _, name = key.partition(".")
                 if start.startswith("fitted") and name in ("perturbation", "patch"):

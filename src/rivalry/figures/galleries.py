@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from safetensors import safe_open
 
 from rivalry import artifacts
 from rivalry.figures.results import Results
@@ -145,7 +144,7 @@ def fooling_gallery(data: Results) -> list[Drawn]:
     for (victim, fooling), fact in data.fooling.items():
         folder = data.folder / "fooling" / data.dataset / victim / fooling
         rows = artifacts.read_table(folder / "scores.parquet").head(MOST_CLASSES)
-        with safe_open(folder / "images.safetensors", "numpy") as file:
+        with artifacts.open_tensors(folder / "images.safetensors", "np") as file:
             images = file.get_slice("images")[: len(rows)]
         columns = math.ceil(len(rows) / 2)
         figure, axes = plt.subplots(2, columns, figsize=(WIDTH, 2 * (WIDTH / columns + 0.34)), squeeze=False)
@@ -201,13 +200,13 @@ def _at(table: pd.DataFrame, index: int) -> dict[str, Any]:
 
 
 def _original(data: Results, index: int) -> np.ndarray:
-    with safe_open(data.folder / "data" / data.dataset / "test.safetensors", "numpy") as file:
+    with artifacts.open_tensors(data.folder / "data" / data.dataset / "test.safetensors", "np") as file:
         return file.get_slice("images")[index : index + 1][0].astype(np.float32) / 255
 
 
 def _image(data: Results, victim: str, attack: str, eps: float, index: int) -> np.ndarray:
     path = data.folder / "attacks" / data.dataset / victim / attack / "adversarial.safetensors"
-    with safe_open(path, "numpy") as file:
+    with artifacts.open_tensors(path, "np") as file:
         row = file.get_tensor("index").tolist().index(index)
         return file.get_slice("images" if "images" in file.keys() else f"images_eps_{eps:g}")[row : row + 1][0]  # noqa: SIM118
 

@@ -317,13 +317,15 @@ def _spelled(figure: Figure) -> Iterator[None]:
 def _for_a_page(svg: str, prefix: str) -> str:
     """Make an SVG fit to be inlined: ink follows the page, the page's font, identifiers unique on the page."""
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
+    # Numbered as they come: those of Matplotlib before 3.10 hold addresses in memory.
+    used = dict.fromkeys(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
+    names = {name: f"{prefix}-{place}" for place, name in enumerate(used)}
 
     def fit(tag: re.Match[str]) -> str:
         made = tag[0].replace(INK, "currentColor")
         made = re.sub(r"font: ([^;\"]*?px) [^;\"]*", r"font: \1 system-ui, 'DejaVu Sans', sans-serif", made)
-        made = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", made)
-        return re.sub(r"(url\(#|href=\"#)([^)\"]+)", rf"\g<1>{prefix}-\g<2>", made)
+        made = re.sub(r' id="([^"]+)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", made)
+        return re.sub(r"(url\(#|href=\"#)([^)\"]+)", lambda m: m[1] + names[m[2]], made)
 
     # Tags only: what stands between them is the user's.
     return re.sub(r"<[^>]*>", fit, INVISIBLE.sub("", svg))

@@ -160,7 +160,7 @@ def _hashes(results: Path) -> list[dict[str, str]]:
     for room in rooms:
         for manifest in sorted((results / room).rglob(".*.manifest.json")):
             folder = manifest.parent.relative_to(results)
-            for name, value in artifacts.read_json(manifest)["files"].items():
+            for name, value in artifacts.read_manifest(manifest)["files"].items():
                 hashes.append({"file": str(folder / name), "sha256": value})
     return hashes
 

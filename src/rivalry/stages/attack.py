@@ -124,7 +124,8 @@ def attack(
         },
     )
     names = ("adversarial.safetensors", "scores.parquet", "attack.json")
-    write_manifest(output, "attack", [output / name for name in names])
+    about = {"dataset": facts["dataset"], "victim": plain, "defense": defense or "none", "attack": attack}
+    write_manifest(output, "attack", [output / name for name in names], **about)
 
 
 def score(

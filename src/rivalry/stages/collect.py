@@ -24,3 +24,4 @@ def collect(results: Path, output: Path, *, config: dict[str, Any], plan: dict[s
         What it asked for; see `rivalry.plan.Plan.tables`.
     """
     artifacts.write_json(output, gather(Path(results), config=config, plan=plan))
+    artifacts.write_manifest(output.parent, "collect", [output])

@@ -85,4 +85,6 @@ def defend(
             "seconds": time.perf_counter() - started,
         },
     )
-    write_manifest(output, "defend", [output / name for name in [*tensors, "defense.json"]])
+    names = [*tensors, "defense.json"]
+    about = {"dataset": dataset, "victim": victim_name, "defense": defense}
+    write_manifest(output, "defend", [output / name for name in names], **about)

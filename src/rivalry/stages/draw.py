@@ -77,4 +77,4 @@ def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list], co
             )
     artifacts.write_json(output / "figures.json", {"dataset": dataset, "figures": listed, "absent": absent})
     files = [output / name for figure in listed for name in figure["files"].values()]
-    artifacts.write_manifest(output, "draw", [*files, output / "figures.json"])
+    artifacts.write_manifest(output, "draw", [*files, output / "figures.json"], dataset=dataset)

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from rivalry.answers import NO_ANSWER, answers
-from rivalry.artifacts import read_json, read_table, write_manifest, write_table
+from rivalry.artifacts import open_tensors, read_json, read_table, write_manifest, write_table
 from rivalry.attacks import Goal
 from rivalry.data import load_split, select_images
 from rivalry.defenses import Rejecting
@@ -86,16 +85,15 @@ def evaluate(
                 rows = rows.assign(attack=facts["attack"], setting=setting)
                 tables.append(judged(victim, adversarial, rows, batch_size))
     write_table(output / "scores.parquet", with_verdicts(pd.concat(tables, ignore_index=True)))
-    write_manifest(output, "evaluate", [output / "scores.parquet"])
+    names = {name: about[name] for name in ("dataset", "victim", "defense")}
+    write_manifest(output, "evaluate", [output / "scores.parquet"], **names)
 
 
 def adversarial_sets(folder: Path) -> Iterator[tuple[Tensor, pd.DataFrame]]:
     """An attack's images (N,C,H,W) and scores, one eps after the other: only one set is in memory."""
     scores = read_table(folder / "scores.parquet")
     file = folder / "adversarial.safetensors"
-    if not file.is_file():
-        raise RivalryError(f"{file}: no such file")
-    with safe_open(file, framework="pt") as tensors:
+    with open_tensors(file) as tensors:
         index = tensors.get_tensor("index").numpy()
         for eps, rows in scores.groupby("eps", dropna=False, sort=False):
             name = "images" if "images" in tensors.keys() else f"images_eps_{eps:g}"  # noqa: SIM118 (no mapping)

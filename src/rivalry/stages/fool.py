@@ -115,7 +115,8 @@ def fool(
         },
     )
     names = ("images.safetensors", "scores.parquet", "fooling.json")
-    write_manifest(output, "fool", [output / name for name in names])
+    about = {"dataset": facts["dataset"], "victim": victim_name, "fooling": fooling}
+    write_manifest(output, "fool", [output / name for name in names], **about)
 
 
 def _nearest(images: Tensor, train: Split) -> Tensor:

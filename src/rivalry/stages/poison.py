@@ -55,4 +55,5 @@ def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, 
         },
     )
     names = ("train.safetensors", "trigger.safetensors", "poisoning.json")
-    write_manifest(output, "poison", [output / name for name in names])
+    about = {"dataset": facts["dataset"], "poisoning": poisoning}
+    write_manifest(output, "poison", [output / name for name in names], **about)

@@ -61,7 +61,7 @@ def prepare_dataset(
         "sha256": {file.stem: checksum(file) for file in files},
     }
     write_json(output / "dataset.json", facts)
-    write_manifest(output, "prepare", [*files, output / "dataset.json"])
+    write_manifest(output, "prepare", [*files, output / "dataset.json"], dataset=dataset)
 
 
 def _check(dataset: str, data: Dataset) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rivalry.artifacts import write_json, write_manifest
+
+
+def _here(path: str | Path) -> str:
+    path = Path(path).resolve()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def record(content: dict[str, Any], output: str | Path) -> None:
@@ -13,3 +20,25 @@ def record(content: dict[str, Any], output: str | Path) -> None:
     output = Path(output)
     write_json(output, content)
     write_manifest(output.parent, f"record_{output.stem}", [output])
+
+
+def record_run(
+    output: str | Path, *, snakefile: str | Path, configfiles: Sequence[str | Path], config: Mapping[str, Any]
+) -> None:
+    """Write down how Snakemake was called, for who has to call it again.
+
+    Parameters
+    ----------
+    output : path
+    snakefile, configfiles : path or paths
+        Those below this folder are written relative to it, so that it may be moved.
+    config : dict
+        What `--config` set.
+    """
+    facts = {
+        "snakefile": _here(snakefile),
+        "configfiles": [_here(file) for file in configfiles],
+        "config": {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()},
+    }
+    write_json(output, facts)
+    write_manifest(Path(output).parent, "record_run", [output])

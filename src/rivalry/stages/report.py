@@ -34,13 +34,14 @@ def render_html(facts: Path, output: Path) -> None:
     figures = Path(facts).parent.parent / "figures"
     drawings = {
         dataset: {
-            figure["name"]: (figures / dataset / figure["files"]["svg"]).read_text(encoding="utf-8")
+            figure["name"]: artifacts.read_text(figures / dataset / figure["files"]["svg"])
             for figure in listed["figures"]
         }
         for dataset, listed in report["figures"].items()
     }
     page = environment("html").get_template("report.html.j2").render(report=report, drawings=drawings)
     artifacts.write_text(output, page)
+    artifacts.write_manifest(output.parent, "html", [output])
 
 
 def render_latex(facts: Path, output: Path) -> None:
@@ -57,6 +58,7 @@ def render_latex(facts: Path, output: Path) -> None:
     figures = os.path.relpath(Path(facts).parent.parent / "figures", Path(output).parent)
     text = environment("latex").get_template("report.tex.j2").render(report=report, folder=Path(figures).as_posix())
     artifacts.write_text(output, text)
+    artifacts.write_manifest(output.parent, "latex", [output])
 
 
 def compile_pdf(source: Path, output: Path) -> bool:
@@ -73,8 +75,8 @@ def compile_pdf(source: Path, output: Path) -> bool:
         LaTeX failed; the line is its first error.
     """
     source, output = Path(source).resolve(), Path(output)
-    if not source.is_file():
-        raise RivalryError(f"{source}: no such file")
+    for file in (source, *sorted((source.parent.parent / "figures").glob("*/*.pdf"))):
+        artifacts.check_bytes(file)
     with tempfile.TemporaryDirectory(prefix="rivalry-latex-") as folder:
         if shutil.which("latexmk") and shutil.which("pdflatex"):
             options = ["-pdf", "-norc", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]
@@ -99,6 +101,7 @@ def compile_pdf(source: Path, output: Path) -> bool:
             raise RivalryError(f"{source}: LaTeX failed: {_first_error(Path(folder) / f'{source.stem}.log', run)}")
         with artifacts.replacing(output) as temporary:
             shutil.copyfile(pdf, temporary)
+    artifacts.write_manifest(output.parent, "pdf", [output])
     return True
 
 

@@ -148,7 +148,8 @@ def train(
         },
     )
     names = ("victim.safetensors", "predictions.parquet", "training.csv", "victim.json")
-    write_manifest(output, "train", [output / name for name in names])
+    about = {"dataset": facts["dataset"], "victim": victim}
+    write_manifest(output, "train", [output / name for name in names], **about)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

@@ -76,7 +76,8 @@ def transfer(
                 rows = rows.rename(columns={"success": "success_source"}).assign(attack=fact["attack"], victim=name)
                 tables.append(_replayed(rows, clean[key], _predictions(victim, images, batch_size)))
     write_table(output / "scores.parquet", pd.concat(tables, ignore_index=True))
-    write_manifest(output, "transfer", [output / "scores.parquet"])
+    about = {"dataset": facts[attacks[0]]["dataset"], "source": sources.pop()[0]}
+    write_manifest(output, "transfer", [output / "scores.parquet"], **about)
 
 
 def _replayed(rows: pd.DataFrame, clean: Tensor, predictions: Tensor) -> pd.DataFrame:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from rivalry.artifacts import read_text
 
 Row = Mapping[str, Any]
 
@@ -17,7 +20,8 @@ NAMES = ("check", "dataset", "subject", "status", "found", "images", "victim", "
 
 def read_checks(path: str | Path) -> list[dict[str, Any]]:
     """The rows of checks.csv: what is empty is "", and eps None. Names stay as written ("007")."""
-    table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values={"eps": [""]})
+    text = io.StringIO(read_text(path))
+    table = pd.read_csv(text, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values={"eps": [""]})
     rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
     return list(rows)
 
