@@ -83,6 +83,13 @@ def test_digits_are_split_within_each_class():
     np.testing.assert_allclose(share, 0.2, atol=0.005)
 
 
+@pytest.mark.parametrize("test_fraction", [1e-9, 0.005, 0.995, 0.9999])
+def test_digits_need_each_class_in_both_splits(test_fraction):
+    with pytest.raises(RivalryError, match=rf"test_fraction: {test_fraction:g} makes"):
+        digits(OFFLINE, 1, test_fraction=test_fraction)
+    assert set(digits(OFFLINE, 1, test_fraction=0.0056).test_labels) == set(range(10))
+
+
 def test_digits_use_the_whole_range_of_shades():
     images = digits(OFFLINE, 1).train_images
     assert images.min() == 0
@@ -916,6 +923,13 @@ def test_a_configuration_hears_of_it_before_anything_runs(tmp_path, monkeypatch)
     assert load_config(configured("~/photos") | {"data_mirror": "~/photos"}).about("mine").test_images == 4
     with pytest.raises(Mistakes, match=r"datasets\.mine\.size: 100000 is wrong"):
         load_config(configured("~/photos", size=100_000))
+    for source, wrong in (
+        ({"source": "digits", "test_fraction": 0.001}, "has 2 test images of 10 classes"),
+        ({"source": "shapes", "n_test": 9}, "has 9 test images of 10 classes"),
+        ({"source": "shapes", "n_train": 10_000_000}, "n_train: 10000000 is wrong"),
+    ):
+        with pytest.raises(Mistakes, match=wrong):
+            load_config(configured("") | {"datasets": {"mine": source}})
     write(tmp_path / "photos", {"val/cat/0.png": colour(1)})
     with pytest.raises(Mistakes, match=r"datasets\.mine\.path: .*val/cat/0\.png is in val/"):
         load_config(configured("~/photos"))

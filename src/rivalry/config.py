@@ -672,6 +672,11 @@ class Config:
             yield f"datasets.{name}.path: {about.fault}"
         if about.classes is not None and about.classes < 2:
             yield f"datasets.{name}: has {about.classes} class; a classifier needs at least 2"
+        if about.test_images is not None and about.test_images < (about.classes or 0):
+            yield (
+                f"datasets.{name}: has {about.test_images} test images of {about.classes} classes; "
+                "every class needs one in both splits"
+            )
         given = "images" in self.datasets[name].model_fields_set
         if given and about.test_images is not None and entry["images"] > about.test_images:
             yield f"datasets.{name}.images: {entry['images']} is more than its {about.test_images} test images"

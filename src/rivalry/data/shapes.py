@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from rivalry.data import Dataset, source
-from rivalry.types import Count, NonNegative
+from rivalry.types import ImageCount, NonNegative
 
 if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
@@ -62,8 +62,8 @@ def shapes(
     fetch: Fetch,
     seed: int,
     *,
-    n_train: Count = 4000,
-    n_test: Count = 1000,
+    n_train: ImageCount = 4000,
+    n_test: ImageCount = 1000,
     noise: NonNegative = 0.12,
     texture: NonNegative = 0.15,
     rotation: NonNegative = 20.0,
