@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pooch
 import requests
@@ -83,20 +84,21 @@ class Fetch:
                     continue
         else:
             folder = expanded(self.mirror)
-            if not folder.is_dir():
-                raise RivalryError(f"data_mirror: '{self.mirror}' is neither a folder nor an http(s) address")
-            for remote in alternatives:
-                path = folder / remote.name
-                if path.is_file():
-                    algorithm, expected = remote.hash.split(":")
-                    try:
+            path = folder
+            try:
+                if not folder.is_dir():
+                    raise RivalryError(f"data_mirror: '{self.mirror}' is neither a folder nor an http(s) address")
+                for remote in alternatives:
+                    path = folder / remote.name
+                    if path.is_file():
+                        algorithm, expected = remote.hash.split(":")
                         found = pooch.file_hash(str(path), alg=algorithm)
-                    except OSError as error:
-                        raise RivalryError(f"{path}: cannot be read ({error.strerror})") from error
-                    if found != expected:
-                        message = f"{path}: expected {algorithm} {expected}, got {found}; replace the file"
-                        raise RivalryError(message)
-                    return path
+                        if found != expected:
+                            message = f"{path}: expected {algorithm} {expected}, got {found}; replace the file"
+                            raise RivalryError(message)
+                        return path
+            except OSError as error:
+                raise RivalryError(f"{path}: cannot be read ({error.strerror})") from error
         wanted = " or ".join(remote.name for remote in alternatives)
         raise RivalryError(f"data_mirror: {self.mirror} lacks {wanted}; add it, or unset the mirror to download")
 
@@ -133,25 +135,51 @@ def _receive(most: int, url: str, output_file: str, _: Any) -> None:
 
     It ends in bounded time and space, whatever a server sends. A RivalryError is final, other errors are tried again.
     """
-    with (
-        # A server must not pack, or call packed, what is a packed file already: bytes are taken as they are sent.
-        requests.get(url, stream=True, timeout=TIMEOUT, headers={"Accept-Encoding": "identity"}) as response,
-        open(output_file, "wb") as file,
-    ):
-        if response.status_code in ABSENT:
-            raise _Absent(f"{response.status_code} {response.reason}")
-        response.raise_for_status()
-        if response.headers.get("Content-Type", "").startswith("text/html"):
-            raise RivalryError("the answer is a web page, not the file; does the network ask to log in?")
-        start, received = time.monotonic(), 0
+    with open(output_file, "wb") as file:
+        transfer = _Transfer(most, url, file)
+        start = time.monotonic()
+        transfer.start()
+        while transfer.is_alive():
+            transfer.join(0.1)
+            took = time.monotonic() - start
+            if transfer.is_alive() and transfer.received < (took - PATIENCE) * SLOWEST:
+                raise RivalryError(f"it is too slow, {transfer.received} bytes in {took:.0f} s; try again later")
+    if transfer.error is not None:
+        raise transfer.error
+
+
+class _Transfer(threading.Thread):
+    """One answer of a server, written to an open file.
+
+    It has a thread of its own because nothing limits the time that headers, redirections and sizes of chunks take, as
+    long as now and then a byte comes. Closing the file ends the thread at its next bytes.
+    """
+
+    def __init__(self, most: int, url: str, file: BinaryIO) -> None:
+        super().__init__(daemon=True)
+        self.most, self.url, self.file = most, url, file
+        self.received = 0
+        self.error: Exception | None = None
+
+    def run(self) -> None:
         try:
-            while chunk := response.raw.read1(CHUNK, decode_content=False):
-                received += len(chunk)
-                took = time.monotonic() - start
-                if received > most:
-                    raise RivalryError(f"it sends over {most} bytes, more than the file has")
-                if received < (took - PATIENCE) * SLOWEST:
-                    raise RivalryError(f"it is too slow, {received} bytes in {took:.0f} s; try again later")
-                file.write(chunk)
+            self._take()
         except urllib3.exceptions.HTTPError as error:
-            raise requests.ConnectionError(f"the connection broke: {error}") from error
+            self.error = requests.ConnectionError(f"the connection broke: {error}")
+        except Exception as error:  # of whatever kind, it is for who waits
+            self.error = error
+
+    def _take(self) -> None:
+        # A server must not pack, or call packed, what is a packed file already: bytes are taken as they are sent.
+        headers = {"Accept-Encoding": "identity"}
+        with requests.get(self.url, stream=True, timeout=TIMEOUT, headers=headers) as response:
+            if response.status_code in ABSENT:
+                raise _Absent(f"{response.status_code} {response.reason}")
+            response.raise_for_status()
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise RivalryError("the answer is a web page, not the file; does the network ask to log in?")
+            while chunk := response.raw.read1(CHUNK, decode_content=False):
+                self.received += len(chunk)
+                if self.received > self.most:
+                    raise RivalryError(f"it sends over {self.most} bytes, more than the file has")
+                self.file.write(chunk)
