@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -341,6 +342,18 @@ def test_downloads_try_each_address_and_are_checked(server, tmp_path, monkeypatc
     assert not (tmp_path / "cache/other.gz").exists()
 
 
+def test_a_mirror_that_cannot_be_looked_into_is_one_line(tmp_path, monkeypatch):
+    with pytest.raises(RivalryError, match=r"xxx: cannot be read \(File name too long\)"):
+        Fetch("x" * 5000, tmp_path / "cache")(ONE)
+
+    def denied(path: Path) -> bool:  # as for root, who may look into everything
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    with pytest.raises(RivalryError, match=rf"{ONE.name}: cannot be read \(Permission denied\)"):
+        Fetch(str(tmp_path), tmp_path / "cache")(ONE)
+
+
 def test_a_mirror_that_is_nothing_is_refused():
     with pytest.raises(RivalryError, match="neither a folder nor an http"):
         Fetch("no/such/folder")(ONE)
@@ -397,6 +410,26 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.05)
 
 
+def drip_headers(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    for _ in range(200):
+        handler.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def drip_chunk_size(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(200):
+        handler.wfile.write(b"0")
+        time.sleep(0.05)
+
+
+def promise_for_ever(handler: BaseHTTPRequestHandler) -> None:
+    for _ in range(200):
+        handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        time.sleep(0.05)
+
+
 def hang(handler: BaseHTTPRequestHandler) -> None:
     time.sleep(2)
 
@@ -409,6 +442,9 @@ def flood(handler: BaseHTTPRequestHandler) -> None:
 
 NEVER_WHOLE = {
     drip: "too slow",
+    drip_headers: "too slow",
+    drip_chunk_size: "too slow",
+    promise_for_ever: "too slow",
     hang: "timed out",
     flood: "more than the file has",
     lambda handler: send(handler, b"on", 3): "2 bytes read, 1 more expected",
@@ -424,7 +460,7 @@ NEVER_WHOLE = {
 def test_no_server_holds_a_download_for_ever_or_leaves_half_a_file(tmp_path, monkeypatch, answer):
     monkeypatch.setattr(_fetch, "RETRIES", 0)
     monkeypatch.setattr(_fetch, "TIMEOUT", (1, 0.5))
-    monkeypatch.setattr(_fetch, "PATIENCE", 0.5)
+    monkeypatch.setattr(_fetch, "PATIENCE", 1.5)  # a server that sends nothing has timed out by then
     with serving(answer) as (address, _):
         with pytest.raises(RivalryError, match=rf"here/one\.bin: .*{NEVER_WHOLE[answer]}") as caught:
             Fetch(address, tmp_path / "cache")(ONE)
@@ -582,7 +618,7 @@ ANIMATION = encode(
         ({"train/cat/9.png": b""}, "train/cat/9.png is empty"),
         ({"train/cat/9.png": b"not an image"}, "train/cat/9.png is a broken image"),
         ({"train/cat/9.png": colour(9)[:50]}, "train/cat/9.png is a broken image"),
-        ({"train/cat/9.gif": colour(9)}, "train/cat/9.gif is not a PNG or JPEG"),
+        ({"train/cat/9.gif": colour(9)}, "train/cat/9.gif does not end in .png, .jpg or"),
         ({"train/cat/9.png": encode(np.zeros((5, 6), np.uint8), "GIF")}, "train/cat/9.png is GIF, not PNG"),
         ({"train/cat/9.jpg": encode(np.zeros((5, 6, 3), np.uint8), "WEBP")}, "train/cat/9.jpg is WebP, not JPEG"),
         ({"train/cat/9.jpg": encode(np.zeros((5, 6, 3), np.uint8), "BMP")}, "train/cat/9.jpg is BMP, not JPEG"),
@@ -605,6 +641,25 @@ def test_image_folder_refuses_what_is_not_a_data_set(tmp_path, kind, files, comp
     with pytest.raises(RivalryError, match=complaint) as caught:
         image_folder(OFFLINE, 1, path=str(path))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["mine", "mine.zip", "mine.tar"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Screenshot 2026-11-25 at 3.04.05\u202fPM.png",  # as macOS writes it
+        "a\u00a0copy.png",
+        "می\u200cخواهم.png",
+        "👩\u200d🔬.png",
+        "猫\u3000咪.png",
+        "saved from Chrome.jfif",
+        "OLD.JPE",
+    ],
+)
+def test_names_that_people_have_are_read(tmp_path, kind, name):
+    path = write(tmp_path / kind, FILES | {f"{split}/{name}/{name}": colour(90) for split in ("train", "test")})
+    assert sorted(image_folder(OFFLINE, 1, path=str(path)).class_names) == sorted(["cat", "dog", name])
+    assert glance(str(path), 9).fault is None
 
 
 @pytest.mark.parametrize("name", ["missing", "missing.zip", "mine.rar", "pipe", "pipe.zip", "nul\0", "x" * 5000])
@@ -857,7 +912,7 @@ ODD = {
     a_deep_folder: "folders deep",
     a_pipe: "pipe, socket or device",
     a_name_in_latin_1: r"\\xe9\.png: has a name that is not UTF-8",
-    a_name_of_two_lines: r"/od\\nd\.png: has a name that is not UTF-8, or no text",
+    a_name_of_two_lines: r"/od\\nd\.png: has a name that is not UTF-8, or has control",
     a_locked_file: "no permission",
     a_locked_folder: "no permission",
 }

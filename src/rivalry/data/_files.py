@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from rivalry.errors import RivalryError, one_line
 
 SPLITS = ("train", "test")
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif")
 MAX_FILES = 1_000_000
 """Bound on the files of a folder and on the members of an archive."""
 MAX_DEPTH = 50
@@ -71,6 +72,15 @@ def is_system(name: str) -> bool:
     return any(part.startswith(".") or part.lower() in SYSTEM_NAMES for part in PurePosixPath(name).parts)
 
 
+def is_text(name: str) -> bool:
+    """Whether a name is UTF-8, on one line and without control characters.
+
+    Spaces that do not break, joiners of letters and emoji and the like are text, though Python calls them unprintable;
+    macOS writes one into the name of every screenshot.
+    """
+    return name.isprintable() or all(unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") for letter in name)
+
+
 def walk(folder: Path) -> Iterator[tuple[str, Path]]:
     """Every file below a folder, by its name relative to it; links are followed, system files skipped.
 
@@ -98,9 +108,9 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         relative, path = f"{prefix}{name}", folder / name
         if is_system(relative):
             continue
-        if not name.isprintable():
+        if not is_text(name):
             shown = one_line(os.fsencode(name).decode(errors="backslashreplace"))
-            raise RivalryError(f"{folder}/{shown}: has a name that is not UTF-8, or no text; rename it")
+            raise RivalryError(f"{folder}/{shown}: has a name that is not UTF-8, or has control characters; rename it")
         try:
             kind = path.stat().st_mode
         except OSError as error:
@@ -198,7 +208,7 @@ class Layout:
             others = "/".join(self.prefix) or "train/ and test/"
             raise RivalryError(f"{where} belongs to another data set than {others}")
         if not name.lower().endswith(SUFFIXES):
-            raise RivalryError(f"{where} is not a PNG or JPEG image; convert or remove it")
+            raise RivalryError(f"{where} does not end in .png, .jpg or .jpeg; convert, rename or remove it")
         self.classes[split].add(label)
         return split, label
 

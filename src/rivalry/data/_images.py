@@ -19,7 +19,7 @@ from typing import BinaryIO, Self, cast
 
 import numpy as np
 
-from rivalry.data._files import MAX_BYTES, MAX_FILES, SPLITS, Layout, kind, walk, zip_name
+from rivalry.data._files import MAX_BYTES, MAX_FILES, SPLITS, Layout, is_text, kind, walk, zip_name
 from rivalry.data._pixels import decode, refuse_bombs
 from rivalry.errors import RivalryError
 
@@ -189,7 +189,7 @@ class _Limits:
     def admit(self, name: str, size: int, *, is_file: bool) -> None:
         plain = PurePosixPath(name)
         leads_out = plain.is_absolute() or ".." in plain.parts or name[1:2] == ":" or "\\" in name
-        if leads_out or not name.isprintable() or (is_file and not plain.parts):
+        if leads_out or not is_text(name) or (is_file and not plain.parts):
             raise RivalryError(f"{self.path}: member name {name!r} is not a plain relative path")
         if is_file and str(plain) in self.names:
             raise RivalryError(f"{self.path}: {name} is in it twice")
