@@ -212,8 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     data(sub)
     folders(sub, "output")
 
-    sub = command("record", _record, "write down a checked configuration and its plan")
-    sub.add_argument("config", type=Path)
+    sub = command("record", _record, "write down a checked configuration with all defaults, or its plan")
+    sub.add_argument("what", choices=["configuration", "plan"])
+    sub.add_argument("config", type=Path, help="a configuration, in YAML or JSON")
     folders(sub, "output")
 
     sub = command("tabulate", _tabulate, "make the tables: scores, comparisons, reported against measured")
@@ -454,9 +455,10 @@ def _record(o: Any) -> None:
     from rivalry.plan import Plan
     from rivalry.stages.record import record
 
-    config = load_config(read_yaml(o.config), o.config)
-    record(config.recorded(), o.output / "configuration.json")
-    record(Plan(config).tables(), o.output / "plan.json")
+    # JSON is read as such: YAML takes 1e-05 for a text.
+    content = json.loads(o.config.read_text(encoding="utf-8")) if o.config.suffix == ".json" else read_yaml(o.config)
+    config = load_config(content, o.config)
+    record(config.recorded() if o.what == "configuration" else Plan(config).tables(), o.output)
 
 
 def _tabulate(o: Any) -> None:

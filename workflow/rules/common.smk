@@ -13,10 +13,10 @@ from snakemake.utils import update_config
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
-from rivalry.artifacts import sweep
+from rivalry.artifacts import sweep, write_json
 from rivalry.config import Mistakes, check_machine, load_config, read_yaml
 from rivalry.plan import Plan, export_environment
-from rivalry.stages.record import record, record_run
+from rivalry.stages.record import record_run
 
 # A configuration named on the command line replaces the default. It is read here: Snakemake's own reader takes `no`
 # for false, drops the first of two equal names, and fails with a traceback.
@@ -38,6 +38,10 @@ except Mistakes as mistakes:
     os._exit(1)
 
 export_environment(SOURCE, PLAN.config.data_mirror)
+
+# For the jobs that record it; outside results/, since nobody asked for it.
+GIVEN = ".snakemake/rivalry-given.json"
+write_json(GIVEN, CONTENT)
 
 # A PDF is made where something can make it: a LaTeX that is installed, or conda's tectonic.
 MAKES_PDF = bool(shutil.which("latexmk") or shutil.which("tectonic")) or any(

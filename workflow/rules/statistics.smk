@@ -28,19 +28,21 @@ localrules:
     record_configuration,
 
 
-# Two records, so that a new title does not make the tables again. `run`, since a command line has no room for a long text;
-# functions, since Snakemake would look for wildcards in the text itself.
+# Two records, so that a new title does not make the tables again. They read what common.smk wrote down, since a command
+# line has no room for a long text; parameters are functions, since Snakemake would look for wildcards in the text itself.
 rule record_plan:
     output:
         "results/plan.json",
     log:
         "results/logs/record_plan.log",
+    conda:
+        "../../envs/report.yaml"
     params:
         content=lambda wildcards: json.dumps(PLAN.tables(), sort_keys=True),
     message:
         "record which jobs there are"
-    run:
-        record(PLAN.tables(), output[0])
+    shell:
+        f"python -m rivalry record plan {GIVEN} --output {{output}} > {{log}} 2>&1"
 
 
 rule record_configuration:
@@ -48,12 +50,14 @@ rule record_configuration:
         "results/configuration.json",
     log:
         "results/logs/record_configuration.log",
+    conda:
+        "../../envs/report.yaml"
     params:
         content=lambda wildcards: json.dumps(PLAN.config.recorded(), sort_keys=True),
     message:
         "record the configuration"
-    run:
-        record(PLAN.config.recorded(), output[0])
+    shell:
+        f"python -m rivalry record configuration {GIVEN} --output {{output}} > {{log}} 2>&1"
 
 
 rule tabulate_results:
