@@ -217,5 +217,5 @@ def test_effort_counts_what_was_asked_of_victims() -> None:
     ]
     said = whole(scores=scores, run_times=[{"rule": "train", "jobs": 2, "seconds": 90.0, "longest": 60.0}])["Effort"]
     assert "1,030 forward and 500 gradient passes" in said
-    assert "2 jobs, 1 min 30 s" in said
+    assert "2 jobs that took 1 min 30 s in all" in said
     assert "jobs" not in whole(scores=scores)["Effort"]

@@ -119,13 +119,13 @@ ENDING = {
             {
                 "prepare_dataset": 2,
                 "poison_dataset": 1,
-                "train_victim": 8 + 4,  # digits, shapes; the teachers among them
-                # Plain; distilled and adversarial; three more and the tree; the trigger; then adaptive ones, against
-                # two defenses on both data sets, a third, and cleanse, where the trigger looks at no victim.
-                "attack_victim": 2 * 14 + 4 * 7 + 3 * 4 + 1 + 2 + 4 * 4 + 4 + 3,
-                "fool_victim": 2 * 3,
-                "defend_victim": 2 * 2 + 1 + 1,
-                "evaluate_defense": 2 * 2 + 1 + 1,
+                "train_victim": 8 + 2,  # digits, shapes; the teacher among them
+                # Digits: plain; distilled and adversarial; three more and the tree; the trigger. Shapes, and adaptive
+                # ones, against two defenses on both data sets, and cleanse, where the trigger looks at no victim.
+                "attack_victim": 14 + 2 * 7 + 3 * 3 + 1 + 2 + 2 * 7 + 4 * 4 + 3,
+                "fool_victim": 3,
+                "defend_victim": 2 * 2 + 1,
+                "evaluate_defense": 2 * 2 + 1,
                 "transfer_images": 4 + 2,
                 "draw_figures": 2,
             },

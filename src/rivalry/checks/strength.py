@@ -198,9 +198,18 @@ def transfer(evidence: Evidence) -> Iterator[Row]:
             words += f"that of {source} on {percent(both['success_replayed'])}"
             single = own["iterations"].max() <= 1
             words += ": one step may overshoot" if excess > 0 and single else ""
+            words += _without_direction(both) if excess > 0 and not single else ""
             fails = clearly(len(lost), won, len(both)) and not single
             status = "pass" if excess <= 0 else "fail" if fails else "warn"
             yield row(TRANSFER, subject, status, words, lost if excess > 0 else [], **touched)
+
+
+def _without_direction(attacked: pd.DataFrame) -> str:
+    """What explains an attack that follows gradients and fails: it met none."""
+    blind = attacked["zero_gradient"].astype(bool)
+    if blind.mean() < NOTICEABLE:
+        return ""
+    return f": the loss has no slope on {percent(blind)} of these images, so the attack had no direction there"
 
 
 def _replayed(evidence: Evidence) -> pd.DataFrame:

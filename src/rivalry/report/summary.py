@@ -224,7 +224,7 @@ def _effort(report: Fact) -> str:
     seconds = sum(row["seconds"] for row in report["run_times"])
     if seconds:
         jobs = sum(row["jobs"] for row in report["run_times"])
-        said += f"; {plural(jobs, 'job')}, {duration(seconds)} of them one after the other"
+        said += f"; {plural(jobs, 'job')} that took {duration(seconds)} in all"
     return f"{said}. Seed {report['seed']}."
 
 
