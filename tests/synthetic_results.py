@@ -76,6 +76,7 @@ PLAN: dict[str, list] = {
         if a != "trigger" or v in ("plain", "poisoned")
     ],
     "evaluations": [[d, v, f] for d, guards in GUARDED.items() for v, names in guards.items() for f in names],
+    "adaptive": [],
     "fooling": [["digits", "plain", "ascent"], ["digits", "plain", "patterns"], ["digits", "adversarial", "ascent"]],
     "transfers": [["digits", "plain"], ["digits", "adversarial"]],
     "kept_apart": [
@@ -164,7 +165,7 @@ class _Dataset:
             "sha256": {"train": artifacts.checksum(files[0]), "test": artifacts.checksum(files[1])},
         }
         artifacts.write_json(folder / "dataset.json", facts)
-        artifacts.write_manifest(folder, "fetch", [*files, folder / "dataset.json"])
+        artifacts.write_manifest(folder, "prepare", [*files, folder / "dataset.json"])
 
     def _victim(self, victim: str, scale: float) -> None:
         rng = self.rng

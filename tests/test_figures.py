@@ -19,7 +19,7 @@ from rivalry.figures.results import Results
 from rivalry.figures.style import CONTROLS, INK, Absent, Drawn, log_axis, looks, matrix, plt, save, use_style
 from rivalry.stages.draw import FIGURES, draw
 from rivalry.statistics import worst_case
-from synthetic_results import CONFIG, DATASETS, PLAN
+from synthetic_results import DATASETS, PLAN
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drawn(results: Path) -> Path:
     output = results / "figures" / "digits"
-    draw(results, output, dataset="digits", plan=PLAN, confidence=CONFIG["confidence"])
+    draw(results, output, dataset="digits", plan=PLAN)
     return output
 
 
@@ -52,7 +52,7 @@ def test_alt_texts_state_numbers_and_captions_say_how_to_read(drawn: Path) -> No
 
 def test_alt_text_of_accuracy_holds_the_table_s_numbers(results: Path, drawn: Path) -> None:
     figures = {figure["name"]: figure for figure in artifacts.read_json(drawn / "figures.json")["figures"]}
-    scores = Results(results, "digits", PLAN, 0.95).undefended
+    scores = Results(results, "digits", PLAN).undefended
     row = scores[(scores["victim"] == "adversarial") & (scores["attack"] == "pgd") & (scores["eps"] == 0.3)].iloc[0]
     assert f"pgd  ε 0.3 {100 * row['adversarial_accuracy']:.1f} %" in figures["accuracy"]["alt"].split("poisoned:")[0]
 
@@ -61,7 +61,7 @@ def test_the_same_results_give_the_same_bytes(results: Path, tmp_path: Path, mon
     kinds = ["worst_case", "accuracy", "accuracy_by_eps", "preprocessors", "gallery"]
     monkeypatch.setattr("rivalry.stages.draw.FIGURES", {kind: FIGURES[kind] for kind in kinds})
     for name in ("one", "two"):
-        draw(results, tmp_path / name, dataset="shapes", plan=PLAN, confidence=CONFIG["confidence"])
+        draw(results, tmp_path / name, dataset="shapes", plan=PLAN)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert len(files) > 2 * len(kinds)
     for name in files:
@@ -82,7 +82,7 @@ def test_svg_follows_the_page_and_keeps_its_text(drawn: Path) -> None:
 
 
 def test_an_attack_looks_the_same_for_every_data_set(results: Path) -> None:
-    shown = [Results(results, dataset, PLAN, 0.95).looks for dataset in DATASETS]
+    shown = [Results(results, dataset, PLAN).looks for dataset in DATASETS]
     assert shown[0] == shown[1]
     assert shown[0]["fgsm"].color == shown[0]["fgsm_targeted"].color
     assert shown[0]["fgsm"].hatch != shown[0]["fgsm_targeted"].hatch
@@ -104,8 +104,8 @@ def test_no_two_of_all_attacks_look_alike() -> None:
 
 
 def test_controls_share_no_colour_with_attacks(results: Path) -> None:
-    methods = Results(results, "digits", PLAN, 0.95).methods
-    shown = Results(results, "digits", PLAN, 0.95).looks
+    methods = Results(results, "digits", PLAN).methods
+    shown = Results(results, "digits", PLAN).looks
     controls = {shown[name].color for name, fact in methods.items() if fact["method"] in CONTROLS}
     others = {shown[name].color for name, fact in methods.items() if fact["method"] not in CONTROLS}
     assert controls
@@ -137,7 +137,7 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
     artifacts.write_table(lean / "tables" / "checks.csv", checks[:0])
     transfers = artifacts.read_table(results / "tables" / "transfers.csv")
     artifacts.write_table(lean / "tables" / "transfers.csv", transfers[:0])
-    draw(lean, tmp_path / "figures", dataset="digits", plan=plan, confidence=0.95)
+    draw(lean, tmp_path / "figures", dataset="digits", plan=plan)
     listed = artifacts.read_json(tmp_path / "figures" / "figures.json")
     absent = {item["name"]: item["reason"] for item in listed["absent"]}
     assert {"detectors", "preprocessors", "backdoor", "fooling", "significance", "transfer"} <= set(absent)
@@ -175,7 +175,7 @@ def test_an_attack_at_one_budget_stands_beside_the_curves(results: Path, drawn: 
     """Noise was run at one eps, fgsm at three: the figure shows both."""
     figures = {figure["name"]: figure for figure in artifacts.read_json(drawn / "figures.json")["figures"]}
     said = figures["accuracy_by_eps_inf"]["alt"]
-    scores = Results(results, "digits", PLAN, 0.95).undefended
+    scores = Results(results, "digits", PLAN).undefended
     once = scores[(scores["attack"] == "noise") & (scores["victim"] == "plain")]
     assert len(once) == 1
     assert f"plain under noise keeps {100 * once['adversarial_accuracy'].iloc[0]:.1f} % at ε 0.3" in said
@@ -183,7 +183,7 @@ def test_an_attack_at_one_budget_stands_beside_the_curves(results: Path, drawn: 
 
 
 def test_a_check_that_warns_or_fails_marks_the_labels_that_it_touches(results: Path) -> None:
-    data = Results(results, "digits", PLAN, 0.95)
+    data = Results(results, "digits", PLAN)
     scores = data.undefended.to_dict("records")
     signs = {
         score["victim"]: {data.label(one)[-1] for one in scores if one["victim"] == score["victim"]} for score in scores
@@ -204,7 +204,7 @@ def test_where_nothing_was_attacked_figures_are_drawn_or_absent(results: Path, t
     rates = [column for column in scores if column.startswith(("success_", "mean_", "median_"))]
     artifacts.write_table(empty / "tables/scores.csv", scores.assign(**dict.fromkeys(rates, float("nan"))))
     use_style()
-    data = Results(empty, "digits", PLAN, CONFIG["confidence"])
+    data = Results(empty, "digits", PLAN)
     reasons = {}
     for name, function in FIGURES.items():
         try:

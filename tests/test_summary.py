@@ -27,6 +27,7 @@ def case(victim: str, accuracy: float | None, defense: str = "none", **other: An
         "strongest": "apgd_ce",
         "strongest_accuracy": accuracy,
         "median_distance": None,
+        "n_right": 120,
         "attacks": ["apgd_ce", "square"],
         "reason": "" if accuracy is not None else "square alone was run",
     }
@@ -73,8 +74,8 @@ def test_a_leader_needs_a_test() -> None:
     first, second = case("robust", 0.62), case("plain", 0.31)
     said = leader(*ranked(second, first, comparisons=(against(first, second, -0.31, 0.0001),)))
     assert said == (
-        "digits, L∞ ε 0.2, robust keeps 62.0 % [57.0–67.0] of 200 images, "
-        "+31.0 points [+27.0 to +35.0] more than plain, the next (p < 0.001)"
+        "digits, L∞ ε 0.2, robust keeps 62.0 % [57.0–67.0] of 200 images (clean 97.0 %), "
+        "+31.0 points [+27.0 to +35.0] more than plain, the next (Holm's p < 0.001)"
     )
 
 
@@ -140,7 +141,7 @@ def test_one_classifier_alone_leads_nobody() -> None:
 
 def test_without_a_budget_sizes_rank() -> None:
     rows = [case(name, 0.0, eps=None, median_distance=size) for name, size in (("a", 0.5), ("b", 1.25))]
-    assert "b needs the largest change that was found, median 1.25" in leader(*ranked(*rows))
+    assert "b needs the largest change, median 1.25 over the 120 images that all had right" in leader(*ranked(*rows))
     held = case("c", 0.6, eps=None)
     assert "fewer than half of the images of c fell" in leader(*ranked(*rows, held))
 
@@ -172,7 +173,7 @@ def test_a_defense_survives_only_by_a_test_against_none() -> None:
         comparisons=(against(better, bare, -0.3, 0.0001), against(same, bare, -0.01, 0.9)),
     )["Defenses"]
     assert said.startswith(
-        "Against attackers who know the defense, 1 of 2 defended victims keeps more images than without"
+        "Against attackers who know the defense, 1 of 2 defended victims is shown to keep more images than"
     )
     assert "median on plain (digits, L∞ ε 0.2), +30.0 points [+26.0 to +34.0]" in said
     assert "mean on plain" not in said
@@ -182,7 +183,7 @@ def test_a_defense_survives_only_by_a_test_against_none() -> None:
 def test_a_defense_that_loses_images_does_not_survive() -> None:
     bare, worse = case("plain", 0.5), case("plain", 0.2, "median")
     said = whole(bare, worse, comparisons=(against(worse, bare, 0.3, 0.0001),))["Defenses"]
-    assert "0 of 1 defended victim keep more images" in said
+    assert "0 of 1 defended victim are shown to keep more images" in said
 
 
 def test_no_defense_and_no_ranking_are_said() -> None:
@@ -195,9 +196,16 @@ def test_no_defense_and_no_ranking_are_said() -> None:
 @pytest.mark.parametrize(
     ("kinds", "said"),
     [
-        ([("a", 3, 0, 0)], "Of 1 kind of self-checks, 1 pass throughout; none fails."),
-        ([("a", 3, 1, 0), ("b", 1, 0, 0)], "Of 2 kinds of self-checks, 1 pass throughout; 1 warn (a); none fails."),
-        ([("a", 3, 1, 2), ("b", 0, 1, 0)], "Of 2 kinds of self-checks, 0 pass throughout; 1 warn (b); 1 fail (a)."),
+        ([("a", 3, 0, 0)], "Of 1 kind of self-checks, 1 passed throughout; none failed."),
+        (
+            [("a", 3, 1, 0), ("b", 1, 0, 0)],
+            "Of 2 kinds of self-checks, 1 passed throughout; 1 kind warned at least once (a); none failed.",
+        ),
+        (
+            [("a", 3, 1, 2), ("b", 0, 1, 0)],
+            "Of 2 kinds of self-checks, 0 passed throughout; 1 kind warned at least once (b); "
+            "1 kind failed at least once (a).",
+        ),
     ],
 )
 def test_checks_are_counted_by_kind(kinds: list[tuple[str, int, int, int]], said: str) -> None:
@@ -210,11 +218,20 @@ def test_checks_are_counted_by_kind(kinds: list[tuple[str, int, int, int]], said
 
 def test_effort_counts_what_was_asked_of_victims() -> None:
     scores = [
-        {"setting": "undefended", "queries": 10.0, "gradients": 5.0, "n_attacked": 100},
-        {"setting": "adaptive", "queries": 3.0, "gradients": None, "n_attacked": 10},
-        {"setting": "oblivious", "queries": 10.0, "gradients": 5.0, "n_attacked": 100},  # made once, counted once
-        {"setting": "undefended", "queries": None, "gradients": None, "n_attacked": 0},
+        {"setting": "undefended", "queries": 10.0, "gradients": 5.0, "n_crafted": 100},
+        {"setting": "adaptive", "queries": 3.0, "gradients": None, "n_crafted": 10},
+        {"setting": "oblivious", "queries": 10.0, "gradients": 5.0, "n_crafted": 100},  # made once, counted once
+        {"setting": "undefended", "queries": None, "gradients": None, "n_crafted": 0},
     ]
+    fitted = {
+        "dataset": "digits",
+        "victim": "plain",
+        "attack": "universal",
+        "n": 200,
+        "fits": [{"queries": 7, "gradients": 3}],
+    }
+    more = whole(scores=scores, attacks=[fitted])["Effort"]
+    assert "1,037 forward and 503 gradient passes" in more
     said = whole(scores=scores, run_times=[{"rule": "train", "jobs": 2, "seconds": 90.0, "longest": 60.0}])["Effort"]
     assert "1,030 forward and 500 gradient passes" in said
     assert "2 jobs that took 1 min 30 s in all" in said

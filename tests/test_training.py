@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import rivalry.attacks
 from rivalry import load_victim, registry
 from rivalry.architectures._classifier import flat_features
-from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_tensors
+from rivalry.artifacts import manifest_path, read_json, read_table, read_tensors, write_json, write_tensors
 from rivalry.attacks import choose_targets
 from rivalry.errors import RivalryError
 from rivalry.fooling import fool
@@ -509,6 +509,7 @@ def test_a_student_is_validated_by_the_truth_and_not_by_its_teacher(data: Path, 
 def test_weights_that_do_not_fit_are_told(data: Path, tmp_path: Path) -> None:
     folder = train_victim(data, tmp_path / "victims/plain")
     write_json(folder / "victim.json", read_json(folder / "victim.json") | {"classes": 4})
+    manifest_path(folder, "train").unlink()  # as of a folder that a user wrote
     with pytest.raises(RivalryError, match=r"victim.safetensors: does not fit its description"):
         load_victim(folder)
 

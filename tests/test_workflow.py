@@ -20,7 +20,7 @@ from rivalry.artifacts import HOST, read_json, read_table, read_tensors
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ("--configfile", "config/smoke.yaml")
-TABLES = ("scores", "comparisons", "transfers", "checks", "reported")
+TABLES = ("scores", "worst_cases", "comparisons", "transfers", "checks", "reported")
 
 pytestmark = pytest.mark.workflow
 

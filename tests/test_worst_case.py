@@ -44,7 +44,9 @@ class Run:
         ]
         folder = self.results / "attacks/toy" / victim / attack
         artifacts.write_table(folder / "scores.parquet", pd.DataFrame(rows))
+        smallest = isinstance(eps, float) and np.isnan(eps)
         about = {"norm": "inf", "goal": "untargeted", "sees": "gradients", "method": attack, "parameters": {}}
+        about |= {"budget": "minimal" if smallest else "fixed", "eps": None if smallest else eps}
         artifacts.write_json(folder / "attack.json", about | facts)
         if "+" not in victim:
             self.plan["attacks"].append(["toy", victim, attack])
@@ -124,8 +126,8 @@ def test_an_attack_counts_only_at_budgets_at_which_it_ran(run: Run) -> None:
     """At 0.05 one attack ran, at 0.15 another one: neither budget has a worst case, although both have numbers."""
     run.attack("plain", "fgsm", {0: 0.01}, eps=[0.05, 0.1, 0.15]).attack("plain", "apgd", {1: 0.1}, eps=0.1)
     cases = run.cases()
-    assert cases["plain", "none", "inf", 0.05].row["reason"] == "fgsm alone was run"
-    assert cases["plain", "none", "inf", 0.15].row["reason"] == "fgsm alone was run"
+    assert cases["plain", "none", "inf", 0.05].row["reason"] == "only fgsm was aimed at it"
+    assert cases["plain", "none", "inf", 0.15].row["reason"] == "only fgsm was aimed at it"
     assert cases["plain", "none", "inf", 0.15].row["accuracy"] is None
     assert cases["plain", "none", "inf", 0.1].row["attacks"] == ["fgsm", "apgd"]
     assert cases["plain", "none", "inf", 0.1].row["accuracy"] == 0.7
@@ -136,7 +138,7 @@ def test_an_attack_without_budget_counts_by_the_size_of_what_it_needed(run: Run)
     cases = run.cases()
     assert cases["plain", "none", "inf", 0.1].row["accuracy"] == pytest.approx(0.7)  # image 0 and image 1
     assert cases["plain", "none", "inf", 0.1].row["attacks"] == ["pgd", "fab"]
-    assert cases["plain", "none", "inf", None].row["reason"] == "fab alone was run"
+    assert cases["plain", "none", "inf", None].row["reason"] == "only fab was aimed at it"
 
 
 def test_a_small_change_counts_at_larger_budgets_too(run: Run) -> None:
@@ -152,10 +154,10 @@ def test_a_small_change_counts_at_larger_budgets_too(run: Run) -> None:
 @pytest.mark.parametrize(
     ("attacks", "reason"),
     [
-        ({"pgd": {}}, "pgd alone was run"),
-        ({"pgd": {}, "longer": {"method": "pgd"}}, "pgd alone was run"),
+        ({"pgd": {}}, "only pgd was aimed at it"),
+        ({"pgd": {}, "longer": {"method": "pgd"}}, "only pgd was aimed at it"),
         ({"noise": {"sees": "nothing"}, "other": {"sees": "nothing"}}, "only controls or replayed images were tried"),
-        ({"pgd": {}, "noise": {"sees": "nothing"}}, "pgd alone was run"),
+        ({"pgd": {}, "noise": {"sees": "nothing"}}, "only pgd was aimed at it"),
         ({"pgd": {"images": range(5)}, "square": {"images": range(5, 10)}}, "no image met all of its attacks"),
     ],
 )
@@ -173,7 +175,7 @@ def test_what_makes_no_headline(run: Run, attacks: dict[str, dict[str, Any]], re
 def test_targeted_attacks_triggers_and_patches_play_another_game(run: Run) -> None:
     run.attack("plain", "jsma", {0: 40.0}, eps=NONE, norm="0", goal="targeted")
     run.attack("plain", "trigger", {0: 1.0}, eps=NONE, norm="0", parameters={"poisoning": "corner"})
-    run.attack("plain", "patch", {0: 1.0}, eps=NONE, norm="patch")
+    run.attack("plain", "patch", {0: 1.0}, eps=NONE, norm="0", budget="fixed")
     assert run.cases() == {}
 
 
@@ -227,7 +229,7 @@ def test_every_classifier_stands_in_the_ranking(run: Run) -> None:
     run.attack("new", "pgd", {})
     rows = [case.row for case in run.cases().values()]
     assert [row["victim"] for row in ranking(rows)] == ["robust", "plain", "weak", "new"]
-    assert ranking(rows)[-1]["reason"] == "pgd alone was run"
+    assert ranking(rows)[-1]["reason"] == "only pgd was aimed at it"
 
 
 def test_without_any_budget_the_smallest_change_ranks(run: Run) -> None:
@@ -236,6 +238,25 @@ def test_without_any_budget_the_smallest_change_ranks(run: Run) -> None:
         run.attack(victim, "deepfool", turned, eps=NONE, norm="2").attack(victim, "cw", {0: 9.0}, eps=NONE, norm="2")
     rows = ranking([case.row for case in run.cases().values()])
     assert [(row["victim"], row["median_distance"]) for row in rows] == [("held", None), ("robust", 2.0), ("weak", 0.5)]
+    assert {row["n_right"] for row in rows} == {9}
+
+
+def test_sizes_are_ranked_on_the_images_that_all_have_right(run: Run) -> None:
+    """On its own images the second looks weaker; on the hard ones, which only it has right, lies the difference."""
+    for name in ("deepfool", "cw"):
+        run.attack("one", name, {k: 2.0 if k < 3 else 0.1 for k in range(9)}, eps=NONE, norm="2")
+        run.attack("two", name, dict.fromkeys(range(3), 2.1), eps=NONE, norm="2", images=range(3))
+    rows = ranking([case.row for case in run.cases().values()])
+    assert [(row["victim"], row["median_distance"], row["n_right"]) for row in rows] == [
+        ("two", 2.1, 3),
+        ("one", 2.0, 3),
+    ]
+
+
+def test_without_a_budget_the_strongest_needs_least(run: Run) -> None:
+    run.attack("plain", "hopskipjump", dict.fromkeys(range(9), 7.5), eps=NONE, norm="2")
+    run.attack("plain", "cw", dict.fromkeys(range(9), 1.5), eps=NONE, norm="2")
+    assert run.cases()["plain", "none", "2", None].row["strongest"] == "cw"
 
 
 def test_nothing_right_is_no_division_by_zero(run: Run) -> None:

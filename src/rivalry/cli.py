@@ -217,9 +217,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("config", type=Path, help="a configuration, in YAML or JSON")
     folders(sub, "output")
 
-    sub = command("tabulate", _tabulate, "make the tables: scores, comparisons, reported against measured")
-    sub.add_argument("--confidence", type=float, default=0.95, help="coverage of intervals")
-    sub.add_argument("--seed", type=int, default=0, help="seeds the bootstrap")
+    sub = command(
+        "tabulate", _tabulate, "make the tables: scores, worst cases, comparisons, transfers, reported numbers"
+    )
+    sub.add_argument("--confidence", type=_number(types.OpenFraction), default=0.95, help="coverage of intervals")
+    sub.add_argument("--seed", type=_number(types.Natural), default=0, help="seeds the bootstrap")
     sub.add_argument("--record-times", action=argparse.BooleanOptionalAction, default=True)
     folders(sub, "results", "output")
 
@@ -229,7 +231,6 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("draw", _draw, "draw the figures of a data set")
     words(sub, "dataset")
-    sub.add_argument("--confidence", type=float, default=0.95, help="coverage of intervals")
     folders(sub, "results", "output")
 
     sub = command("collect", _collect, "gather every number of the report in report.json")
@@ -464,10 +465,10 @@ def _record(o: Any) -> None:
 def _tabulate(o: Any) -> None:
     from rivalry.artifacts import read_json
     from rivalry.stages.tabulate import tabulate
-    from rivalry.verification import identify_all
+    from rivalry.verification import TABULATED, identify_all
 
     plan = read_json(o.results / "plan.json")
-    identify_all(o.results, plan)
+    identify_all(o.results, plan, TABULATED)
     tabulate(o.results, o.output, plan=plan, confidence=o.confidence, seed=o.seed, record_times=o.record_times)
 
 
@@ -488,7 +489,7 @@ def _draw(o: Any) -> None:
 
     plan = read_json(o.results / "plan.json")
     identify_all(o.results, plan, (*COMPUTED, "tabulate", "check"))
-    draw(o.results, o.output, dataset=o.dataset, plan=plan, confidence=o.confidence)
+    draw(o.results, o.output, dataset=o.dataset, plan=plan)
 
 
 def _collect(o: Any) -> None:
@@ -563,7 +564,11 @@ def _verify(o: Any) -> int:
 
     if not o.results.is_dir():
         raise RivalryError(f"{o.results}: no such folder; give the results folder")
-    checked, faults, left_over = verify(o.results)
+    results = o.results.resolve()
+    results = (
+        results.relative_to(Path.cwd()) if results.is_relative_to(Path.cwd()) and results != Path.cwd() else results
+    )
+    checked, faults, left_over = verify(results)
     for fault in faults:
         print(f"{fault.file}: {fault.what}")
     for folder in left_over:
@@ -572,7 +577,7 @@ def _verify(o: Any) -> int:
     if faults:
         place = o.results.resolve().parent
         there = "" if place == Path.cwd() else f"cd {shlex.quote(str(place))} && "
-        print(f"to make them again: {there}{repair(o.results, faults)}")
+        print(f"to make them again: {there}{repair(results, faults)}")
     return 1 if faults else 0
 
 

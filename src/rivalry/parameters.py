@@ -87,8 +87,8 @@ def contradictions(method: Method, values: Mapping[str, Any]) -> Iterator[tuple[
         return
     budgets = budgets if isinstance(budgets, list) else [budgets]
     norm = values.get("norm", method.traits.get("norms", ["inf"])[0])
-    if len(set(budgets)) < len(budgets):
-        yield "eps", f"{budgets} names a budget twice"
+    if len({f"{eps:g}" for eps in budgets}) < len(budgets):  # sets are named by six digits
+        yield "eps", f"{budgets} names a budget twice, to six digits"
     for eps in budgets:
         if norm == 0 and eps != int(eps):
             yield "eps", f"{eps:g} is no whole number; in L0 it counts pixels"

@@ -38,6 +38,7 @@ def _not_zero(value: float) -> float:
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=1, le=10_000_000)]
 Few = Annotated[StrictInt, Field(ge=1, le=10_000)]
+SampleSize = Annotated[StrictInt, Field(ge=4, le=1_000_000)]
 ImageCount = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 Side = Annotated[StrictInt, Field(ge=1, le=4096)]
 Epochs = Annotated[StrictInt, Field(ge=1, le=100_000)]

@@ -68,7 +68,7 @@ def expected(plan: dict[str, Any]) -> Iterator[Artifact]:
         yield artifact("fool", f"fooling/{dataset}/{victim}/{fooling}", *files, **about)
     for dataset, source in plan["transfers"]:
         yield artifact("transfer", f"transfers/{dataset}/{source}", "scores.parquet", dataset=dataset, source=source)
-    files = ("scores.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json")
+    files = ("scores.csv", "worst_cases.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json")
     yield artifact("tabulate", "tables", *files)
     yield artifact("check", "tables", "checks.csv")
     for dataset in plan["datasets"]:
@@ -79,8 +79,10 @@ def expected(plan: dict[str, Any]) -> Iterator[Artifact]:
     yield artifact("pdf", "report", "report.pdf")
 
 
-COMPUTED = ("prepare", "poison", "train", "attack", "defend", "evaluate", "fool", "transfer")
-"""Stages before the tables."""
+TABULATED = ("prepare", "poison", "train", "attack", "defend", "evaluate", "transfer")
+"""Stages that the tables are made of."""
+COMPUTED = (*TABULATED, "fool")
+"""Stages before checks, figures and report."""
 
 
 def identify_all(results: Path, plan: dict[str, Any], stages: tuple[str, ...] = COMPUTED) -> None:

@@ -23,9 +23,8 @@ rule draw_figures:
     conda:
         "../../envs/report.yaml"
     params:
-        options=f"--confidence {PLAN.config.confidence}",
         code=PLAN.code("draw"),
     message:
         "draw the figures of {wildcards.dataset}"
     shell:
-        "python -m rivalry draw {params.options} --dataset {wildcards.dataset} --results results --output {output} > {log} 2>&1"
+        "python -m rivalry draw --dataset {wildcards.dataset} --results results --output {output} > {log} 2>&1"

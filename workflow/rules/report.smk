@@ -14,6 +14,7 @@ rule collect_report:
                 "checks",
             ],
         ),
+        "results/tables/kept_apart.json",
         configuration="results/configuration.json",
         plan="results/plan.json",
     output:

@@ -90,6 +90,7 @@ rule tabulate_results:
             caption="../../report/captions/transfers.rst",
             category="Tables",
         ),
+        "results/tables/kept_apart.json",
     log:
         "results/logs/tabulate_results.log",
     benchmark:

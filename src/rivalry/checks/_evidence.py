@@ -39,6 +39,11 @@ class Crafted:
         return {name: self.facts[name] for name in ("victim", "defense", "attack")}
 
     @property
+    def single(self) -> bool:
+        """Whether it took one step; what was fitted beforehand takes none now, and took many then."""
+        return bool(self.scores["iterations"].max() <= 1) and not self.facts.get("fits")
+
+    @property
     def budgets(self) -> list[tuple[float, pd.DataFrame]]:
         """Each eps, ascending, with its scores; one NaN without eps."""
         return [

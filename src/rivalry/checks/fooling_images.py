@@ -28,7 +28,8 @@ def fooling_images(evidence: Evidence) -> Iterator[Row]:
         with torch.no_grad():
             parts = [model(part.to(evidence.place)).softmax(dim=1).cpu() for part in images.split(BATCH)]
         sure = torch.cat(parts).gather(1, torch.tensor(scores["target"].to_numpy())[:, None]).squeeze(1)
-        other = ~((sure - torch.tensor(scores["confidence"].to_numpy())).abs() <= SURE)
+        recorded = torch.tensor(scores["confidence"].to_numpy())
+        other = ~(((sure - recorded).abs() <= SURE) | (sure.isnan() & recorded.isnan()))
         subject = f"{fooling} on {victim}"
         touched: dict[str, Any] = {"victim": victim, "defense": "none", "attack": fooling}
         for wrong, said in ((outside, "images leave [0,1]"), (other, "images have other confidences than recorded")):

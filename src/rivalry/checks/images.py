@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from rivalry.answers import answers
 from rivalry.attacks._norms import length
 from rivalry.checks._evidence import Crafted, Evidence
 from rivalry.checks._rows import Row, at_eps, row
@@ -79,9 +80,9 @@ def _predict(victim: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Predicted classes, and where the two best logits are equal to rounding; both (N,) on the CPU."""
     with torch.no_grad():
         logits = victim(images)
-    best = logits.topk(2, dim=1)
-    tied = best[0][:, 0] - best[0][:, 1] <= TIE * logits.abs().amax(dim=1)
-    return best[1][:, 0].cpu(), tied.cpu()
+    best = logits.topk(2, dim=1)[0]
+    tied = best[:, 0] - best[:, 1] <= TIE * logits.abs().amax(dim=1)
+    return answers(logits)[0].cpu(), tied.cpu()
 
 
 def _classes(victim: nn.Module, predictions: pd.Series) -> np.ndarray:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+import pandas as pd
+
 from rivalry.checks._evidence import Crafted, Evidence
 from rivalry.checks._rows import Row, clearly, row, shared
 
@@ -15,6 +18,24 @@ def scoring(evidence: Evidence) -> Iterator[Row]:
     for one in evidence.crafted:
         yield from _monotone(one)
         yield _success(one, evidence.classes)
+    for victim, defense in evidence.planned("evaluations"):
+        scores = evidence.evaluated(victim, defense)
+        for attack, rows in scores[scores["setting"] == "oblivious"].groupby("attack", sort=False):
+            yield from _replayed(str(attack), rows, victim, defense)
+
+
+def _replayed(attack: str, scores: pd.DataFrame, victim: str, defense: str) -> Iterator[Row]:
+    """The same of images made without knowing a defense: it may see larger changes better, which is remarked on."""
+    rates = scores[scores["attacked"].astype(bool)].groupby("eps")["success"].mean()
+    falls = -np.diff(rates)
+    if not (falls > 0).any():
+        return
+    place = int(falls.argmax())
+    small, large = rates.index[place], rates.index[place + 1]
+    words = f"made without knowing the defense, success falls by {100 * falls[place]:.1f} points from eps {small:.4g} "
+    words += f"to {large:.4g}: the defense sees larger changes better"
+    subject = f"{attack} on {victim}, shown to {victim}+{defense}"
+    yield row(GROWS, subject, "warn", words, victim=victim, defense=defense, attack=attack, eps=large)
 
 
 def _monotone(crafted: Crafted) -> Iterator[Row]:
@@ -45,7 +66,7 @@ def _monotone(crafted: Crafted) -> Iterator[Row]:
     both = shared(above, below)
     lost = both.index[both["success_weak"] & ~both["success"]].tolist()
     won = int((both["success"] & ~both["success_weak"]).sum())
-    single = crafted.scores["iterations"].max() <= 1
+    single = crafted.single
     status = "fail" if clearly(len(lost), won, len(both)) and not single else "warn"
     words = f"success falls by {100 * fall:.1f} points from eps {small:.4g} to {large:.4g}"
     words += ": one step may overshoot" if single else ""

@@ -22,16 +22,16 @@ def iterative(evidence: Evidence) -> Iterator[Row]:
 
     Where one step fools the victim and many do not, gradients mislead.
     """
-    gradient = [one for one in evidence.crafted if one.facts["sees"] == "gradients"]
+    gradient = [one for one in evidence.crafted if one.facts["sees"] == "gradients" and not one.facts.get("fits")]
     for single in gradient:
         for eps, one_step in single.budgets:
-            if np.isnan(eps) or one_step["iterations"].max() > 1:
+            if np.isnan(eps) or not single.single:
                 continue
             for other in gradient:
                 if not other.same_game(single):
                     continue
                 for other_eps, steps in other.budgets:
-                    if other_eps == eps and steps["iterations"].max() > 1:
+                    if other_eps == eps and not other.single:
                         subject = at_eps(f"{other.subject} against {single.facts['attack']}", eps)
                         check = "iterative at least single-step"
                         yield stronger(check, subject, steps, one_step, **other.touched, eps=eps)
@@ -68,7 +68,8 @@ def masking(evidence: Evidence) -> Iterator[Row]:
                 other.facts["attack"]: rows
                 for other in rivals
                 for at, rows in other.budgets
-                if at == eps or (np.isnan(at) and np.isnan(eps))
+                if at == eps
+                or (np.isnan(at) and np.isnan(eps) and {one.facts["budget"], other.facts["budget"]} == {"minimal"})
             }
             if not seeing:
                 continue
@@ -132,9 +133,7 @@ def adaptive(evidence: Evidence) -> Iterator[Row]:
     point of all images is allowed, and a failure needs more than tossed coins give; see `_rows.clearly`. A single
     step may overshoot, through a median above all, so for it that is only remarked on.
     """
-    single = {
-        (one.facts["attack"], one.folder.parent.name) for one in evidence.crafted if one.scores["iterations"].max() <= 1
-    }
+    single = {(one.facts["attack"], one.folder.parent.name) for one in evidence.crafted if one.single}
     for victim, defense in evidence.planned("evaluations"):
         table = evidence.evaluated(victim, defense)
         knowing = table[table["setting"] == "adaptive"]
@@ -196,7 +195,7 @@ def transfer(evidence: Evidence) -> Iterator[Row]:
             won = int((both["success"] & ~both["success_replayed"]).sum())
             words = f"its own set fools it on {percent(both['success'])} of {len(both)} images, "
             words += f"that of {source} on {percent(both['success_replayed'])}"
-            single = own["iterations"].max() <= 1
+            single = one.single
             words += ": one step may overshoot" if excess > 0 and single else ""
             words += _without_direction(both) if excess > 0 and not single else ""
             fails = clearly(len(lost), won, len(both)) and not single

@@ -49,8 +49,8 @@ def glance(path: str, size: int | None) -> Known:
 
     A tar archive would have to be unpacked for this; it is left to its reader, as is whatever looks odd.
     """
-    where = expanded(path)
     try:
+        where = expanded(path)
         what = kind(where)
         if what == "folder":
             files = dict(walk(where))

@@ -62,7 +62,7 @@ def digits(fetch: Fetch, seed: int, *, test_fraction: OpenFraction = 0.25) -> Da
         class_names=[str(digit) for digit in range(10)],
         provenance={
             "description": "bundled with scikit-learn, from UCI's Optical Recognition of Handwritten Digits",
-            "limit": "images of 8x8 pixels enlarged to 28x28: budgets mean less here than on images that fine",
+            "limit": "images of 8x8 pixels enlarged to 28x28, so budgets mean less than on real 28x28 images",
             "urls": ["https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits"],
             "files": {},
         },

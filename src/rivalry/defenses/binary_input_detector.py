@@ -12,7 +12,7 @@ from rivalry.defenses._defended import Defended, Rejecting, defense, log_odds
 from rivalry.defenses._refit import refit
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
-from rivalry.types import AttackName, Count, Epochs, LearningRate, OpenFraction
+from rivalry.types import AttackName, Epochs, LearningRate, OpenFraction, SampleSize
 
 
 @defense(kind="detector", source="metzen2017")
@@ -25,7 +25,7 @@ def binary_input_detector(
     *,
     attack: AttackName,
     architecture: Literal["lenet5", "cnn_mnist", "cnn_cifar"] = "lenet5",
-    sample: Count = 4000,
+    sample: SampleSize = 4000,
     epochs: Epochs = 10,
     learning_rate: LearningRate = 0.001,
     false_positive_rate: OpenFraction = 0.05,

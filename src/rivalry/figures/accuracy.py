@@ -301,8 +301,8 @@ def cost(data: Results) -> list[Drawn]:
         Drawn(
             "cost",
             "What success costs",
-            "Success rate of each attack at its largest budget against the forward and backward passes "
-            "through the victim that it took per image (logarithmic). Up and to the left is stronger and "
+            "Success rate of each attack at its largest budget, or without one, against the forward and backward "
+            "passes through the victim that it took per image (logarithmic). Up and to the left is stronger and "
             "cheaper. Vertical lines are Wilson intervals.",
             "Scatter chart. "
             + "; ".join(
@@ -378,11 +378,12 @@ def _matrix(part: pd.DataFrame, names: list[str], victim: str, goal: str, norm: 
         axes.tick_params(labelsize=7)
     axes.grid(False)
     axes.spines[:].set_visible(False)
+    counted = "hits" if goal == "targeted" else "errors"
     legend(
         figure,
         [
-            Patch(facecolor=shades(0.1), label="row: more errors"),
-            Patch(facecolor=shades(0.9), label="row: fewer errors"),
+            Patch(facecolor=shades(0.1), label=f"row: more {counted}"),
+            Patch(facecolor=shades(0.9), label=f"row: fewer {counted}"),
             Patch(facecolor="#f7f7f7", edgecolor="#c8c8c8", label="not distinguishable"),
             Patch(facecolor="#f7f7f7", edgecolor="#c8c8c8", hatch="////", label="not like for like"),
         ],
@@ -392,7 +393,8 @@ def _matrix(part: pd.DataFrame, names: list[str], victim: str, goal: str, norm: 
     return Drawn(
         f"significance_{victim}_{goal}_{norm}",
         f"Which {kind} attacks on {victim} differ",
-        "Error rate caused by the attack in the row minus that of the attack in the column, in "
+        ("Share of images taken for their target under" if goal == "targeted" else "Error rate caused by")
+        + " the attack in the row minus that of the attack in the column, in "
         "percentage points, each attack at its largest budget. Bold and coloured: an exact McNemar "
         "test, Holm-corrected over all like-for-like comparisons, tells the two apart. Hatched: budgets "
         "differ, so that nothing is tested, or (empty) the two are not compared at all. Attacks of "

@@ -45,7 +45,7 @@ def queries(data: Results) -> list[Drawn]:
         seeing = [name for name in tables if name not in blind]
         top = 0.0
         for name in blind:
-            low, middle, high = (float(np.quantile(sizes[name], q, method="lower")) for q in (0.25, 0.5, 0.75))
+            low, middle, high = _quartiles(sizes[name])
             asked = float(tables[name].loc[images, "queries"].mean())
             if not np.isfinite(middle):
                 said.append(f"on {victim} {name} fails on more than half of the images")
@@ -63,8 +63,8 @@ def queries(data: Results) -> list[Drawn]:
                 f"on {victim} {name} needs {count(asked)} queries for a median {NORMS[norm]} of {number(middle)}"
             )
         if seeing:
-            floor = min(seeing, key=lambda name: float(np.quantile(sizes[name], 0.5, method="lower")))
-            least = float(np.quantile(sizes[floor], 0.5, method="lower"))
+            floor = min(seeing, key=lambda name: _quartiles(sizes[name])[1])
+            least = _quartiles(sizes[floor])[1]
             if np.isfinite(least):
                 axis.axhline(least, color=INK, linestyle=(0, (4, 1.5)), linewidth=1.2)
                 axis.annotate(
@@ -97,6 +97,12 @@ def _attacked_by_all(tables: dict[str, pd.DataFrame]) -> pd.Index:
     attacked = [table["attacked"].astype(bool) for table in tables.values()]
     shared = pd.concat(attacked, axis=1, join="inner").all(axis=1)
     return shared.index[shared]
+
+
+def _quartiles(sizes: pd.Series) -> tuple[float, float, float]:
+    """First quartile, median and third quartile of sizes, of which some may be infinite."""
+    low, high = (float(np.quantile(sizes, q, method="lower")) for q in (0.25, 0.75))
+    return low, float(np.median(sizes)), high
 
 
 def _blind(data: Results, victim: str, attack: str) -> bool:

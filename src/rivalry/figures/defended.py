@@ -255,11 +255,11 @@ def defense_budgets(data: Results) -> list[Drawn]:
     return [
         Drawn(
             "defense_budgets",
-            "How much attacks must change to pass a defense",
+            "How large the changes were that passed a defense",
             "Mean L2 of the changes that succeeded: without the defense (open circle), against a defense "
             "the attacker does not know (filled circle) and against one it knows (diamond, and the number "
-            "at the right). A defense that only asks for a larger change shows as a diamond to the right "
-            "of the open circle.",
+            "at the right). Of attacks that look for the smallest change, a diamond to the right of the "
+            "open circle says that the defense asks for more; others spend their whole budget anyway.",
             f"Dot chart of mean L2. {'; '.join(said)}.",
             figure,
         )

@@ -41,14 +41,11 @@ class Results:
         `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
         [[dataset, victim, defense]...], `fooling` [[dataset, victim, fooling]...] and `transfers`
         [[dataset, source]...]: what was computed, in the configuration's order.
-    confidence : float
-        Coverage of intervals, in (0, 1).
     """
 
     folder: Path
     dataset: str
     plan: dict[str, list]
-    confidence: float
 
     def planned(self, what: str) -> list[tuple[str, ...]]:
         """The plan's entries for this data set, without its name."""

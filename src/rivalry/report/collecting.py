@@ -20,6 +20,7 @@ from rivalry.report.summary import rankings, summarise
 from rivalry.statistics import worst_case
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.trust import read_checks, summary
+from rivalry.verification import COMPUTED, expected
 
 # Works that the report's own words cite, whatever was run.
 ALWAYS_CITED = [
@@ -90,7 +91,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, list]) -> d
         "figures": {
             dataset: artifacts.read_json(results / "figures" / dataset / "figures.json") for dataset in plan["datasets"]
         },
-        "hashes": _hashes(results),
+        "hashes": _hashes(results, plan),
         "seeds": [],
         "run_times": _run_times(results) if config["record_times"] else [],
     }
@@ -153,16 +154,16 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return plain
 
 
-def _hashes(results: Path) -> list[dict[str, str]]:
+def _hashes(results: Path, plan: dict[str, list]) -> list[dict[str, str]]:
     """Checksums of what the numbers rest on, as each stage wrote them down."""
     hashes = []
-    rooms = ("data", "poisoning", "victims", "attacks", "defenses", "evaluations", "transfers", "fooling", "tables")
-    for room in rooms:
-        for manifest in sorted((results / room).rglob(".*.manifest.json")):
-            folder = manifest.parent.relative_to(results)
-            for name, value in artifacts.read_manifest(manifest)["files"].items():
-                hashes.append({"file": str(folder / name), "sha256": value})
-    return hashes
+    for artifact in expected(plan):
+        if artifact.stage in (*COMPUTED, "tabulate", "check"):
+            manifest = artifacts.manifest_path(results / artifact.folder, artifact.stage)
+            if manifest.is_file():  # not of folders that nobody computed, such as a test's
+                files = artifacts.read_manifest(manifest)["files"]
+                hashes += [{"file": str(artifact.folder / name), "sha256": value} for name, value in files.items()]
+    return sorted(hashes, key=lambda row: row["file"])
 
 
 def _run_times(results: Path) -> list[dict[str, Any]]:

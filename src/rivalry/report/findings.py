@@ -103,14 +103,14 @@ def _strongest(part: Fact) -> Iterator[Said]:
                     continue
                 names.append(case["strongest"])
                 sentences.append(
-                    f"Of {plural(len(case['attacks']), 'attack')} at {at}, {_several(case['strongest'])} leaves least: "
+                    f"Of {_tried(case['attacks'])} at {at}, {_several(case['strongest'])} leaves least: "
                     f"{percent(case['strongest_accuracy'])} % of {case['n']} images; all together leave "
                     f"{percent(case['accuracy'])} %."
                 )
             if case["eps"] is None and case["median_distance"] is not None:
                 sentences.append(
                     f"The smallest {NORMS[case['norm']]} change that an attack found has a median of "
-                    f"{number(case['median_distance'])} over {case['n']} images."
+                    f"{number(case['median_distance'])} over {case['n_right']} images."
                 )
         if sentences:
             yield (
@@ -119,6 +119,13 @@ def _strongest(part: Fact) -> Iterator[Said]:
                 "neutral",
                 " ".join(sentences),
             )
+
+
+def _tried(names: list[str]) -> str:
+    """How many attacks were run on a victim, and how many sets replayed on it."""
+    replayed = sum(" from " in name for name in names)
+    said = plural(len(names) - replayed, "attack")
+    return f"{said} and {plural(replayed, 'replayed set')}" if replayed else said
 
 
 def _several(names: str) -> str:
@@ -141,13 +148,10 @@ def _transferred(part: Fact) -> Iterator[tuple[str, str, str, str]]:
             continue
         least, most = met[0], met[-1]
         at = "" if most["eps"] is None else f" (ε {epsilon(most['eps'])})"
-        said = (
-            f"Of images that {attack}{at} crafted on {most['source']}, {percent(most['transfer_rate'])} % "
-            f"[{between(most['low'], most['high'])}] also fool {most['victim']}"
-        )
+        said = f"Images that {attack}{at} crafted on {most['source']} fool {most['victim']} in {_rate(most)}"
         if len(met) > 1:
-            said += f"; at the other end, crafted on {least['source']}, {percent(least['transfer_rate'])} % "
-            said += f"[{between(least['low'], least['high'])}] fool {least['victim']}"
+            said += f"; at the other end, those crafted on {least['source']} fool {least['victim']} in {_rate(least)}"
+        said += ". The first rate is over the images that both had right, the second over those that fooled the source"
         strong, weak = most["low"] > 0.5, most["low"] > 0.05
         yield (
             f"Transfer of {attack}",
@@ -155,6 +159,12 @@ def _transferred(part: Fact) -> Iterator[tuple[str, str, str, str]]:
             "neutral",
             f"{said}.",
         )
+
+
+def _rate(row: Fact) -> str:
+    """A rate of transfer over all images, and over those that fooled their source."""
+    fooling = f"{percent(row['rate_fooling'])} %" if row["n_fooling"] else "–"
+    return f"{percent(row['transfer_rate'])} % [{between(row['low'], row['high'])}] and {fooling} of {row['n_fooling']}"
 
 
 def _defended(part: Fact) -> Iterator[Said]:
@@ -171,15 +181,11 @@ def _defended(part: Fact) -> Iterator[Said]:
             if mine is None or mine["reason"]:
                 continue
             judged = True
-            ignored = [
-                score["adversarial_accuracy"]
-                for score in part["scores"]
-                if (score["victim"], score["defense"], score["setting"]) == (victim, defense, "oblivious")
-                and (score["goal"], score["norm"], score["eps"]) == ("untargeted", place["norm"], place["eps"])
-            ]
-            said = f"{within(place)}: attacks that know it, taken image by image, leave {percent(mine['accuracy'])} % "
-            said += f"[{between(mine['low'], mine['high'])}] of {mine['n']} images"
-            said += f"; the strongest that ignores it leaves {percent(min(ignored))} %" if ignored else ""
+            said = f"{within(place)}: all attacks, those that know it among them, leave {percent(mine['accuracy'])} % "
+            said += f"[{between(mine['low'], mine['high'])}] of {mine['n']} images, taken image by image"
+            if mine["strongest"]:
+                said += f"; {_several(mine['strongest'])} alone leaves {percent(mine['strongest_accuracy'])} %"
+            said += _told_apart(part, victim, defense)
             test = paired(part, place, mine, bare) if bare and not bare["reason"] else None
             if test is None or test["holm_p"] is None:
                 yield topic, "not compared", "open", f"{said}. It was not set against {victim} without the defense."
@@ -206,6 +212,21 @@ def _defended(part: Fact) -> Iterator[Said]:
             }
             why = f" ({listing(sorted(reasons))})" if reasons else ""
             yield topic, "not measured", "open", f"No robustness is claimed for {victim} behind {defense}{why}."
+
+
+def _told_apart(part: Fact, victim: str, defense: str) -> str:
+    """How well a detector tells images of attackers who ignore it from clean ones."""
+    found = [
+        score["auc"]
+        for score in part["scores"]
+        if (score["victim"], score["defense"], score["setting"]) == (victim, defense, "oblivious")
+        and score["auc"] is not None
+    ]
+    if not found:
+        return ""
+    best = max(found)
+    said = "; it tells the easiest of attacks that ignore it from clean images with an AUC of "
+    return f"{said}{number(best)} (chance: 0.5)"
 
 
 def _backdoors(part: Fact) -> Iterator[Said]:
@@ -247,11 +268,15 @@ def _backdoors(part: Fact) -> Iterator[Said]:
                     None,
                 )
                 dear = price is not None and true(price["significant"]) and price["difference"] > 0
-                verdict = "repaired" if gone else "weakened" if less else "not repaired"
+                verdict = "trigger gone" if gone else "trigger weaker" if less else "trigger works"
+                repair = next(
+                    (f for f in part["defenses"] if (f["victim"], f["defense"]) == (victim, after["defense"])), None
+                )
+                innocent = (repair or {}).get("innocent_flagged") or []
                 yield (
                     f"{after['defense']} on {victim}",
                     f"{verdict} at a price" if dear and less else verdict,
-                    "open" if less else "bad",
+                    "open",
                     f"After {after['defense']}, {mine['attack']} succeeds on {percent(after['success_rate'])} % "
                     f"[{between(after['success_low'], after['success_high'])}]; clean accuracy goes from "
                     f"{percent(mine['clean_accuracy'])} % to {percent(after['clean_accuracy'])} %"
@@ -260,6 +285,10 @@ def _backdoors(part: Fact) -> Iterator[Said]:
                         f"[{between_points(price['paired_low'], price['paired_high'])}])."
                         if price
                         else "."
+                    )
+                    + " The trigger was not adapted to the repair."
+                    + (
+                        f" Innocent classes flagged as well: {listing([str(k) for k in innocent])}." if innocent else ""
                     ),
                 )
 
@@ -278,7 +307,7 @@ def _fooled(part: Fact) -> Iterator[Said]:
             f"Fooling {victim}",
             "fooled" if share == 1 else "partly fooled" if share > 0 else "not fooled",
             "neutral",
-            f"In images of nothing {victim} is sure that it sees {listing(said)}.",
+            f"Shown images without any object, {victim} is sure that it sees {listing(said)}.",
         )
 
 
@@ -288,13 +317,14 @@ def _ties(part: Fact) -> Iterator[Said]:
     tied = [c for c in fair if not true(c["significant"])]
     if not tied:
         return
+    same = sum(c["kind"] != "budget" and not c["discordant_a"] and not c["discordant_b"] for c in tied)
     attacks = [f"{c['a']} and {c['b']} on {c['victim']}" for c in tied if c["kind"] == "attack"]
     yield (
         "Comparisons",
         "not distinguishable",
         "open",
-        f"{len(tied)} of {plural(len(fair), 'like-for-like comparison')} cannot tell the two sides apart"
-        + (f", among attacks for instance {'; '.join(attacks[:3])}." if attacks else "."),
+        f"{len(tied)} of {plural(len(fair), 'like-for-like comparison')} cannot tell the two sides apart ({same} of "
+        "them agree on every image)" + (f", among attacks for instance {'; '.join(attacks[:3])}." if attacks else "."),
     )
 
 

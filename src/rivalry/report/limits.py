@@ -26,5 +26,5 @@ def limits(report: Fact) -> list[str]:
             said.append(f"{fact['dataset']}: attacks met at most {most:,} of {fact['n_test']:,} test images.")
         fewer = [f"{attack} ({n:,})" for attack, n in met.items() if n < most]
         if fewer:
-            said.append(f"{fact['dataset']}: fewer than {most:,} images met {listing(fewer)}.")
+            said.append(f"{fact['dataset']}: some attacks met fewer images: {listing(fewer)}.")
     return said

@@ -66,7 +66,7 @@ def leader(report: Fact, place: Fact) -> str:
         return f"{budget}, no attack turned any image, so there was nothing to withstand and nobody leads"
     best, n = rows[0], len(rows)
     keeps = f"{guarded(best['victim'], best['defense'])} keeps {percent(best['accuracy'])} % "
-    keeps += f"[{between(best['low'], best['high'])}] of {best['n']} images"
+    keeps += f"[{between(best['low'], best['high'])}] of {best['n']} images (clean {percent(best['clean_accuracy'])} %)"
     if best["accuracy"] == 0:
         return f"{budget}, none of {plural(n, 'classifier')} keeps any of its images"
     if n == 1:
@@ -136,9 +136,9 @@ def checked(report: Fact) -> str:
         return "No self-check was made."
     failed = [kind["check"] for kind in kinds if kind["fail"]]
     warned = [kind["check"] for kind in kinds if kind["warn"] and not kind["fail"]]
-    said = f"Of {plural(len(kinds), 'kind')} of self-checks, {len(kinds) - len(failed) - len(warned)} pass throughout"
-    said += f"; {len(warned)} warn ({listing(warned)})" if warned else ""
-    said += f"; {len(failed)} fail ({listing(failed)})" if failed else "; none fails"
+    said = f"Of {plural(len(kinds), 'kind')} of self-checks, {len(kinds) - len(failed) - len(warned)} passed throughout"
+    said += f"; {plural(len(warned), 'kind')} warned at least once ({listing(warned)})" if warned else ""
+    said += f"; {plural(len(failed), 'kind')} failed at least once ({listing(failed)})" if failed else "; none failed"
     return f"{said}."
 
 
@@ -155,8 +155,8 @@ def _compared(report: Fact) -> str:
         sizes = sorted({fact["n"] for fact in report["attacks"] if fact["dataset"] == dataset})
         images = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "no"
         victims = sum(place == dataset for place, _ in attacked)
-        parts.append(f"{plural(victims, 'victim')} on {images} test images of {dataset}")
-    said = f"{plural(len(crafted), 'attack')} met {listing(parts)}"
+        parts.append(f"each of {plural(victims, 'victim')} on {images} test images of {dataset}")
+    said = f"Up to {plural(len(crafted), 'attack')} met {listing(parts)}"
     if report["defenses"]:
         said += f", and {plural(len(report['defenses']), 'defended victim')}"
     return f"{said}."
@@ -180,7 +180,8 @@ def _needs_most(rows: list[Fact], budget: str) -> str:
         name = guarded(most["victim"], most["defense"])
         size = number(most["median_distance"])
         said.append(
-            f"{name} needs the largest change that was found, median {size} over {most['n']} images (not tested)"
+            f"{name} needs the largest change, median {size} over the {most['n_right']} images that all had right "
+            "(not tested)"
         )
     return f"{budget}, {', and '.join(said)}"
 
@@ -205,7 +206,7 @@ def _survivors(report: Fact) -> str:
         return "No defense met an attacker who knows it within a budget."
     tested = len(better) + len(rest)
     said = f"Against attackers who know the defense, {len(better)} of {plural(tested, 'defended victim')} "
-    said += f"{'keeps' if len(better) == 1 else 'keep'} more images than without it"
+    said += f"{'is' if len(better) == 1 else 'are'} shown to keep more images than without it"
     if not tested:
         said = "No defended victim could be tested against itself without the defense"
     said += f": {'; '.join(better)}" if better else ""
@@ -216,7 +217,8 @@ def _survivors(report: Fact) -> str:
 def _effort(report: Fact) -> str:
     made = [row for row in report["scores"] if row["setting"] in ("undefended", "adaptive")]
     work = {
-        name: sum((row[name] or 0) * row["n_attacked"] for row in made if row[name] is not None)
+        name: sum((row[name] or 0) * row["n_crafted"] for row in made)
+        + sum(fit[name] for fact in report["attacks"] for fit in fact.get("fits") or [])
         for name in ("queries", "gradients")
     }
     said = f"{plural(len(report['victims']), 'victim')} trained once each"
@@ -230,4 +232,4 @@ def _effort(report: Fact) -> str:
 
 def _p(test: Fact) -> str:
     p = probability(test["holm_p"])
-    return f"p {p}" if p.startswith("<") else f"p = {p}"
+    return f"Holm's p {p}" if p.startswith("<") else f"Holm's p = {p}"

@@ -44,7 +44,7 @@ class Column:
     key, title : str
         Where rows hold the value; what stands above it.
     form : str
-        How it is printed: text, name, code, cite, status, rate, points, number, count, eps, p, time.
+        How it is printed: text, name, code, cite, status, mark, measure, rate, points, number, count, eps, p, time.
     low, high : str
         Keys of a rate's or difference's interval.
     width : float
@@ -132,16 +132,22 @@ def ranking(place: Row) -> Table:
     return Table(
         f"{place['dataset']}-ranking-{place['norm']}",
         f"{place['dataset']}: {norm} {limit}",
-        "Best first: the share of images that no attack turned"
-        + (", and the smallest change that the median image needed, by which they stand." if by_size else ".")
+        "Best first: the share of images that the classifier had right and that no attack turned"
+        + (
+            ", and the smallest change that the median image needed, by which they stand: over the images that all of "
+            "these classifiers had right (“right”)."
+            if by_size
+            else "."
+        )
         + " Places are not verdicts: whether two differ stands under comparisons."
         + (f" Not measured: {left_out}." if left_out else ""),
         [
             Column("classifier", "classifier", "name", width=0.2),
             Column("clean_accuracy", "clean %", "rate"),
             Column("accuracy", "worst case %", "rate", low="low", high="high"),
-            *([Column("median_distance", "median change", "number")] if by_size else []),
             Column("n", "n", "count"),
+            *([Column("median_distance", "median change", "number")] if by_size else []),
+            *([Column("n_right", "right", "count")] if by_size else []),
             Column("strongest", "strongest attack", width=0.2),
             Column("trust", "what touches its trust", width=0.24),
         ],
@@ -166,8 +172,8 @@ def worst_cases(report: Row, dataset: str) -> Table:
         "An image counts only when the classifier has it right and no attack of the norm turned it with a change "
         "within the budget. An attack counts at a budget where it was run with it, or when it looks for the smallest "
         "change; n are the images that all attacks met. Defended classifiers are judged by attacks that know the "
-        "defense and those that do not together. The median change is over the images that were right, of the "
-        "smallest change that any attack found.",
+        "defense and those that do not together. The median change is over the images that were right (“right”), "
+        "of the smallest change that any attack found.",
         [
             Column("classifier", "classifier", "name", width=0.19),
             Column("norm", "norm"),
@@ -176,6 +182,7 @@ def worst_cases(report: Row, dataset: str) -> Table:
             Column("clean_accuracy", "clean %", "rate"),
             Column("accuracy", "worst case %", "rate", low="low", high="high"),
             Column("median_distance", "median change", "number"),
+            Column("n_right", "right", "count", paper=False),
             Column("strongest", "strongest attack", width=0.14),
             Column("tried", "attacks", paper=False),
             Column("trust", "what touches its trust", width=0.2),

@@ -33,7 +33,7 @@ FIGURES = {
 """What can be drawn, in the report's order."""
 
 
-def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list], confidence: float = 0.95) -> None:
+def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list]) -> None:
     """Draw every figure that the data set's results allow.
 
     Writes each figure as .svg and .pdf and `figures.json`: `figures` (name, title, caption, alt, group, files) and
@@ -49,11 +49,9 @@ def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list], co
     plan : dict
         `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
         [[dataset, victim, defense]...], `fooling` [[dataset, victim, fooling]...], `transfers` [[dataset, source]...].
-    confidence : float
-        Coverage of the worst case's intervals; all others are in the tables.
     """
     use_style()
-    data = Results(Path(results), dataset, plan, confidence)
+    data = Results(Path(results), dataset, plan)
     output = Path(output)
     listed: list[dict[str, Any]] = []
     absent = []

@@ -75,8 +75,10 @@ def compile_pdf(source: Path, output: Path) -> bool:
         LaTeX failed; the line is its first error.
     """
     source, output = Path(source).resolve(), Path(output)
-    for file in (source, *sorted((source.parent.parent / "figures").glob("*/*.pdf"))):
-        artifacts.check_bytes(file)
+    artifacts.check_bytes(source)
+    # The figures that the paper shows; others may be left over from an earlier configuration.
+    for name in re.findall(r"\\includegraphics\[.*?\]\{\\detokenize\{(.*?)\}\}", source.read_text(encoding="utf-8")):
+        artifacts.check_bytes(source.parent / name)
     with tempfile.TemporaryDirectory(prefix="rivalry-latex-") as folder:
         if shutil.which("latexmk") and shutil.which("pdflatex"):
             options = ["-pdf", "-norc", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape"]

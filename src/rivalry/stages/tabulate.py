@@ -1,4 +1,4 @@
-"""The tables of a run: scores, comparisons, transfers, and reported against measured."""
+"""The tables of a run: scores, worst cases, comparisons, transfers, and reported against measured."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ CleanErrors = dict[tuple[str, str, str], pd.Series]
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two matches that differ in one thing only (`kind`), and why they are not compared, if they are not."""
+    """Two matches to be set against each other, what they differ in (`kind`), and why they are not compared, if so."""
 
     kind: str
     a: Match
@@ -168,6 +168,8 @@ def _error_row(pairing: Pairing, confidence: float) -> dict[str, Any]:
     a, b = pairing.a.row, pairing.b.row
     like, note = _like_for_like(pairing)
     names = (pairing.a.name, pairing.b.name) if pairing.kind == "attack" else (_under_attack(a), _under_attack(b))
+    if a["goal"] == "targeted":
+        note.append("of all images of other classes: one that was not attacked is no hit")
     if a["setting"] == "oblivious":
         note.append("oblivious: made without knowing of the defense")
     return {

@@ -29,7 +29,7 @@ TOLERANCE = 1e-6
 
 COLUMNS = [
     *("dataset", "norm", "eps", "headline", "victim", "defense", "n", "clean_accuracy", "accuracy", "low", "high"),
-    *("strongest", "strongest_accuracy", "median_distance", "attacks", "sees", "reason"),
+    *("strongest", "strongest_accuracy", "median_distance", "n_right", "attacks", "sees", "reason"),
 ]
 
 LISTS = ("attacks", "sees")
@@ -48,6 +48,8 @@ class Tried:
         How the attack is listed.
     method, norm, sees : str
         As `attack.json` has them.
+    minimal : bool
+        It looks for the smallest change, so that its sizes say where it succeeds.
     direct : bool
         Made against this very classifier, and not replayed from another or made without knowing the defense.
     rows : DataFrame
@@ -58,6 +60,7 @@ class Tried:
     method: str
     norm: str
     sees: str
+    minimal: bool
     direct: bool
     rows: pd.DataFrame
 
@@ -66,13 +69,8 @@ class Tried:
         """The attack's own name, whatever victim its images were made on."""
         return self.name.partition(" ")[0]
 
-    @property
-    def minimal(self) -> bool:
-        """Whether it looks for the smallest change, so that its sizes say where it succeeds."""
-        return bool(self.rows["eps"].isna().any())
-
     def ran_at(self, eps: float | None) -> bool:
-        return self.minimal if eps is None else self.minimal or bool((self.rows["eps"] == eps).any())
+        return self.minimal or (eps is not None and bool((self.rows["eps"] == eps).any()))
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,12 @@ class Case:
     def measured(self) -> bool:
         return not self.row["reason"]
 
+    @property
+    def images(self) -> pd.Index:
+        """The images that the classifier has right unattacked, of those that all attacks met."""
+        counted = [attack for attack in self.attacks if attack.ran_at(self.row["eps"])]
+        return self.held.index[_right(counted, self.held.index)]
+
 
 def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
     """Two measured cases of one data set, norm and budget, on equal terms.
@@ -100,8 +104,8 @@ def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
     -------
     held_a, held_b : Series
         Whether each classifier holds each image, by row of the test split, under the attacks that were aimed at both
-        and on the images that all of these met; what was replayed or made without knowing the defense counts with the
-        attack it stems from.
+        and on the images that all of these met. What was replayed from another victim is left out; what was made
+        without knowing a defense was aimed at the same victim, and counts.
     names : list of str
         Those attacks. Without any, the series are empty.
     """
@@ -112,7 +116,9 @@ def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
     images = _met_by_all([one for side in sides for one in side if one.direct and one.name in names], eps)
     if not names or images.empty:
         return pd.Series(dtype=bool), pd.Series(dtype=bool), names
-    held = [_held([one for one in side if one.stem in names], images, eps) for side in sides]
+    held = [
+        _held([one for one in side if one.stem in names and " from " not in one.name], images, eps) for side in sides
+    ]
     return held[0], held[1], names
 
 
@@ -163,12 +169,12 @@ def worst_cases(results: Path, *, plan: dict[str, list], confidence: float) -> l
 def table(cases: Sequence[Case]) -> pd.DataFrame:
     """The cases as rows of worst_cases.csv."""
     rows = [case.row | {name: "; ".join(case.row[name]) for name in LISTS} for case in cases]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64"})
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "n_right": "Int64"})
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """The rows of a worst_cases.csv: None where a number is missing, lists as lists."""
-    found = read_table(path).astype({"n": "Int64"})
+    found = read_table(path).astype({"n": "Int64", "n_right": "Int64"})
     rows: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
     for row in rows:
         row |= {name: row[name] or "" for name in ("strongest", "reason")}
@@ -198,8 +204,9 @@ def _tried(results: Path, dataset: str, plan: dict[str, list]) -> dict[tuple[str
         folder = results / "attacks" / dataset / victim / attack
         mine = tried.setdefault((victim, "none"), [])
         facts = read_json(folder / "attack.json")
-        if _counts(facts):
-            mine.append(_one(attack, facts, read_table(folder / "scores.parquet"), direct=True))
+        scores = read_table(folder / "scores.parquet")
+        if _counts(facts, scores):
+            mine.append(_one(attack, facts, scores, direct=True))
     for _, source in (names for names in plan["transfers"] if names[0] == dataset):
         replayed = read_table(results / "transfers" / dataset / source / "scores.parquet")
         others = replayed[replayed["victim"] != source]
@@ -208,7 +215,7 @@ def _tried(results: Path, dataset: str, plan: dict[str, list]) -> dict[tuple[str
             mine = tried.setdefault((victim, "none"), [])
             folder = results / "attacks" / dataset / source / attack
             facts = read_json(folder / "attack.json")
-            if _counts(facts) and facts["sees"] != "nothing":
+            if _counts(facts, rows) and facts["sees"] != "nothing":
                 sizes = read_table(folder / "scores.parquet")[["index", "eps", *DISTANCES.values()]]
                 rows = rows.merge(sizes, on=["index", "eps"])
                 mine.append(_one(f"{attack} from {source}", facts, rows, direct=False))
@@ -221,14 +228,20 @@ def _tried(results: Path, dataset: str, plan: dict[str, list]) -> dict[tuple[str
             knows = setting == "adaptive"
             attacked = f"{victim}+{defense}" if knows else victim
             facts = read_json(results / "attacks" / dataset / attacked / attack / "attack.json")
-            if _counts(facts):
+            if _counts(facts, rows):
                 name = attack if knows or facts["sees"] == "nothing" else f"{attack} (oblivious)"
                 mine.append(_one(name, facts, rows, direct=knows))
     return tried
 
 
-def _counts(facts: dict[str, Any]) -> bool:
-    return str(facts["norm"]) in DISTANCES and facts["goal"] == "untargeted" and "poisoning" not in facts["parameters"]
+def _counts(facts: dict[str, Any], scores: pd.DataFrame) -> bool:
+    """Whether an attack plays this game: untargeted, in a norm, within a budget or for the smallest change."""
+    plays = facts["goal"] == "untargeted" and "poisoning" not in facts["parameters"]
+    return (
+        plays
+        and str(facts["norm"]) in DISTANCES
+        and (facts["budget"] == "minimal" or bool(scores["eps"].notna().any()))
+    )
 
 
 def _one(name: str, facts: dict[str, Any], scores: pd.DataFrame, *, direct: bool) -> Tried:
@@ -237,7 +250,7 @@ def _one(name: str, facts: dict[str, Any], scores: pd.DataFrame, *, direct: bool
     right = scores["clean_correct"].astype(bool)
     turned = right & (scores["prediction"] != scores["label"]) & (scores["prediction"] != REFUSED)
     rows = scores[["index", "eps"]].assign(clean_correct=right, turned=turned, size=scores[DISTANCES[norm]])
-    return Tried(name, facts["method"], norm, facts["sees"], direct, rows)
+    return Tried(name, facts["method"], norm, facts["sees"], facts["budget"] == "minimal", direct, rows)
 
 
 def _of_norm(dataset: str, norm: str, tried: dict[tuple[str, str], list[Tried]], confidence: float) -> list[Case]:
@@ -257,6 +270,8 @@ def _of_norm(dataset: str, norm: str, tried: dict[tuple[str, str], list[Tried]],
     if not measured:
         return [case for cases in found.values() for case in cases.values()]
     top = headline_budget(limited) if limited else None
+    if top is None:
+        _measure_on_common_images([case for eps, case in measured if eps is None])
     listed = []
     for (victim, defense), cases in found.items():
         if top not in cases:
@@ -264,6 +279,20 @@ def _of_norm(dataset: str, norm: str, tried: dict[tuple[str, str], list[Tried]],
         cases[top].row["headline"] = True
         listed += [cases[eps] for eps in sorted(cases, key=lambda eps: np.inf if eps is None else eps)]
     return listed
+
+
+def _measure_on_common_images(cases: Sequence[Case]) -> None:
+    """Have the sizes that rank classifiers be medians over the images that all of these have right.
+
+    Others are easier or harder, and would decide the order.
+    """
+    common = cases[0].images
+    for case in cases[1:]:
+        common = common.intersection(case.images)
+    for case in cases:
+        median = _median(case.attacks, common)
+        row = case.row
+        row |= {"median_distance": median if np.isfinite(median) else None, "n_right": len(common)}
 
 
 def _case(key: Key, eps: float | None, attacks: Sequence[Tried], confidence: float) -> Case:
@@ -290,11 +319,14 @@ def _case(key: Key, eps: float | None, attacks: Sequence[Tried], confidence: flo
     held = _held(attacks, images, eps)
     alone = {attack.name: len(_fallen(attack, eps).intersection(images[right])) for attack in counted}
     most = max(alone.values())
-    strongest = [name for name in alone if alone[name] == most] if most else []
-    median = np.inf
-    if any(attack.minimal for attack in counted) and right.any():
-        sizes = pd.concat([attack.rows[attack.rows["turned"]] for attack in attacks]).groupby("index")["size"].min()
-        median = float(np.median(sizes.reindex(images[right], fill_value=np.inf)))
+    if eps is None:  # all reach most images; who needs the smallest change is the stronger
+        medians = {attack.name: _median([attack], images[right]) for attack in counted}
+        least = min(medians.values())
+        strongest = [name for name in medians if medians[name] == least] if np.isfinite(least) else []
+        most = alone[strongest[0]] if strongest else most
+    else:
+        strongest = [name for name in alone if alone[name] == most] if most else []
+    median = _median(attacks, images[right]) if any(attack.minimal for attack in counted) else np.inf
     low, high = wilson_interval(int(held.sum()), len(images), confidence)
     row |= {
         "n": len(images),
@@ -305,6 +337,7 @@ def _case(key: Key, eps: float | None, attacks: Sequence[Tried], confidence: flo
         "strongest": ", ".join(strongest),
         "strongest_accuracy": (int(right.sum()) - most) / len(images),
         "median_distance": median if np.isfinite(median) else None,
+        "n_right": int(right.sum()),
     }
     return Case(row, held, attacks)
 
@@ -318,6 +351,12 @@ def _held(attacks: Sequence[Tried], images: pd.Index, eps: float | None) -> pd.S
     """Whether each image is right unattacked and turned by none of the attacks within `eps`."""
     right = _right(attacks, images)
     return right & ~right.index.isin(set().union(*(_fallen(attack, eps) for attack in attacks)))
+
+
+def _median(attacks: Sequence[Tried], images: pd.Index) -> float:
+    """The median over images of the smallest change that any of the attacks found; infinite where most have none."""
+    sizes = pd.concat([attack.rows[attack.rows["turned"]] for attack in attacks]).groupby("index")["size"].min()
+    return float(np.median(sizes.reindex(images, fill_value=np.inf))) if len(images) else np.inf
 
 
 def _met_by_all(attacks: Sequence[Tried], eps: float | None) -> pd.Index:
@@ -335,11 +374,11 @@ def _unmeasured(counted: Sequence[Tried], images: pd.Index, *, defended: bool) -
     aimed = [attack for attack in counted if attack.direct and attack.sees != "nothing"]
     methods = {attack.method for attack in aimed}
     if not counted:
-        return "no attack was run at this budget"
+        return "no attack of this norm was run at this budget"
     if not methods:
         return "no attack that knows the defense was run" if defended else "only controls or replayed images were tried"
     if len(methods) == 1:
-        return f"{aimed[0].name} alone was run" + (" knowing the defense" if defended else "")
+        return f"only {aimed[0].name} was aimed at it" + (" knowing the defense" if defended else "")
     return "" if len(images) else "no image met all of its attacks"
 
 
