@@ -6,6 +6,7 @@ The toy run is that of test_tables.py: images 0 to 3 are easy to turn, 4 to 6 ha
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from rivalry.artifacts import read_table, read_tensors, write_json, write_table, write_tensors
 from rivalry.checks import _evidence as evidence
 from rivalry.checks._rows import clearly
+from rivalry.checks.scoring import _monotone, _replayed
 from test_tables import ALL, LABELS, Run, Toy, row, status, toy_images
 
 EASY = torch.arange(4)
@@ -289,3 +291,24 @@ def test_few_shared_images_are_a_warning_and_none_a_pass(run):
     found = run.checks()
     assert row(found, check="splits apart")[["status", "images"]].tolist() == ["warn", "100"]
     assert row(found, check="one label an image")["status"] == "pass"
+
+
+def test_success_that_a_detector_stops_says_so() -> None:
+    """Three images fall at the small eps; at the large one two are refused (class 3 of 3) and one is right."""
+    rows = pd.DataFrame({"index": range(40), "attacked": True, "success": True, "prediction": 1})
+    above = rows.assign(success=rows["index"] >= 30, prediction=[3] * 20 + [0] * 10 + [1] * 10)
+    crafted = SimpleNamespace(
+        subject="square on plain+bid", touched={}, single=False, budgets=[(0.1, rows), (0.2, above)]
+    )
+    (found,) = _monotone(crafted, 3)
+    assert found["status"] == "fail"
+    assert found["found"].endswith("of the 30 images that no longer fall, 20 are refused")
+
+
+def test_what_ignores_a_defense_and_succeeds_less_with_more_is_remarked_on() -> None:
+    scores = pd.DataFrame({"eps": [0.1] * 10 + [0.2] * 10, "attacked": True, "success": [True] * 5 + [False] * 15})
+    (found,) = _replayed("fgsm", scores, "plain", "bid")
+    assert (found["status"], found["eps"]) == ("warn", 0.2)
+    assert "falls by 50.0 points from eps 0.1 to 0.2" in found["found"]
+    assert list(_replayed("fgsm", scores.assign(success=True), "plain", "bid")) == []
+    assert list(_replayed("fgsm", scores[:10], "plain", "bid")) == []

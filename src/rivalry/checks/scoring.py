@@ -16,7 +16,7 @@ GROWS = "success grows with eps"
 def scoring(evidence: Evidence) -> Iterator[Row]:
     """Every crafted set's recorded successes."""
     for one in evidence.crafted:
-        yield from _monotone(one)
+        yield from _monotone(one, evidence.classes)
         yield _success(one, evidence.classes)
     for victim, defense in evidence.planned("evaluations"):
         scores = evidence.evaluated(victim, defense)
@@ -38,7 +38,7 @@ def _replayed(attack: str, scores: pd.DataFrame, victim: str, defense: str) -> I
     yield row(GROWS, subject, "warn", words, victim=victim, defense=defense, attack=attack, eps=large)
 
 
-def _monotone(crafted: Crafted) -> Iterator[Row]:
+def _monotone(crafted: Crafted, classes: int) -> Iterator[Row]:
     """A larger eps does not save images: success does not fall as eps grows.
 
     A single step may overshoot, so for it a fall is only remarked on.
@@ -70,6 +70,10 @@ def _monotone(crafted: Crafted) -> Iterator[Row]:
     status = "fail" if clearly(len(lost), won, len(both)) and not single else "warn"
     words = f"success falls by {100 * fall:.1f} points from eps {small:.4g} to {large:.4g}"
     words += ": one step may overshoot" if single else ""
+    # A refusal is the class after the last, or -1.
+    answers = above.set_index("index")["prediction"].loc[lost]
+    refused = int(((answers >= classes) | (answers == -1)).sum())
+    words += f"; of the {len(lost)} images that no longer fall, {refused} are refused" if refused else ""
     yield row(GROWS, crafted.subject, status, words, lost, **crafted.touched, eps=large)
 
 
