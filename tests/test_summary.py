@@ -142,6 +142,8 @@ def test_one_classifier_alone_leads_nobody() -> None:
 def test_without_a_budget_sizes_rank() -> None:
     rows = [case(name, 0.0, eps=None, median_distance=size) for name, size in (("a", 0.5), ("b", 1.25))]
     assert "b needs the largest change, median 1.25 over the 120 images that all had right" in leader(*ranked(*rows))
+    strangers = [row | {"n_right": 0, "median_distance": None} for row in rows]
+    assert "no image that all of these classifiers had right" in leader(*ranked(*strangers))
     held = case("c", 0.6, eps=None)
     assert "fewer than half of the images of c fell" in leader(*ranked(*rows, held))
 

@@ -172,6 +172,8 @@ def _ahead(report: Fact) -> str:
 
 def _needs_most(rows: list[Fact], budget: str) -> str:
     """Who needs the largest change, where no attack had a budget."""
+    if not rows[0]["n_right"]:
+        return f"{budget}, there is no image that all of these classifiers had right, so sizes are not ranked"
     held = [guarded(row["victim"], row["defense"]) for row in rows if row["median_distance"] is None]
     said = [f"fewer than half of the images of {listing(held)} fell"] if held else []
     needed = [row for row in rows if row["median_distance"] is not None]
