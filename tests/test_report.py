@@ -300,6 +300,21 @@ def test_marks_stand_at_the_numbers_that_checks_touch(facts: dict[str, Any], htm
     assert 'class="mark warn"' in html or 'class="mark fail"' in html
 
 
+def test_findings_and_comparisons_carry_the_marks_of_their_numbers(facts: dict[str, Any]) -> None:
+    """On digits a check warns about adversarial, and about nothing else."""
+    for item in facts["findings"]:
+        if item["dataset"] == "digits" and item["topic"] in ("Attacks on adversarial", "Attacks on plain"):
+            assert (item["mark"] == "?") == ("adversarial" in item["topic"])
+            assert ("gradient masking" in item["doubts"]) == ("adversarial" in item["topic"])
+    marked = 0
+    for table in tables.comparison_tables(facts, "digits"):
+        for row in table.rows:
+            about = "adversarial" in (row["victim_a"], row["victim_b"])
+            assert (row["mark"] == "?") == about, row
+            marked += about
+    assert marked
+
+
 def test_defense_tables_pair_oblivious_with_adaptive(facts: dict[str, Any]) -> None:
     table = next(t for t in tables.defense_tables(facts, "digits") if t.name == "digits-defense-plain-median3")
     row = next(row for row in table.rows if row["attack"] == "pgd" and row["eps"] == 0.2)

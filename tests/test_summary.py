@@ -29,6 +29,7 @@ def case(victim: str, accuracy: float | None, defense: str = "none", **other: An
         "median_distance": None,
         "n_right": 120,
         "attacks": ["apgd_ce", "square"],
+        "marks": [],
         "reason": "" if accuracy is not None else "square alone was run",
     }
     return row | other
@@ -216,6 +217,15 @@ def test_checks_are_counted_by_kind(kinds: list[tuple[str, int, int, int]], said
         for name, *counts in kinds
     ]
     assert checked({"check_summary": rows}) == said
+
+
+def test_doubts_about_the_leader_stand_beside_it() -> None:
+    first, second = case("robust", 0.62), case("plain", 0.31)
+    first["marks"] = [{"status": "fail", "check": "gradients", "found": "all zero"}]
+    said = whole(first, second, comparisons=(against(first, second, -0.31, 0.0001),))["Ahead"]
+    assert "(self-checks touch the first: fail: gradients)" in said
+    first["marks"] = []
+    assert "self-checks" not in whole(first, second, comparisons=(against(first, second, -0.31, 0.0001),))["Ahead"]
 
 
 def test_effort_counts_what_was_asked_of_victims() -> None:

@@ -367,18 +367,18 @@ def test_the_headline_is_one_budget_per_attack() -> None:
 def test_the_finding_names_both_ends_and_leaves_out_noise_and_sources() -> None:
     def row(attack: str, source: str, victim: str, rate: float) -> dict[str, Any]:
         ends = dict(zip(("low", "high"), wilson_interval(round(100 * rate), 100), strict=True))
-        about = {"attack": attack, "norm": "inf", "eps": 0.2, "goal": "untargeted", "n": 100}
+        about = {"dataset": "digits", "attack": attack, "norm": "inf", "eps": 0.2, "goal": "untargeted", "n": 100}
         fooling = {"n_fooling": 0, "rate_fooling": None} if rate < 0.1 else {"n_fooling": 50, "rate_fooling": 0.9}
         return about | {"source": source, "victim": victim, "transfer_rate": rate} | ends | fooling
 
     rows = [row("fgsm", "a", "a", 1.0), row("fgsm", "a", "b", 0.7), row("fgsm", "b", "a", 0.02)]
     sees = [{"attack": "fgsm", "sees": "gradients"}, {"attack": "noise", "sees": "nothing"}]
-    (finding,) = _transferred({"transfers": [*rows, row("noise", "a", "b", 0.9)], "attacks": sees})
+    (finding,) = _transferred({"transfers": [*rows, row("noise", "a", "b", 0.9)], "attacks": sees, "checks": []})
     assert finding[:3] == ("Transfer of fgsm", "transfers", "neutral")
     assert "crafted on a fool b in 70.0 % [60.4–78.1] and 90.0 % of 50" in finding[3]
     assert "crafted on b fool a in 2.0 % [0.6–7.0] and – of 0" in finding[3]
-    ((_, verdict, tone, _),) = _transferred({"transfers": rows[2:], "attacks": sees})
-    assert (verdict, tone) == ("hardly seen to transfer", "neutral")
+    (finding,) = _transferred({"transfers": rows[2:], "attacks": sees, "checks": []})
+    assert (finding.verdict, finding.tone) == ("hardly seen to transfer", "neutral")
 
 
 def test_the_matrix_says_what_the_table_says(run: Path) -> None:

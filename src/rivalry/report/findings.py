@@ -7,8 +7,9 @@ question open, "good" only where a test on the same images says so, "bad" only w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+from rivalry.report import marks
 from rivalry.report.formatting import (
     NORMS,
     between,
@@ -25,8 +26,16 @@ from rivalry.report.summary import checked, leader, paired, true, within
 from rivalry.report.transfers import at_headline
 
 Fact = dict[str, Any]
-Said = tuple[str, str, str, str]
-"""Topic, verdict, tone, text."""
+
+
+class Said(NamedTuple):
+    """One finding; `touched` are the kinds of self-checks that touch its numbers."""
+
+    topic: str
+    verdict: str
+    tone: str
+    text: str
+    touched: list[Fact] = []  # noqa: RUF012 (never changed)
 
 
 def find(report: Fact) -> list[Fact]:
@@ -35,7 +44,8 @@ def find(report: Fact) -> list[Fact]:
     Returns
     -------
     list of dict
-        dataset ('' for the whole run), topic, verdict (a word or two), tone (good, bad, open, neutral), text.
+        dataset ('' for the whole run), topic, verdict (a word or two), tone (good, bad, open, neutral), text, mark
+        ('!', '?' or ''), doubts (which self-checks warn or fail about its numbers, in words).
     """
     findings: list[Fact] = []
     for dataset in [fact["dataset"] for fact in report["datasets"]]:
@@ -43,15 +53,18 @@ def find(report: Fact) -> list[Fact]:
             key: [row for row in report[key] if row["dataset"] == dataset]
             for key in (
                 *("victims", "attacks", "defenses", "scores", "comparisons", "worst_cases", "rankings"),
-                *("transfers", "fooling"),
+                *("transfers", "fooling", "checks"),
             )
         }
         for rule in (_clean, _robust, _strongest, _transferred, _defended, _backdoors, _fooled, _ties):
-            for topic, verdict, tone, text in rule(part):
-                findings.append({"dataset": dataset, "topic": topic, "verdict": verdict, "tone": tone, "text": text})
-    for topic, verdict, tone, text in _whole_run(report):
-        findings.append({"dataset": "", "topic": topic, "verdict": verdict, "tone": tone, "text": text})
-    return findings
+            findings += [_listed(dataset, said) for said in rule(part)]
+    return findings + [_listed("", said) for said in _whole_run(report)]
+
+
+def _listed(dataset: str, said: Said) -> Fact:
+    touched = marks.kinds(said.touched)
+    about = {name: getattr(said, name) for name in ("topic", "verdict", "tone", "text")}
+    return {"dataset": dataset, **about, "mark": marks.sign(touched), "doubts": marks.words(touched)}
 
 
 def _clean(part: Fact) -> Iterator[Said]:
@@ -60,11 +73,12 @@ def _clean(part: Fact) -> Iterator[Said]:
     said = f"{percent(best['clean_accuracy'])} % ({best['victim']})"
     if len(victims) > 1:
         said = f"from {percent(worst['clean_accuracy'])} % ({worst['victim']}) to {said}"
-    yield (
+    yield Said(
         "Clean accuracy",
         "baseline",
         "neutral",
         f"Without an attack, accuracy on the {best['n_test']:,} test images is {said}.",
+        [*marks.of_victim(part["checks"], worst), *marks.of_victim(part["checks"], best)],
     )
 
 
@@ -86,16 +100,19 @@ def _robust(part: Fact) -> Iterator[Said]:
             tone = "neutral" if clear else "open"
         unknown = [guarded(row["victim"], row["defense"]) for row in place["rows"] if row["reason"]]
         said += f". Not measured: {listing(unknown)}" if unknown else ""
-        yield "Robustness", verdict, tone, f"{said[0].upper()}{said[1:]}."
+        touched = [mark for row in rows[:2] for mark in row["marks"]]
+        yield Said("Robustness", verdict, tone, f"{said[0].upper()}{said[1:]}.", touched)
 
 
 def _strongest(part: Fact) -> Iterator[Said]:
     """Per victim the attack that leaves least at the headline budget, and the change that its images needed."""
     for victim in dict.fromkeys(fact["victim"] for fact in part["attacks"]):
-        sentences, names = [], []
+        sentences, names, touched = [], [], []
         for case in part["worst_cases"]:
             if (case["victim"], case["defense"]) != (victim, "none") or case["reason"]:
                 continue
+            if case["headline"]:
+                touched += case["marks"]
             if case["headline"] and case["eps"] is not None:
                 at = f"{NORMS[case['norm']]} ε {epsilon(case['eps'])}"
                 if not case["strongest"]:
@@ -113,11 +130,12 @@ def _strongest(part: Fact) -> Iterator[Said]:
                     f"{number(case['median_distance'])} over {case['n_right']} images."
                 )
         if sentences:
-            yield (
+            yield Said(
                 f"Attacks on {victim}",
                 _several(names[0]) if names else "measured by size",
                 "neutral",
                 " ".join(sentences),
+                touched,
             )
 
 
@@ -134,7 +152,7 @@ def _several(names: str) -> str:
     return f"{first} (and {len(others)} equal)" if others else first
 
 
-def _transferred(part: Fact) -> Iterator[tuple[str, str, str, str]]:
+def _transferred(part: Fact) -> Iterator[Said]:
     """Between which victims an untargeted attack transfers best and worst, at the budget that the figures show.
 
     Noise looks at no victim, so it is no transfer.
@@ -153,11 +171,12 @@ def _transferred(part: Fact) -> Iterator[tuple[str, str, str, str]]:
             said += f"; at the other end, those crafted on {least['source']} fool {least['victim']} in {_rate(least)}"
         said += ". The first rate is over the images that both had right, the second over those that fooled the source"
         strong, weak = most["low"] > 0.5, most["low"] > 0.05
-        yield (
+        yield Said(
             f"Transfer of {attack}",
             "transfers" if strong else "transfers in part" if weak else "hardly seen to transfer",
             "neutral",
             f"{said}.",
+            [mark for row in (least, most) for mark in marks.of_transfer(part["checks"], row)],
         )
 
 
@@ -187,8 +206,9 @@ def _defended(part: Fact) -> Iterator[Said]:
                 said += f"; {_several(mine['strongest'])} alone leaves {percent(mine['strongest_accuracy'])} %"
             said += _told_apart(part, victim, defense)
             test = paired(part, place, mine, bare) if bare and not bare["reason"] else None
-            if test is None or test["holm_p"] is None:
-                yield topic, "not compared", "open", f"{said}. It was not set against {victim} without the defense."
+            if bare is None or test is None or test["holm_p"] is None:
+                said += f". It was not set against {victim} without the defense."
+                yield Said(topic, "not compared", "open", said, mine["marks"])
                 continue
             with_it, without = test["accuracies"]
             said += (
@@ -198,11 +218,12 @@ def _defended(part: Fact) -> Iterator[Said]:
             said += f"[{between_points(test['low'], test['high'])}]."
             ahead = test["significant"] and test["ahead"] > 0
             behind = test["significant"] and test["ahead"] < 0
-            yield (
+            yield Said(
                 topic,
                 "keeps more" if ahead else "keeps less" if behind else "no difference shown",
                 "good" if ahead else "bad" if behind else "open",
                 said,
+                [*mine["marks"], *bare["marks"]],
             )
         if not judged:
             reasons = {
@@ -211,7 +232,7 @@ def _defended(part: Fact) -> Iterator[Said]:
                 if (row["victim"], row["defense"]) == (victim, defense) and row["reason"]
             }
             why = f" ({listing(sorted(reasons))})" if reasons else ""
-            yield topic, "not measured", "open", f"No robustness is claimed for {victim} behind {defense}{why}."
+            yield Said(topic, "not measured", "open", f"No robustness is claimed for {victim} behind {defense}{why}.")
 
 
 def _told_apart(part: Fact, victim: str, defense: str) -> str:
@@ -244,7 +265,7 @@ def _backdoors(part: Fact) -> Iterator[Said]:
             listed = [f"{s['victim']} {percent(s['success_rate'])} %" for s in controls]
             usual = max((s["success_high"] for s in controls), default=None)
             works = usual is not None and mine["success_low"] > usual
-            yield (
+            yield Said(
                 f"Backdoor in {victim}",
                 "no control" if usual is None else "backdoored" if works else "no effect shown",
                 "open" if usual is None else "neutral",
@@ -252,6 +273,7 @@ def _backdoors(part: Fact) -> Iterator[Said]:
                 f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} images of "
                 "other classes to its target"
                 + (f"; on victims without the poison: {', '.join(listed)}." if listed else "; no other victim met it."),
+                marks.of_score(part["checks"], mine),
             )
             for after in rows:
                 if (after["victim"], after["attack"], after["setting"]) != (victim, mine["attack"], "oblivious"):
@@ -273,7 +295,7 @@ def _backdoors(part: Fact) -> Iterator[Said]:
                     (f for f in part["defenses"] if (f["victim"], f["defense"]) == (victim, after["defense"])), None
                 )
                 innocent = (repair or {}).get("innocent_flagged") or []
-                yield (
+                yield Said(
                     f"{after['defense']} on {victim}",
                     f"{verdict} at a price" if dear and less else verdict,
                     "open",
@@ -303,11 +325,12 @@ def _fooled(part: Fact) -> Iterator[Said]:
             f"(at least {epsilon(100 * fact['asked_confidence'])} %)"
             for fact in mine
         ]
-        yield (
+        yield Said(
             f"Fooling {victim}",
             "fooled" if share == 1 else "partly fooled" if share > 0 else "not fooled",
             "neutral",
             f"Shown images without any object, {victim} is sure that it sees {listing(said)}.",
+            [mark for fact in mine for mark in marks.of_fooling(part["checks"], fact)],
         )
 
 
@@ -319,7 +342,7 @@ def _ties(part: Fact) -> Iterator[Said]:
         return
     same = sum(c["kind"] != "budget" and not c["discordant_a"] and not c["discordant_b"] for c in tied)
     attacks = [f"{c['a']} and {c['b']} on {c['victim']}" for c in tied if c["kind"] == "attack"]
-    yield (
+    yield Said(
         "Comparisons",
         "not distinguishable",
         "open",
@@ -331,7 +354,7 @@ def _ties(part: Fact) -> Iterator[Said]:
 def _whole_run(report: Fact) -> Iterator[Said]:
     kinds = report["check_summary"]
     fails, warns = sum(kind["fail"] for kind in kinds), sum(kind["warn"] for kind in kinds)
-    yield (
+    yield Said(
         "Self-checks",
         "failed" if fails else "warnings" if warns else "passed" if kinds else "none",
         "bad" if fails else "open" if warns or not kinds else "good",
@@ -340,7 +363,7 @@ def _whole_run(report: Fact) -> Iterator[Said]:
     measured = [row for row in report["reported"] if row["measured"] is not None]
     if measured:
         agree = sum(true(row["within"]) for row in measured)
-        yield (
+        yield Said(
             "Reported numbers",
             f"{agree} of {len(measured)} agree",
             "neutral",

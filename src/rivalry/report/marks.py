@@ -43,8 +43,8 @@ def of_case(checks: list[Fact], case: Fact) -> list[Fact]:
 
 
 def of_victim(checks: list[Fact], fact: Fact) -> list[Fact]:
-    """The kinds of checks that touch all that a victim answers, whatever attacks it."""
-    rows = touching(checks, dataset=fact["dataset"], victim=fact["victim"], defense="none")
+    """The kinds of checks that touch all that a victim, or a defended one, answers, whatever attacks it."""
+    rows = touching(checks, dataset=fact["dataset"], victim=fact["victim"], defense=fact.get("defense", "none"))
     return kinds([row for row in rows if not row["attack"]])
 
 

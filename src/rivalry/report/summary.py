@@ -19,6 +19,7 @@ from rivalry.report.formatting import (
     points,
     probability,
 )
+from rivalry.report.marks import words
 from rivalry.statistics.worst_case import ranking
 
 Fact = dict[str, Any]
@@ -166,8 +167,14 @@ def _ahead(report: Fact) -> str:
     limited = [place for place in report["rankings"] if place["eps"] is not None] or report["rankings"]
     if not limited:
         return "Nobody: no classifier met two attacks of one norm, so nothing was ranked."
-    said = "; ".join(leader(report, place) for place in limited)
+    said = "; ".join(leader(report, place) + _doubts(place) for place in limited)
     return f"{said[0].upper()}{said[1:]}."
+
+
+def _doubts(place: Fact) -> str:
+    """Which self-checks touch the number of who stands first."""
+    first = next((row for row in place["rows"] if not row["reason"]), None)
+    return f" (self-checks touch the first: {words(first['marks'])})" if first and first["marks"] else ""
 
 
 def _needs_most(rows: list[Fact], budget: str) -> str:

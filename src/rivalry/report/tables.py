@@ -653,6 +653,7 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
                 "under": _under(row),
                 "like": "yes" if str(row["like_for_like"]).lower() in ("true", "1") else "no",
             }
+            | mark(_touched(report, row))
             for row in report["comparisons"]
             if row["dataset"] == dataset and row["kind"] == kind
         ]
@@ -660,6 +661,7 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
             continue
         sides = [
             Column("a", "a", width=0.18),
+            MARK,
             Column("b", "b", width=0.14),
             *(
                 [Column("under", "on" if kind in ("attack", "budget") else "under", width=0.12)]
@@ -691,7 +693,7 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
             Table(
                 f"{dataset}-comparisons-{kind.replace(' ', '-')}",
                 title,
-                note + tested,
+                f"{note}{tested} {marks.MEANING}",
                 [
                     *sides,
                     *measured,
@@ -704,6 +706,24 @@ def comparison_tables(report: Row, dataset: str) -> list[Table]:
             )
         )
     return tables
+
+
+def _touched(report: Row, row: Row) -> list[Row]:
+    """The kinds of self-checks that touch either side of a comparison."""
+    found: list[Row] = []
+    for side in "ab":
+        who = {"dataset": row["dataset"], "victim": row[f"victim_{side}"], "defense": row[f"defense_{side}"]}
+        if row["kind"] == "worst case":
+            about = who | {"norm": row["norm"], "eps": row[f"eps_{side}"]}
+            cases = (case for case in report["worst_cases"] if all(case[key] == about[key] for key in about))
+            found += [one for case in cases for one in case["marks"]]
+        elif row["kind"] == "clean":
+            found += marks.of_victim(report["checks"], who)
+        else:
+            setting = row["setting"] if who["defense"] != "none" else "undefended"
+            match = who | {"attack": row[f"attack_{side}"], "eps": row[f"eps_{side}"], "setting": setting}
+            found += marks.of_score(report["checks"], match)
+    return marks.kinds(found)
 
 
 def _under(row: Row) -> str:
