@@ -468,6 +468,21 @@ def test_no_server_holds_a_download_for_ever_or_leaves_half_a_file(tmp_path, mon
     assert not [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
 
 
+def test_a_long_download_says_how_far_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(_fetch, "TELL", 0.0)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        send(handler, b"", 3 << 20)
+        for _ in range(3):
+            handler.wfile.write(bytes(1 << 20))
+            time.sleep(0.3)
+
+    with serving(answer) as (address, _), open(tmp_path / "file", "wb") as file:
+        _fetch._receive(4 << 20, f"{address}/file", file.name, None)
+    assert (tmp_path / "file").stat().st_size == 3 << 20
+    assert "of 3 MiB\n" in capsys.readouterr().out
+
+
 def test_a_server_without_head_serves_and_a_missing_file_leads_to_the_next(tmp_path):
     def answer(handler: BaseHTTPRequestHandler) -> None:
         if handler.path == f"/{ONE.name}":

@@ -42,9 +42,8 @@ UNSPECIFIC = "At least one job did not complete successfully."
 """What Snakemake says last; which job it was, or that somebody stopped the run, is told here."""
 INTERRUPTED = f"killed by signal {signal.SIGINT.value}"
 HOW_FAR = re.compile(
-    r"(?:epoch )?\b(?P<done>\d+) of (?P<all>\d+)\b(?: images\b)?"  # training, attacks
+    r"(?:epoch )?\b(?P<done>\d+) of (?P<all>\d+)\b(?: images\b| MiB\b)?"  # training, attacks, downloads
     r"|\b\d+ passes\b"  # fooling images
-    r"|\b(?P<percent>\d+)%(?=\|)"  # downloads
 )
 """What a job's log says about its progress."""
 
@@ -68,8 +67,6 @@ class Job:
         """What the log said last of its progress, and the share that is done, 0 where it does not say."""
         for line in reversed(_last_lines(self.logs)[1]):
             found = HOW_FAR.search(line)
-            if found and found["percent"]:
-                return f"{found['percent']} %", int(found["percent"]) / 100
             if found:
                 return found[0], int(found["done"]) / max(int(found["all"]), 1) if found["all"] else 0.0
         return "", 0.0

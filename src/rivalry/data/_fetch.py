@@ -26,6 +26,9 @@ PATIENCE = 60
 SLOWEST = 16 << 10
 """Seconds after which a download must have come at this many bytes a second, on the whole."""
 CHUNK = 64 << 10
+MIB = 1 << 20
+TELL = 5.0
+"""Seconds between two lines that say how far a long download is."""
 ABSENT = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 """How servers say that there is no such file; stores of objects say 403."""
 
@@ -137,11 +140,14 @@ def _receive(most: int, url: str, output_file: str, _: Any) -> None:
     """
     with open(output_file, "wb") as file:
         transfer = _Transfer(most, url, file)
-        start = time.monotonic()
+        start = said = time.monotonic()
         transfer.start()
         while transfer.is_alive():
             transfer.join(0.1)
             took = time.monotonic() - start
+            if transfer.total > MIB and start + took - said >= TELL:
+                said = start + took
+                print(f"{transfer.received // MIB} of {transfer.total // MIB} MiB", flush=True)
             if transfer.is_alive() and transfer.received < (took - PATIENCE) * SLOWEST:
                 raise RivalryError(f"it is too slow, {transfer.received} bytes in {took:.0f} s; try again later")
     if transfer.error is not None:
@@ -158,7 +164,7 @@ class _Transfer(threading.Thread):
     def __init__(self, most: int, url: str, file: BinaryIO) -> None:
         super().__init__(daemon=True)
         self.most, self.url, self.file = most, url, file
-        self.received = 0
+        self.received, self.total = 0, 0
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -176,6 +182,8 @@ class _Transfer(threading.Thread):
             if response.status_code in ABSENT:
                 raise _Absent(f"{response.status_code} {response.reason}")
             response.raise_for_status()
+            length = response.headers.get("Content-Length", "")
+            self.total = int(length) if length.isdecimal() else 0
             if response.headers.get("Content-Type", "").startswith("text/html"):
                 raise RivalryError("the answer is a web page, not the file; does the network ask to log in?")
             while chunk := response.raw.read1(CHUNK, decode_content=False):
