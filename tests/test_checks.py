@@ -5,6 +5,7 @@ The toy run is that of test_tables.py: images 0 to 3 are easy to turn, 4 to 6 ha
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +17,11 @@ from torch import Tensor, nn
 
 from rivalry.artifacts import read_table, read_tensors, write_json, write_table, write_tensors
 from rivalry.checks import _evidence as evidence
+from rivalry.checks._evidence import Crafted
 from rivalry.checks._rows import clearly
+from rivalry.checks.images import _predict
 from rivalry.checks.scoring import _monotone, _replayed
+from rivalry.checks.strength import masking
 from test_tables import ALL, LABELS, Run, Toy, row, status, toy_images
 
 EASY = torch.arange(4)
@@ -312,3 +316,37 @@ def test_what_ignores_a_defense_and_succeeds_less_with_more_is_remarked_on() -> 
     assert "falls by 50.0 points from eps 0.1 to 0.2" in found["found"]
     assert list(_replayed("fgsm", scores.assign(success=True), "plain", "bid")) == []
     assert list(_replayed("fgsm", scores[:10], "plain", "bid")) == []
+
+
+def test_a_victim_without_an_answer_repeats_itself() -> None:
+    """NaN is recorded as no answer (-2), and predicted as such again."""
+    predicted, _ = _predict(lambda images: torch.full((len(images), 3), torch.nan), torch.zeros(2, 1, 4, 4))
+    assert predicted.tolist() == [-2, -2]
+
+
+def test_only_attacks_that_seek_the_smallest_change_are_compared_by_it() -> None:
+    """One pixel has neither an eps nor a smallest change: its sizes say nothing beside JSMA's."""
+    rows = pd.DataFrame({"index": range(4), "attacked": True, "success": True, "l0": 1.0})
+    gradient = {"attack": "jsma", "sees": "gradients", "budget": "minimal"}
+    found = {}
+    for budget in ("fixed", "minimal"):
+        blind = {"attack": "one_pixel", "sees": "scores", "budget": budget}
+        sets = [
+            SimpleNamespace(
+                facts=facts,
+                budgets=[(math.nan, rows)],
+                subject="s",
+                size="l0",
+                touched={},
+                same_game=lambda _: True,
+            )
+            for facts in (blind, gradient)
+        ]
+        found[budget] = list(masking(SimpleNamespace(crafted=sets)))
+    assert (len(found["fixed"]), len(found["minimal"])) == (0, 1)
+
+
+def test_what_was_fitted_beforehand_is_no_single_step() -> None:
+    scores = pd.DataFrame({"iterations": [0, 0]})
+    assert Crafted(Path(), Path(), {"fits": None}, scores).single
+    assert not Crafted(Path(), Path(), {"fits": [{"queries": 9}]}, scores).single

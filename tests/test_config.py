@@ -523,6 +523,10 @@ COMMANDS = [
     (["attack", "--method", "pgd", "--set", "eps=8"], "--set eps: 8 is out of range; pixels lie in [0,1]"),
     (["attack", "--method", "pgd", "--set", "eps=[0.1,8]"], "--set eps: 8 is out of range"),
     (["attack", "--method", "pgd", "--set", "eps=[0.1,0.1]"], "--set eps: [0.1, 0.1] names a budget twice"),
+    (
+        ["attack", "--method", "pgd", "--set", "eps=[0.1,0.10000001]"],
+        "--set eps: [0.1, 0.10000001] names a budget twice",
+    ),
     (["attack", "--method", "pgd", "--set", "steps=-1"], "--set steps: -1 is wrong: should be greater than"),
     (["attack", "--method", "pgd", "--set", "steps=2"], "--set step_size: 2 steps of 0.01 reach no further than 0.02"),
     (["attack", "--method", "pgd", "--set", "norm=1"], "--set norm: 1 is unknown; valid: 2, inf"),
@@ -538,6 +542,10 @@ COMMANDS = [
         "--set attack.eps: 8 is",
     ),
     (["defend", "--method", "binary_input_detector", "--set", "attack=[1]"], "--set attack: [1] is wrong"),
+    (
+        ["defend", "--method", "binary_input_detector", "--set", "attack={method: fgsm}", "sample=3"],
+        "--set sample: 3 is wrong: should be greater than or equal to 4",
+    ),
     (["defend", "--method", "spatial_smoothing", "--set", "window=4"], "--set window: 4 is unknown; valid: 3, 5, 7"),
     (["fool", "--method", "gradient_ascent", "--set", "steps=0"], "--set steps: 0 is wrong"),
     (["train", "--architecture", "svm", "--architecture-set", "sample=0"], "--architecture-set sample: 0 is wrong"),

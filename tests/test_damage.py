@@ -307,6 +307,12 @@ def test_another_job_s_folder_is_not_taken_for_this_one(
     refused(STAGES[stage], folder, capsys)
 
 
+def test_tables_need_no_fooling_images(results: Path) -> None:
+    """Nothing of them is in a table, and no rule makes them before the tables."""
+    shutil.rmtree("results/fooling")
+    run(STAGES["tabulate"])
+
+
 def test_verify_misses_nothing_and_sees_nothing_that_is_not_there(results: Path) -> None:
     assert verify(results)[1:] == ([], [])
     shutil.copytree(results / "attacks/digits/plain/noise", results / "attacks/digits/plain/of an old plan")
@@ -342,6 +348,16 @@ def test_verify_prints_a_command_for_a_shell(results: Path, capsys: pytest.Captu
         "results/victims/digits/plain/victim.json",
         "results/tables/scores.csv",
     ]
+
+
+def test_verify_from_within_names_the_same_targets(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip(results / "victims/digits/plain/predictions.parquet")
+    monkeypatch.chdir(results)
+    assert main(["verify", "."]) == 1
+    command = capsys.readouterr().out.splitlines()[-1]
+    assert command.endswith(" --forcerun results/victims/digits/plain/victim.json")
 
 
 def test_python_reads_what_users_wrote_and_the_command_line_what_it_wrote(tmp_path: Path) -> None:

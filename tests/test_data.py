@@ -974,6 +974,7 @@ def test_a_home_is_found_and_a_linked_folder_watched(tmp_path, monkeypatch):
     assert len(image_folder(OFFLINE, 1, path="~/photos").train_labels) == 7
     with pytest.raises(RivalryError, match="no such home"):
         image_folder(OFFLINE, 1, path="~nobody-of-that-name/photos")
+    assert "no such home" in str(glance("~nobody-of-that-name/photos", None).fault)
 
 
 def configured(path: str, **keys: object) -> dict[str, object]:

@@ -21,6 +21,7 @@ import synthetic_results
 from rivalry import artifacts, registry
 from rivalry.errors import RivalryError
 from rivalry.report import formatting, tables
+from rivalry.report.collecting import _hashes
 from rivalry.report.references import all_references
 from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable
 from rivalry.stages.collect import collect
@@ -103,6 +104,16 @@ def test_report_json_holds_the_whole_run(facts: dict[str, Any]) -> None:
         "shapes, plain, pgd",
         "digits, badnets",
     }
+
+
+def test_what_an_earlier_configuration_left_is_not_listed(folder: Path) -> None:
+    old = folder.parent / "attacks/digits/plain/of_an_old_plan"
+    artifacts.write_json(old / "attack.json", {"attack": "of_an_old_plan"})
+    (old / ".attack.manifest.json").write_text("damaged", encoding="utf-8")
+    try:
+        assert not [row for row in _hashes(folder.parent, PLAN) if "of_an_old_plan" in row["file"]]
+    finally:
+        shutil.rmtree(old)
 
 
 def test_every_score_of_the_tables_is_on_the_page_with_full_precision(folder: Path, html: str) -> None:
