@@ -18,9 +18,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import synthetic_results
-from rivalry import artifacts, registry
+from rivalry import artifacts, formatting, registry
 from rivalry.errors import RivalryError
-from rivalry.report import formatting, tables
+from rivalry.report import tables
 from rivalry.report.collecting import _hashes
 from rivalry.report.references import all_references
 from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable

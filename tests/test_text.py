@@ -27,9 +27,9 @@ from rivalry import artifacts
 from rivalry.cli import Settings, main
 from rivalry.config import load_config, read_yaml
 from rivalry.figures import style
+from rivalry.formatting import printed
 from rivalry.plan import _options
 from rivalry.report.collecting import _Plain
-from rivalry.report.formatting import printed
 from rivalry.report.rendering import environment
 from rivalry.stages.record import record
 from rivalry.stages.report import compile_pdf

@@ -32,8 +32,8 @@ from rivalry.figures.style import (
     rows_axis,
     stack,
 )
+from rivalry.formatting import NORMS, epsilon, guarded, listing, number, percent, points
 from rivalry.report import marks
-from rivalry.report.formatting import NORMS, epsilon, guarded, listing, number, percent, points
 from rivalry.statistics.worst_case import ranking
 
 ROW = 0.225  # inches a row of bars needs at 9-point text

@@ -11,7 +11,7 @@ from rivalry import artifacts
 from rivalry.figures.galleries import show, visible
 from rivalry.figures.results import Results
 from rivalry.figures.style import INK, WIDTH, Absent, Drawn, label, log_axis, plt
-from rivalry.report.formatting import NORMS, count, number, percent
+from rivalry.formatting import NORMS, count, number, percent
 
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 

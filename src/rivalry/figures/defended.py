@@ -29,8 +29,8 @@ from rivalry.figures.style import (
     rows_axis,
     stack,
 )
+from rivalry.formatting import number, percent
 from rivalry.report import marks
-from rivalry.report.formatting import number, percent
 
 ROW = 0.27
 

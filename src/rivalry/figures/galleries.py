@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from rivalry import artifacts
 from rivalry.figures.results import Results
 from rivalry.figures.style import ALARM, INK, WIDTH, Absent, Drawn, label, plt
-from rivalry.report.formatting import epsilon, number, settings
+from rivalry.formatting import epsilon, number, settings
 
 MOST_EPS = 9
 MOST_ATTACKS = 12

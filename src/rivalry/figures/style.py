@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from rivalry import artifacts
-from rivalry.report.formatting import INVISIBLE, epsilon, missing, percent, printed
+from rivalry.formatting import INVISIBLE, epsilon, missing, percent, printed
 
 INK = "#0b0c0e"
 """Colour of text and axes; in the SVG it becomes `currentColor`, so that it follows the page."""

@@ -8,8 +8,8 @@ import pandas as pd
 
 from rivalry.figures.results import Results, each
 from rivalry.figures.style import ALARM, WIDTH, Absent, Drawn, label, matrix, plt
+from rivalry.formatting import percent
 from rivalry.report import marks
-from rivalry.report.formatting import percent
 from rivalry.report.transfers import at_headline
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from rivalry.report import marks
-from rivalry.report.formatting import (
+from rivalry.formatting import (
     NORMS,
     between,
     between_points,
@@ -22,6 +21,7 @@ from rivalry.report.formatting import (
     plural,
     points,
 )
+from rivalry.report import marks
 from rivalry.report.summary import checked, leader, paired, true, within
 from rivalry.report.transfers import at_headline
 

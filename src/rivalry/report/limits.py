@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rivalry.report.formatting import listing
+from rivalry.formatting import listing
 
 Fact = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rivalry.report.formatting import missing
+from rivalry.formatting import missing
 from rivalry.statistics.trust import touching
 
 Fact = dict[str, Any]

@@ -10,8 +10,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from rivalry import formatting
 from rivalry.errors import RivalryError
-from rivalry.report import formatting, tables
+from rivalry.report import tables
 from rivalry.report.references import all_references
 from rivalry.report.tables import Column, Row
 

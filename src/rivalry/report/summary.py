@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rivalry.report.formatting import (
+from rivalry.formatting import (
     NORMS,
     between,
     between_points,

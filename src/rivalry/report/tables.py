@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from rivalry.report import marks
-from rivalry.report.formatting import (
+from rivalry.formatting import (
     MISSING,
     NORMS,
     SEES,
@@ -28,6 +27,7 @@ from rivalry.report.formatting import (
     probability,
     settings,
 )
+from rivalry.report import marks
 from rivalry.report.references import source_of
 from rivalry.report.transfers import at_headline
 from rivalry.statistics.trust import STATUSES
