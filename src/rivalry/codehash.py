@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parent
+NO_PART = {__name__, "rivalry.layout"}
+"""They change nothing of what a stage computes: how code is hashed, and where files lie, which Snakemake sees."""
 
 
 def code_hash(*modules: str) -> str:
@@ -38,7 +40,7 @@ def modules_behind(*modules: str) -> list[str]:
     A package that is only passed through does not count: `from rivalry.attacks import Goal` leads to the module
     that defines `Goal`, and to nothing else that `rivalry.attacks` imports.
     """
-    seen = {__name__}  # how code is hashed is no part of what a stage computes
+    seen = set(NO_PART)
     waiting: list[tuple[str, str | None]] = [(module, None) for module in modules]
     while waiting:
         module, name = waiting.pop()
@@ -53,7 +55,7 @@ def modules_behind(*modules: str) -> list[str]:
         else:
             seen.add(module)
             waiting += imports
-    return sorted(seen - {__name__})
+    return sorted(seen - NO_PART)
 
 
 def _file(module: str) -> Path | None:

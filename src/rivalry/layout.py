@@ -1,0 +1,212 @@
+"""Where everything lies below the results folder, and how a defended victim is called.
+
+Both are written here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+RESULTS = "results"
+"""The folder of all results, seen from the folder in which Snakemake runs."""
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+"""A name in the configuration, as a regular expression; it holds nothing that separates names or folders."""
+JOINED = rf"{NAME}(\+{NAME})?"
+"""The name of a victim, defended or not."""
+
+FILES: dict[str, dict[str, str]] = {
+    "record_plan": {"facts": "plan.json"},
+    "record_configuration": {"facts": "configuration.json"},
+    "record_run": {"facts": "run.json"},
+    "prepare": {"facts": "dataset.json", "train": "train.safetensors", "test": "test.safetensors"},
+    "poison": {"facts": "poisoning.json", "train": "train.safetensors", "trigger": "trigger.safetensors"},
+    "train": {
+        "facts": "victim.json",
+        "weights": "victim.safetensors",
+        "predictions": "predictions.parquet",
+        "curve": "training.csv",
+    },
+    "attack": {"facts": "attack.json", "images": "adversarial.safetensors", "scores": "scores.parquet"},
+    "defend": {"facts": "defense.json", "weights": "defense.safetensors", "triggers": "triggers.safetensors"},
+    "evaluate": {"scores": "scores.parquet"},
+    "fool": {"facts": "fooling.json", "images": "images.safetensors", "scores": "scores.parquet"},
+    "transfer": {"scores": "scores.parquet"},
+    "tabulate": {
+        "scores": "scores.csv",
+        "worst_cases": "worst_cases.csv",
+        "comparisons": "comparisons.csv",
+        "transfers": "transfers.csv",
+        "reported": "reported.csv",
+        "kept_apart": "kept_apart.json",
+    },
+    "check": {"checks": "checks.csv"},
+    "draw": {"facts": "figures.json"},
+    "collect": {"facts": "report.json"},
+    "html": {"page": "report.html"},
+    "latex": {"paper": "report.tex"},
+    "pdf": {"pdf": "report.pdf"},
+}
+"""The files that a stage writes into its folder, by their roles."""
+
+SOMETIMES = {("defend", "triggers")}
+"""Files that not every job of their stage writes."""
+
+MANIFESTS = ".*.manifest.json"
+"""Pattern of all manifests' names."""
+
+
+def defended(victim: str, defense: str) -> str:
+    """How a victim behind a defense is called; an undefended one ("" or "none") keeps its name."""
+    return victim if defense in ("", "none") else f"{victim}+{defense}"
+
+
+def parts(name: str) -> tuple[str, str]:
+    """The victim and the defense that `defended` joined; the defense of an undefended one is ""."""
+    victim, _, defense = name.partition("+")
+    return victim, defense
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one job writes, or wrote, into a folder.
+
+    `place["scores"]` is the path of the file with that role; see `FILES`.
+
+    Attributes
+    ----------
+    stage : str
+        Who writes it.
+    folder : Path
+    about : dict
+        The names that its manifest must hold: dataset, victim, defense ("none" is one), attack, ...
+    """
+
+    stage: str
+    folder: Path
+    about: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, role: str) -> Path:
+        return self.folder / FILES[self.stage][role]
+
+    @property
+    def facts(self) -> Path:
+        """The JSON file that says what this is and how it was made."""
+        return self["facts"]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that are always there; others may be."""
+        return [self[role] for role in FILES[self.stage] if (self.stage, role) not in SOMETIMES]
+
+    @property
+    def target(self) -> Path:
+        """What Snakemake knows the job by: a file, or the folder where nobody knows how many there will be."""
+        return self.folder if self.stage == "draw" else self.files[0]
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / f".{self.stage}.manifest.json"
+
+    def at(self, folder: str | Path) -> Place:
+        """The same, in a folder of the caller's choice."""
+        return replace(self, folder=Path(folder))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Everything below the folder `root`.
+
+    Names may be wildcards of Snakemake, such as "{dataset}".
+    """
+
+    root: Path = Path(RESULTS)
+
+    def _place(self, stage: str, folder: str, **names: str) -> Place:
+        return Place(stage, self.root.joinpath(folder, *names.values()), names)
+
+    def data(self, dataset: str) -> Place:
+        return self._place("prepare", "data", dataset=dataset)
+
+    def poisoning(self, dataset: str, poisoning: str) -> Place:
+        return self._place("poison", "poisoning", dataset=dataset, poisoning=poisoning)
+
+    def victim(self, dataset: str, victim: str) -> Place:
+        return self._place("train", "victims", dataset=dataset, victim=victim)
+
+    def attack(self, dataset: str, victim: str, attack: str) -> Place:
+        """An attack on a victim, which may be a defended one."""
+        plain, defense = parts(victim)
+        about = {"dataset": dataset, "victim": plain, "defense": defense or "none", "attack": attack}
+        return Place("attack", self.root / "attacks" / dataset / victim / attack, about)
+
+    def defense(self, dataset: str, victim: str, defense: str) -> Place:
+        return self._place("defend", "defenses", dataset=dataset, victim=victim, defense=defense)
+
+    def classifier(self, dataset: str, name: str) -> Place:
+        """A victim, or a defended one: what an attack is pointed at."""
+        victim, defense = parts(name)
+        return self.defense(dataset, victim, defense) if defense else self.victim(dataset, victim)
+
+    def evaluation(self, dataset: str, victim: str, defense: str) -> Place:
+        return self._place("evaluate", "evaluations", dataset=dataset, victim=victim, defense=defense)
+
+    def fooling(self, dataset: str, victim: str, fooling: str) -> Place:
+        return self._place("fool", "fooling", dataset=dataset, victim=victim, fooling=fooling)
+
+    def transfer(self, dataset: str, source: str) -> Place:
+        return self._place("transfer", "transfers", dataset=dataset, source=source)
+
+    @property
+    def tables(self) -> Place:
+        return self._place("tabulate", "tables")
+
+    @property
+    def checks(self) -> Place:
+        return self._place("check", "tables")
+
+    def figures(self, dataset: str) -> Place:
+        return self._place("draw", "figures", dataset=dataset)
+
+    @property
+    def report(self) -> Place:
+        return self._place("collect", "report")
+
+    @property
+    def page(self) -> Place:
+        return self._place("html", "report")
+
+    @property
+    def paper(self) -> Place:
+        return self._place("latex", "report")
+
+    @property
+    def pdf(self) -> Place:
+        return self._place("pdf", "report")
+
+    @property
+    def plan(self) -> Place:
+        return self._place("record_plan", "")
+
+    @property
+    def configuration(self) -> Place:
+        return self._place("record_configuration", "")
+
+    @property
+    def run(self) -> Place:
+        return self._place("record_run", "")
+
+    def log(self, rule: str, *names: str) -> Path:
+        """What a job of a rule says."""
+        return self.root / "logs" / f"{'/'.join((rule, *names))}.log"
+
+    def benchmark(self, rule: str, *names: str) -> Path:
+        """How long a job of a rule took."""
+        return self.root / "benchmarks" / f"{'/'.join((rule, *names))}.tsv"
+
+    def benchmarks(self) -> list[tuple[str, Path]]:
+        """Each job that was timed: its rule and its file."""
+        folder = self.root / "benchmarks"
+        files = sorted(folder.rglob("*.tsv"))
+        return [(file.relative_to(folder).parts[0].removesuffix(".tsv"), file) for file in files]
