@@ -45,11 +45,11 @@ from rivalry.figures.results import Results
 from rivalry.figures.transfers import transfer_matrix
 from rivalry.plan import Plan
 from rivalry.report.findings import _transferred
-from rivalry.report.transfers import at_headline
 from rivalry.stages.attack import attack
 from rivalry.stages.train import train
 from rivalry.stages.transfer import transfer
 from rivalry.statistics import wilson_interval
+from rivalry.statistics.headlines import at_headline
 from rivalry.statistics.transfers import COLUMNS, transfer_rates
 
 SEED = 5

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from rivalry import artifacts
 from rivalry.statistics import worst_case
-from rivalry.statistics.worst_case import Case, headline_budget, ranking, worst_cases
+from rivalry.statistics.headlines import headline_budget, ranking
+from rivalry.statistics.worst_case import Case, worst_cases
 
 NONE = float("nan")
 

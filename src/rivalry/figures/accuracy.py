@@ -33,8 +33,8 @@ from rivalry.figures.style import (
     stack,
 )
 from rivalry.formatting import NORMS, epsilon, guarded, listing, number, percent, points
-from rivalry.report import marks
-from rivalry.statistics.worst_case import ranking
+from rivalry.statistics import marks
+from rivalry.statistics.headlines import ranking
 
 ROW = 0.225  # inches a row of bars needs at 9-point text
 MOST_ROWS = 30

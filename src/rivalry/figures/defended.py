@@ -30,7 +30,7 @@ from rivalry.figures.style import (
     stack,
 )
 from rivalry.formatting import number, percent
-from rivalry.report import marks
+from rivalry.statistics import marks
 
 ROW = 0.27
 

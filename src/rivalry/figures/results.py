@@ -11,8 +11,7 @@ import pandas as pd
 
 from rivalry import artifacts
 from rivalry.figures.style import Look, label, looks
-from rivalry.report import marks
-from rivalry.statistics import worst_case
+from rivalry.statistics import marks, worst_case
 from rivalry.statistics.trust import read_checks
 
 

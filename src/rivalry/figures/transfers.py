@@ -9,8 +9,8 @@ import pandas as pd
 from rivalry.figures.results import Results, each
 from rivalry.figures.style import ALARM, WIDTH, Absent, Drawn, label, matrix, plt
 from rivalry.formatting import percent
-from rivalry.report import marks
-from rivalry.report.transfers import at_headline
+from rivalry.statistics import marks
+from rivalry.statistics.headlines import at_headline
 
 
 def transfer_matrix(data: Results) -> list[Drawn]:

@@ -12,12 +12,11 @@ import yaml
 
 from rivalry import artifacts
 from rivalry.figures.results import read_scored
-from rivalry.report import marks
 from rivalry.report.findings import find
 from rivalry.report.limits import limits
 from rivalry.report.references import all_references, source_of
 from rivalry.report.summary import rankings, summarise
-from rivalry.statistics import worst_case
+from rivalry.statistics import marks, worst_case
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.trust import read_checks, summary
 from rivalry.verification import COMPUTED, expected

@@ -21,9 +21,9 @@ from rivalry.formatting import (
     plural,
     points,
 )
-from rivalry.report import marks
 from rivalry.report.summary import checked, leader, paired, true, within
-from rivalry.report.transfers import at_headline
+from rivalry.statistics import marks
+from rivalry.statistics.headlines import at_headline
 
 Fact = dict[str, Any]
 

@@ -19,8 +19,8 @@ from rivalry.formatting import (
     points,
     probability,
 )
-from rivalry.report.marks import words
-from rivalry.statistics.worst_case import ranking
+from rivalry.statistics.headlines import ranking
+from rivalry.statistics.marks import words
 
 Fact = dict[str, Any]
 

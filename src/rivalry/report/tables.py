@@ -27,9 +27,9 @@ from rivalry.formatting import (
     probability,
     settings,
 )
-from rivalry.report import marks
 from rivalry.report.references import source_of
-from rivalry.report.transfers import at_headline
+from rivalry.statistics import marks
+from rivalry.statistics.headlines import at_headline
 from rivalry.statistics.trust import STATUSES
 
 Row = dict[str, Any]

@@ -6,8 +6,7 @@ change within the budget. Norms are never averaged or mixed. What was not measur
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rivalry.artifacts import read_json, read_table
+from rivalry.statistics.headlines import headline_budget
 from rivalry.statistics.rates import wilson_interval
 
 DISTANCES = {"inf": "linf", "2": "l2", "0": "l0"}
@@ -122,15 +122,6 @@ def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
     return held[0], held[1], names
 
 
-def headline_budget(budgets: Iterable[float]) -> float:
-    """The budget to compare classifiers at, given that of each of their cases: the one that most of them met.
-
-    Of several such, the largest. A budget that only one victim met compares nothing.
-    """
-    met = Counter(budgets)
-    return max(met, key=lambda eps: (met[eps], eps))
-
-
 def worst_cases(results: Path, *, plan: dict[str, list], confidence: float) -> list[Case]:
     """Accuracy against the worst attack per image, for every victim, defended victim, norm and budget.
 
@@ -180,21 +171,6 @@ def read(path: Path) -> list[dict[str, Any]]:
         row |= {name: row[name] or "" for name in ("strongest", "reason")}
         row |= {name: row[name].split("; ") if row[name] else [] for name in LISTS}
     return rows
-
-
-def ranking(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The headline rows of one data set and norm, best first; what was not measured comes last.
-
-    Where no budget was set, by the smallest change that the median image needed.
-    """
-
-    def place(row: dict[str, Any]) -> tuple[float, ...]:
-        if row["reason"]:
-            return (1, 0, 0)
-        needed = np.inf if row["median_distance"] is None else row["median_distance"]
-        return (0, -needed, -row["accuracy"]) if row["eps"] is None else (0, -row["accuracy"], -needed)
-
-    return sorted((row for row in rows if row["headline"]), key=place)
 
 
 def _tried(results: Path, dataset: str, plan: dict[str, list]) -> dict[tuple[str, str], list[Tried]]:

@@ -1,0 +1,54 @@
+"""The budget at which a report compares, who leads there, and which replayed sets it shows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+Row = dict[str, Any]
+
+
+def headline_budget(budgets: Iterable[float]) -> float:
+    """The budget to compare classifiers at, given that of each of their cases: the one that most of them met.
+
+    Of several such, the largest. A budget that only one victim met compares nothing.
+    """
+    met = Counter(budgets)
+    return max(met, key=lambda eps: (met[eps], eps))
+
+
+def ranking(rows: Sequence[Row]) -> list[Row]:
+    """The headline rows of one data set and norm, best first; what was not measured comes last.
+
+    Where no budget was set, by the smallest change that the median image needed.
+    """
+
+    def place(row: Row) -> tuple[float, ...]:
+        if row["reason"]:
+            return (1, 0, 0)
+        needed = math.inf if row["median_distance"] is None else row["median_distance"]
+        return (0, -needed, -row["accuracy"]) if row["eps"] is None else (0, -row["accuracy"], -needed)
+
+    return sorted((row for row in rows if row["headline"]), key=place)
+
+
+def at_headline(rows: list[Row]) -> list[Row]:
+    """The rows of each attack at its largest eps up to its norm's headline budget; all of an attack without eps.
+
+    An attack that only met larger budgets is shown at its smallest.
+    """
+    limited = [row for row in rows if pd.notna(row["eps"])]
+    headline = {
+        norm: headline_budget(row["eps"] for row in limited if row["norm"] == norm)
+        for norm in dict.fromkeys(row["norm"] for row in limited)
+    }
+    chosen: dict[str, float] = {}
+    for attack in dict.fromkeys(row["attack"] for row in limited):
+        met = [row["eps"] for row in limited if row["attack"] == attack]
+        norm = next(row["norm"] for row in limited if row["attack"] == attack)
+        chosen[attack] = max((eps for eps in met if eps <= headline[norm]), default=min(met))
+    return [row for row in rows if pd.isna(row["eps"]) or row["eps"] == chosen[row["attack"]]]
