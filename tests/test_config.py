@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import re
 import shlex
@@ -20,7 +21,7 @@ from PIL import Image
 from rivalry import registry
 from rivalry.artifacts import read_json
 from rivalry.cli import main
-from rivalry.config import Mistakes, check_machine, entry_models, json_schema, load_config, read_yaml
+from rivalry.config import Mistakes, check_machine, contradictions, entry_models, json_schema, load_config, read_yaml
 from rivalry.describe import configuration_page
 from rivalry.plan import Plan
 from rivalry.stages.prepare import prepare_dataset
@@ -241,6 +242,12 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return content
 
 
+def test_every_contradiction_is_looked_for() -> None:
+    made = [function for _, function in inspect.getmembers(contradictions, inspect.isfunction)]
+    here = {f for f in made if f.__module__ == contradictions.__name__ and not f.__name__.startswith("_")}
+    assert here == {*contradictions.CONTRADICTIONS, contradictions.contradictions}
+
+
 def test_the_good_configuration_is_accepted() -> None:
     plan = Plan(load_config(yaml.safe_load(GOOD)))
     assert ("shapes", "teacher") in plan.victims  # nobody lists it; a student needs it
@@ -387,6 +394,9 @@ def test_what_a_folder_of_images_holds_is_known_beforehand(archived: bool, tmp_p
     least = "needs images of at least 10x10 pixels; those of mine are 8 wide or high"
     found = lines(victims={"plain": {"architecture": "cnn_cifar"}}, keys={"size": 8})
     assert found == [f"c.yaml: victims.plain.architecture: cnn_cifar {least}"]
+    copying = {"method": "substitute", "architecture": "cnn_cifar", "eps": 0.1}
+    found = lines(attacks={"fgsm": copying}, keys={"size": 8})
+    assert f"c.yaml: attacks.fgsm.architecture: cnn_cifar {least}" in found
     content = with_pictures(path)
     content["matches"][0]["attacks"].append("fgsm_to_3")  # mine has no class 3, and never meets it
     assert ("digits", "plain", "fgsm_to_3") in Plan(load_config(content)).attacks

@@ -6,7 +6,7 @@ import textwrap
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from rivalry.config import DISCRIMINATORS, LISTS, Match, Threads, Transfer, config_model, entry_models
+from rivalry.config import LISTS, SECTIONS, Match, Threads, Transfer, config_model, entry_models
 from rivalry.registry import Method, method, names
 from rivalry.report.references import cite
 from rivalry.types import Reference
@@ -51,7 +51,7 @@ def describe(method: Method) -> str:
 def configuration_page() -> str:
     """Every key of the configuration as a Markdown page, from the models and the methods' signatures."""
     top = config_model().model_fields
-    sections = [*DISCRIMINATORS, *LISTS, "threads"]
+    sections = [*SECTIONS, *LISTS, "threads"]
     lines = [
         "# Every key of a configuration",
         "",
@@ -86,7 +86,7 @@ def configuration_page() -> str:
         "",
         *_table(Transfer.model_fields.items()),
     ]
-    for section, (key, kind, base) in DISCRIMINATORS.items():
+    for section, (key, kind, base) in SECTIONS.items():
         lines += ["", f"## {section}", ""]
         common = [(name, field) for name, field in base.model_fields.items()]
         lines += ["For every entry:", "", *_table([(key, None), *common])]

@@ -105,7 +105,7 @@ class Plan:
                 _add(planned["oblivious"], attack)
             if "adaptive" not in settings:
                 continue
-            if self._sees("attacks", attack) == "nothing":
+            if self.config.method("attacks", attack).traits["sees"] == "nothing":
                 reason = f"{attack} looks at no victim, so knowing the defense changes nothing"
                 _add(self.kept_apart, {"what": f"{dataset}: adaptive {attack} on {victim}+{defense}", "reason": reason})
             else:
@@ -129,9 +129,6 @@ class Plan:
         _add(self.kept_apart, {"what": f"{dataset}: {attack} on {victim}{purpose}", "reason": reason})
         return False
 
-    def _sees(self, section: str, name: str) -> str:
-        return registry.method(section, getattr(self.config, section)[name].method).traits["sees"]
-
     @property
     def defenses(self) -> list[tuple[str, str, str]]:
         """(data set, victim, defense) of every defense to fit."""
@@ -152,7 +149,7 @@ class Plan:
         return [
             f"{section}.{name}"
             for section, names in used.items()
-            for name in getattr(self.config, section)
+            for name in self.config.section(section)
             if name not in names
         ]
 
@@ -175,10 +172,9 @@ class Plan:
         }
 
     def prepare_options(self, dataset: str) -> str:
-        entry = self.config.datasets[dataset]
         source, parameters = self.config.parameters("datasets", dataset, dataset)
         # Two data sets of one source are the same data: the seed is the source's, not the name's.
-        seed = derive_seed(self.config.seed, "data", entry.source)
+        seed = derive_seed(self.config.seed, "data", source)
         return _options(source=source, dataset=dataset, seed=seed, set=parameters)
 
     def poison_options(self, dataset: str, poisoning: str) -> str:
@@ -289,9 +285,10 @@ class Plan:
         It stands for them among a rule's parameters. As an input, a path would be a pattern to Snakemake, in which
         braces and more have a meaning, and of a folder Snakemake sees only the folder's own time.
         """
-        if not hasattr(self.config.datasets[dataset], "path"):
+        entry = self.config.entry("datasets", dataset, dataset)
+        if "path" not in entry:
             return ""
-        path = expanded(self.config.datasets[dataset].path)
+        path = expanded(entry["path"])
         files = walk(path) if path.is_dir() else [(path.name, path)]
         found = sorted((name, file.stat()) for name, file in files)
         state = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in found)
@@ -340,9 +337,9 @@ class Plan:
         plain, _, defense = victim.partition("+")
         modules: list[str] = []
         if stage == "prepare":
-            modules.append(f"data.{config.datasets[dataset].source}")
+            modules.append(f"data.{config.method('datasets', dataset).name}")
         if stage == "poison":
-            modules.append(f"poisoning.{config.poisonings[victim].method}")
+            modules.append(f"poisoning.{config.method('poisonings', victim).name}")
         if stage in ("train", "attack", "defend", "evaluate", "fool"):
             entry = config.entry("victims", plain, dataset)
             modules.append(f"architectures.{entry['architecture']}")
@@ -359,14 +356,14 @@ class Plan:
             if "architecture" in parameters:
                 modules.append(f"architectures.{parameters['architecture']}")
             if "attack" in parameters:
-                modules.append(f"attacks.{config.attacks[parameters['attack']].method}")
+                modules.append(f"attacks.{config.method('attacks', parameters['attack']).name}")
         if attack:
             method, parameters = config.parameters("attacks", attack, dataset)
             modules.append(f"attacks.{method}")
             if "architecture" in parameters:
                 modules.append(f"architectures.{parameters['architecture']}")
         if fooling:
-            modules.append(f"fooling.{config.fooling[fooling].method}")
+            modules.append(f"fooling.{config.method('fooling', fooling).name}")
         return modules
 
 

@@ -19,6 +19,13 @@ class Reference:
     section: str
 
 
+@dataclass(frozen=True)
+class MethodOf:
+    """Marks a parameter that names a method of a kind (architectures, attacks, ...) and is run with it."""
+
+    kind: str
+
+
 def _plain_norm(value: Any) -> Any:
     """A norm as it is called here, whichever way it was spelled: Linf, L2, "2", 2.0, infinity."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):

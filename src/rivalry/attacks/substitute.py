@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from rivalry.attacks._random import Random
 from rivalry.attacks.fgsm import fgsm
 from rivalry.attacks.mi_fgsm import mi_fgsm
 from rivalry.devices import moved
-from rivalry.types import Count, Doublings, Epochs, LearningRate, NonNegative, Share
+from rivalry.types import Count, Doublings, Epochs, LearningRate, MethodOf, NonNegative, Share
 from rivalry.victims import build_classifier
 
 
@@ -93,7 +93,9 @@ def substitute(
     *,
     eps: NonNegative = 0.3,
     crafting: Literal["fgsm", "mi_fgsm"] = "mi_fgsm",
-    architecture: Literal["lenet5", "mlp512", "cnn_mnist", "cnn_cifar"] = "lenet5",
+    architecture: Annotated[
+        Literal["lenet5", "mlp512", "cnn_mnist", "cnn_cifar"], MethodOf("architectures")
+    ] = "lenet5",
     training_images: Count = 150,
     rounds: Doublings = 4,
     augmentation_step: Share = 0.2,

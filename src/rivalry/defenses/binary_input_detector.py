@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from rivalry.defenses._defended import Defended, Rejecting, defense, log_odds
 from rivalry.defenses._refit import refit
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
-from rivalry.types import AttackName, Epochs, LearningRate, OpenFraction, SampleSize
+from rivalry.types import AttackName, Epochs, LearningRate, MethodOf, OpenFraction, SampleSize
 
 
 @defense(kind="detector", source="metzen2017")
@@ -24,7 +24,7 @@ def binary_input_detector(
     batch_size: int,
     *,
     attack: AttackName,
-    architecture: Literal["lenet5", "cnn_mnist", "cnn_cifar"] = "lenet5",
+    architecture: Annotated[Literal["lenet5", "cnn_mnist", "cnn_cifar"], MethodOf("architectures")] = "lenet5",
     sample: SampleSize = 4000,
     epochs: Epochs = 10,
     learning_rate: LearningRate = 0.001,

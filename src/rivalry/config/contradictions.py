@@ -1,0 +1,298 @@
+"""What is wrong between entries that are right by themselves, one line each.
+
+A contradiction is a function of a configuration that yields lines; a new one is one function in CONTRADICTIONS.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from rivalry import registry
+from rivalry.config.mistakes import nearest_key
+from rivalry.config.models import FITTING, LISTS, SECTIONS
+from rivalry.config.resolving import Config
+from rivalry.data._files import expanded
+from rivalry.data._glance import exists
+from rivalry.errors import RivalryError, nearest
+from rivalry.parameters import checked_value, shown
+from rivalry.parameters import contradictions as parameter_contradictions
+
+
+def contradictions(config: Config) -> Iterator[str]:
+    for contradiction in CONTRADICTIONS:
+        yield from contradiction(config)
+
+
+def unknown_names(config: Config) -> Iterator[str]:
+    """Names that matches, transfers and entries use, and that nothing has."""
+    for path, section, listed in _lists(config):
+        known = list(config.section(section))
+        for name in listed:
+            if name not in known:
+                yield f"{path}: '{name}' is not defined; {nearest(name, known)}"
+    for section in SECTIONS:
+        for dataset, name, _ in _entries(config, section):
+            for key, target, named in config.references(section, name, dataset):
+                known = list(config.section(target))
+                if named not in known:
+                    path = _path(config, section, name, dataset, key)
+                    yield f"{path}: '{named}' is not in {target}; {nearest(named, known)}"
+
+
+def names_listed_twice(config: Config) -> Iterator[str]:
+    for path, _, listed in _lists(config):
+        for name in (name for name, count in Counter(listed).items() if count > 1):
+            yield f"{path}: '{name}' is listed twice"
+
+
+def parameters(config: Config) -> Iterator[str]:
+    """What a method's own parameters say against each other."""
+    for section in SECTIONS:
+        for dataset, name, entry in _entries(config, section):
+            for key, fault in parameter_contradictions(config.method(section, name), entry):
+                yield f"{_path(config, section, name, dataset, key)}: {fault}"
+
+
+def architecture_parameters(config: Config) -> Iterator[str]:
+    for dataset, name, entry in _entries(config, "victims"):
+        known = registry.method("architectures", entry["architecture"]).parameters
+        for key, value in entry["architecture_parameters"].items():
+            path = _path(config, "victims", name, dataset, "architecture_parameters") + f".{key}"
+            if key not in known:
+                yield f"{path}: unknown key of {entry['architecture']}; {nearest_key(key, list(known))}"
+                continue
+            try:
+                checked_value(key, known[key].annotation, value, path.removesuffix(key))
+            except RivalryError as error:
+                yield str(error)
+
+
+def training(config: Config) -> Iterator[str]:
+    """An architecture that its method cannot train; keys about epochs where there are none."""
+    for dataset, name, entry in _entries(config, "victims"):
+        architecture, method = entry["architecture"], entry["method"]
+        epochs = _in_epochs("training", method)
+        if _in_epochs("architectures", architecture) != epochs:
+            path = _path(config, "victims", name, dataset, "architecture")
+            if epochs:
+                fit = [other for other in registry.names("training") if not _in_epochs("training", other)]
+                yield f"{path}: {method} cannot train {architecture}; use method {' or '.join(fit)}"
+            else:
+                fit = [other for other in registry.names("architectures") if not _in_epochs("architectures", other)]
+                yield f"{path}: {method} cannot train {architecture}; it trains {', '.join(fit)}"
+        elif not epochs:
+            given = config.victims[name]
+            for key in FITTING:
+                if key in given.model_fields_set or key in given.per_dataset.get(dataset, {}):
+                    path = _path(config, "victims", name, dataset, key)
+                    yield f"{path}: {method} trains without epochs; leave this key out"
+
+
+def attacked_images(config: Config) -> Iterator[str]:
+    for dataset, name, entry in _entries(config, "attacks"):
+        most = config.images_of(dataset)
+        if (entry["images"] or 0) > most:
+            path = _path(config, "attacks", name, dataset, "images")
+            yield f"{path}: {entry['images']} is more than datasets.{dataset}.images, {most}"
+
+
+def attacks_to_learn_from(config: Config) -> Iterator[str]:
+    """A defense learns from examples that an attack makes one by one, whatever they are taken for."""
+    for dataset, name, _ in _entries(config, "defenses"):
+        for key, section, named in config.references("defenses", name, dataset):
+            if section == "attacks" and named in config.attacks:
+                traits = config.method("attacks", named).traits
+                if "untargeted" not in traits["goals"] or traits.get("fitted"):
+                    yield (
+                        f"{_path(config, 'defenses', name, dataset, key)}: '{named}' cannot make examples to learn "
+                        "from; use an untargeted attack that makes them one by one"
+                    )
+
+
+def data(config: Config) -> Iterator[str]:
+    """A path that leads nowhere; images and classes that a data set lacks."""
+    for _, name, entry in _entries(config, "datasets"):
+        if "path" in entry and not exists(entry["path"]):
+            yield f"datasets.{name}.path: {shown(entry['path'])} does not exist"
+            continue
+        about = config.about(name)
+        if about.fault is not None:
+            yield f"datasets.{name}.path: {about.fault}"
+        if about.classes is not None and about.classes < 2:
+            yield f"datasets.{name}: has {about.classes} class; a classifier needs at least 2"
+        if about.test_images is not None and about.test_images < (about.classes or 0):
+            yield (
+                f"datasets.{name}: has {about.test_images} test images of {about.classes} classes; "
+                "every class needs one in both splits"
+            )
+        given = "images" in config.datasets[name].model_fields_set
+        if given and about.test_images is not None and entry["images"] > about.test_images:
+            yield f"datasets.{name}.images: {entry['images']} is more than its {about.test_images} test images"
+
+
+def small_images(config: Config) -> Iterator[str]:
+    """An architecture for images that are larger than the data set's."""
+    for section, dataset, name in sorted(_met(config)):
+        side = config.about(dataset).side
+        for key, method in config.methods(section, name, dataset):
+            least = method.traits.get("side", 1) if method.kind == "architectures" else 1
+            if side is not None and side < least:
+                yield (
+                    f"{_path(config, section, name, dataset, key)}: {method.name} needs images of at least "
+                    f"{least}x{least} pixels; those of {dataset} are {side} wide or high"
+                )
+
+
+def mirror(config: Config) -> Iterator[str]:
+    where = config.data_mirror
+    if where and "://" not in where and not (exists(where) and expanded(where).is_dir()):
+        yield f"data_mirror: {shown(where)} is no folder; give a folder, a URL, or leave it out to download"
+
+
+def teachers(config: Config) -> Iterator[str]:
+    """Victims that wait for each other; a teacher that was trained at another temperature."""
+    for dataset, name, entry in _entries(config, "victims"):
+        circle = _circle(config, dataset, [name])
+        for key, section, teacher in config.references("victims", name, dataset):
+            if section != "victims" or teacher not in config.victims:
+                continue
+            path = _path(config, "victims", name, dataset, key)
+            taught = config.entry("victims", teacher, dataset).get("temperature")
+            if circle[1:2] == [teacher]:
+                yield f"{path}: goes in a circle: {' -> '.join(circle)}; a teacher must be trained before its student"
+            elif "temperature" in entry and taught not in (None, entry["temperature"]):
+                yield (
+                    f"{path}: '{teacher}' is trained at temperature {taught:g}; "
+                    f"a teacher needs its student's, {entry['temperature']:g}"
+                )
+
+
+def targets(config: Config) -> Iterator[str]:
+    """A target that the data set, the method or the poisoning does not allow."""
+    met = _met(config)
+    for section in ("attacks", "poisonings"):
+        for dataset, name, entry in _entries(config, section):
+            target, path = entry.get("target"), _path(config, section, name, dataset, "target")
+            classes = config.about(dataset).classes if (section, dataset, name) in met else None
+            if isinstance(target, int) and classes is not None and target >= classes:
+                source = config.method("datasets", dataset).name
+                yield f"{path}: {target} is no class of {dataset} ({source}); its classes are 0 to {classes - 1}"
+            if section == "attacks":
+                fault = _unfit_target(config, dataset, name, target)
+                yield from [f"{path}: {fault}"] if fault else []
+
+
+def _unfit_target(config: Config, dataset: str, attack: str, target: int | str | None) -> str:
+    method = config.method("attacks", attack)
+    goals, own = method.traits["goals"], method.traits.get("target")
+    if any(section == "poisonings" for _, section, _ in config.references("attacks", attack, dataset)):
+        return "" if target is None else "the trigger's target is its poisoning's; leave this key out"
+    if target is not None and "targeted" not in goals:
+        return f"{method.name} has no targeted form; leave this key out"
+    if own is not None:
+        return "" if target in (None, own) else f"{method.name} has a target of its own ({own}); leave this key out"
+    if isinstance(target, str) and method.traits.get("fitted"):
+        return f"{method.name} makes one thing for all images and needs one target: a class number"
+    if target is None and "untargeted" not in goals:
+        return f"is missing; {method.name} needs a class number, next, random or least_likely"
+    return ""
+
+
+def attacks_without_gradients(config: Config) -> Iterator[str]:
+    """A victim that no attack of its match can be run on."""
+    for number, match in enumerate(config.matches):
+        for victim in match.victims:
+            met = [(attack, dataset) for attack in match.attacks for dataset in match.datasets]
+            known = (
+                victim in config.victims
+                and {*match.attacks} <= {*config.attacks}
+                and {*match.datasets} <= {*config.datasets}
+            )
+            if known and all(config.follows_nothing(attack, victim, dataset) for attack, dataset in met):
+                yield (
+                    f"matches[{number}].attacks: all follow gradients, and those of '{victim}' are zero; "
+                    "add one that needs only scores or decisions, or leave the victim out"
+                )
+
+
+def removed_backdoors(config: Config) -> Iterator[str]:
+    """A defense that removes backdoors, around a victim that has none or that it cannot retrain."""
+    for number, match in enumerate(config.matches):
+        for defense in match.defenses:
+            if defense not in config.defenses or config.method("defenses", defense).name != "neural_cleanse":
+                continue
+            for victim in match.victims:
+                path, known = f"matches[{number}].defenses: '{defense}'", config.victims.get(victim)
+                if known is not None and known.poisoning is None:
+                    yield (f"{path} removes backdoors, but victim '{victim}' has no poisoning; name a poisoned victim")
+                elif known is not None and not _in_epochs("training", config.method("victims", victim).name):
+                    method = config.method("victims", victim).name
+                    yield f"{path} retrains its victim in epochs, which {method} does not; leave '{victim}' out"
+
+
+CONTRADICTIONS = (
+    *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, attacked_images),
+    *(attacks_to_learn_from, data, small_images, mirror, teachers, targets),
+    *(attacks_without_gradients, removed_backdoors),
+)
+
+
+def _lists(config: Config) -> Iterator[tuple[str, str, list[str]]]:
+    """Every list of names in matches and transfers: its path, the section that its names are from, the names."""
+    for part in LISTS:
+        for number, item in enumerate(getattr(config, part)):
+            for key in ("datasets", "sources", "victims", "attacks", "defenses", "fooling"):
+                if hasattr(item, key):
+                    yield f"{part}[{number}].{key}", "victims" if key == "sources" else key, getattr(item, key)
+
+
+def _entries(config: Config, section: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every entry of a section as it is on every data set: data set, name, keys."""
+    for name in config.section(section):
+        for dataset in [name] if section == "datasets" else config.datasets:
+            yield dataset, name, config.entry(section, name, dataset)
+
+
+def _met(config: Config) -> set[tuple[str, str, str]]:
+    """(section, data set, name) of what matches and transfers lead to on a data set; names that exist."""
+    waiting = [
+        (section, dataset, name)
+        for part in LISTS
+        for item in getattr(config, part)
+        for dataset in item.datasets
+        for key in ("sources", "victims", "attacks", "defenses", "fooling")
+        for section in ["victims" if key == "sources" else key]
+        for name in getattr(item, key, [])
+        if dataset in config.datasets
+    ]
+    met: set[tuple[str, str, str]] = set()
+    while waiting:
+        section, dataset, name = found = waiting.pop()
+        if found not in met and name in config.section(section):
+            met.add(found)
+            waiting += [(s, dataset, named) for _, s, named in config.references(section, name, dataset)]
+    return met
+
+
+def _circle(config: Config, dataset: str, chain: list[str]) -> list[str]:
+    """A way from teacher to teacher that begins like `chain` and comes back to where it has been; else empty."""
+    for _, section, teacher in config.references("victims", chain[-1], dataset):
+        if section == "victims" and teacher in config.victims:
+            longer = [*chain, teacher]
+            if found := longer if teacher in chain else _circle(config, dataset, longer):
+                return found
+    return []
+
+
+def _in_epochs(kind: str, name: str) -> bool:
+    """Whether an architecture is trained in epochs, or a training method trains in them."""
+    return bool(registry.method(kind, name).traits.get("epochs", True))
+
+
+def _path(config: Config, section: str, name: str, dataset: str, key: str) -> str:
+    """Where a key's value stands in the file."""
+    overrides = getattr(config.section(section)[name], "per_dataset", {})
+    inner = f".per_dataset.{dataset}" if key in overrides.get(dataset, {}) else ""
+    return f"{section}.{name}{inner}.{key}"

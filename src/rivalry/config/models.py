@@ -1,0 +1,190 @@
+"""The sections of a configuration: what an entry may say.
+
+The models here are the one source of truth. A method's own keys come from its signature (`rivalry.registry`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
+
+from rivalry import registry
+from rivalry.types import (
+    BatchSize,
+    Count,
+    Epochs,
+    Fraction,
+    LearningRate,
+    MethodOf,
+    Natural,
+    NonNegative,
+    OpenFraction,
+    Reference,
+    ThreadCount,
+)
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+"""Names become folders: letters, digits, _ and - on every file system; + joins a victim and its defense."""
+
+MOST_BUDGETS = 100
+"""Budgets of one attack: each is a set of images of its own."""
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Budgets = Annotated[
+    list[NonNegative],
+    BeforeValidator(_listed),
+    Field(min_length=1, max_length=MOST_BUDGETS),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {
+                    "type": "array",
+                    "items": {"type": "number", "minimum": 0},
+                    "minItems": 1,
+                    "maxItems": MOST_BUDGETS,
+                },
+            ]
+        }
+    ),
+]
+"""One eps or several."""
+
+
+class Strict(BaseModel):
+    """A section in which every key is known; text is not taken for numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class Entry(Strict):
+    """A named method with its parameters, some of them different on some data sets."""
+
+    per_dataset: dict[str, dict[str, Any]] = {}
+    """Keys that differ on a data set: its name, then the keys."""
+
+
+class DatasetEntry(Strict):
+    images: Count = 500
+    """Test images on which attacks and defenses are evaluated, at most; the same ones for all of them."""
+
+
+class VictimEntry(Entry):
+    architecture: Annotated[Literal[tuple(registry.names("architectures"))], MethodOf("architectures")]  # type: ignore[valid-type]
+    """The network."""
+    architecture_parameters: dict[str, Any] = {}
+    """Its own parameters."""
+    poisoning: Annotated[str | None, Reference("poisonings")] = None
+    """The poisoning of its training data."""
+    epochs: Epochs = 10
+    """Most passes over the training images."""
+    batch_size: BatchSize = 128
+    """Images per step."""
+    learning_rate: LearningRate = 0.001
+    """The optimizer's."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """sgd has momentum 0.9."""
+    patience: Epochs = 5
+    """Epochs without a better validation loss after which training stops."""
+    validation_fraction: OpenFraction = 0.1
+    """Share of the training images held out to choose the best epoch."""
+
+
+FITTING = ("epochs", "batch_size", "learning_rate", "optimizer", "patience", "validation_fraction")
+"""Keys of a victim that say how it is trained in epochs."""
+
+
+class AttackEntry(Entry):
+    images: Count | None = None
+    """Test images to attack, for slow attacks; the data set's `images` when left out."""
+    target: Natural | Literal["next", "random", "least_likely"] | None = None
+    """For a targeted attack: a class number, next (label + 1), random, or least_likely."""
+
+
+class FoolingEntry(Entry):
+    confidence: Fraction = 0.99
+    """The victim's probability of a class from which on it is fooled by an image of nothing."""
+
+
+class Match(Strict):
+    """Who meets whom: every combination of what is listed."""
+
+    datasets: Annotated[list[str], Field(min_length=1)]
+    """Names from `datasets`."""
+    victims: Annotated[list[str], Field(min_length=1)]
+    """Names from `victims`."""
+    attacks: Annotated[list[str], Field(min_length=1)]
+    """Names from `attacks`."""
+    defenses: list[str] = []
+    """Names from `defenses`; without a defense the victims stand alone."""
+    settings: Annotated[list[Literal["oblivious", "adaptive"]], Field(min_length=1)] = ["oblivious", "adaptive"]
+    """Whether attacks on a defended victim know of the defense."""
+    fooling: list[str] = []
+    """Names from `fooling`: images of nothing, made for the victims without a defense."""
+
+
+class Transfer(Strict):
+    """Whose adversarial images are replayed on whom: every combination of what is listed, and each on its source."""
+
+    datasets: Annotated[list[str], Field(min_length=1)]
+    """Names from `datasets`."""
+    sources: Annotated[list[str], Field(min_length=1)]
+    """Names from `victims`: those that the images are crafted on."""
+    victims: Annotated[list[str], Field(min_length=1)]
+    """Names from `victims`: those that are shown the images."""
+    attacks: Annotated[list[str], Field(min_length=1)]
+    """Names from `attacks`; one that needs gradients is left out on a source that has none."""
+
+
+class Threads(Strict):
+    """Processor threads per job. Fixed here, so that results do not depend on --cores."""
+
+    train: ThreadCount = 1
+    """Training a victim or fitting a defense."""
+    attack: ThreadCount = 1
+    """Attacking and evaluating."""
+
+
+class Section(NamedTuple):
+    """A section of named entries: the key that names an entry's method, its kind, what every entry has."""
+
+    key: str
+    kind: str
+    entry: type[Strict]
+
+
+SECTIONS = {
+    "datasets": Section("source", "sources", DatasetEntry),
+    "poisonings": Section("method", "poisonings", Entry),
+    "victims": Section("method", "training", VictimEntry),
+    "attacks": Section("method", "attacks", AttackEntry),
+    "defenses": Section("method", "defenses", Entry),
+    "fooling": Section("method", "fooling", FoolingEntry),
+}
+
+LISTS: dict[str, type[Strict]] = {"matches": Match, "transfers": Transfer}
+"""Sections that are lists, and what their items are."""
+
+
+@cache
+def entry_models(section: str) -> dict[str, type[Strict]]:
+    """The model of an entry of `section`, by the method it names."""
+    key, kind, base = SECTIONS[section]
+    models: dict[str, type[Strict]] = {}
+    for name in registry.names(kind):
+        method = registry.method(kind, name)
+        fields: dict[str, Any] = {key: (Annotated[Literal[name], MethodOf(kind)], Field(description=method.summary))}
+        for parameter in method.parameters.values():
+            annotation = parameter.annotation
+            if section == "attacks" and parameter.name == "eps":
+                annotation = Budgets
+            default = ... if parameter.required else parameter.default
+            fields[parameter.name] = (annotation, Field(default, description=parameter.doc, validate_default=True))
+        models[name] = create_model(f"{section}_{name}", __base__=base, **fields)
+    return models

@@ -1,0 +1,170 @@
+"""A whole configuration, and its entries as they are on a data set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from copy import copy
+from functools import cache
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import Field, PrivateAttr, create_model
+
+from rivalry import registry
+from rivalry.config.models import (
+    SECTIONS,
+    AttackEntry,
+    DatasetEntry,
+    Entry,
+    FoolingEntry,
+    Match,
+    Name,
+    Strict,
+    Threads,
+    Transfer,
+    VictimEntry,
+    entry_models,
+)
+from rivalry.data._glance import Known, glance
+from rivalry.types import BatchSize, Flag, MethodOf, Natural, OpenFraction, Reference
+
+
+class Config(Strict):
+    """A configuration whose keys are right."""
+
+    title: str = "Adversarial rivalry"
+    """The report's title."""
+    seed: Natural = 0
+    """Every random number comes from it."""
+    confidence: OpenFraction = 0.95
+    """Of all intervals."""
+    data_mirror: str | None = None
+    """Folder or URL that holds the data sets' files; the environment's RIVALRY_DATA_MIRROR when left out."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to compute."""
+    batch_size: BatchSize = 64
+    """Images attacked at once; bounds the memory."""
+    record_times: Flag = True
+    """Whether tables hold run times, the only numbers that differ between two runs."""
+    threads: Threads = Threads()
+    datasets: Annotated[dict[Name, DatasetEntry], Field(min_length=1)]
+    poisonings: dict[Name, Entry] = Field({})
+    victims: Annotated[dict[Name, VictimEntry], Field(min_length=1)]
+    attacks: Annotated[dict[Name, AttackEntry], Field(min_length=1)]
+    defenses: dict[Name, Entry] = Field({})
+    fooling: dict[Name, FoolingEntry] = Field({})
+    matches: Annotated[list[Match], Field(min_length=1)]
+    transfers: list[Transfer] = Field([])
+
+    _known: dict[str, Known] = PrivateAttr(default_factory=dict)
+
+    def section(self, name: str) -> Mapping[str, Strict]:
+        """The entries of one of SECTIONS."""
+        entries: Mapping[str, Strict] = getattr(self, name)
+        return entries
+
+    def method(self, section: str, name: str) -> registry.Method:
+        """The method that an entry names."""
+        key, kind, _ = SECTIONS[section]
+        return registry.method(kind, getattr(self.section(section)[name], key))
+
+    def entry(self, section: str, name: str, dataset: str) -> dict[str, Any]:
+        """An entry's keys as they are on a data set, defaults included."""
+        entry = self.section(section)[name]
+        given = entry.model_dump(exclude_unset=True, exclude={"per_dataset"})
+        overrides = getattr(entry, "per_dataset", {}).get(dataset, {})
+        return type(entry).model_validate(given | overrides).model_dump(exclude={"per_dataset"})
+
+    def references(self, section: str, name: str, dataset: str) -> Iterator[tuple[str, str, str]]:
+        """The entries that an entry names on a data set: the key, the section and the name."""
+        entry = self.entry(section, name, dataset)
+        for key, mark in self._marks(section, name):
+            if isinstance(mark, Reference) and entry[key] is not None:
+                yield key, mark.section, entry[key]
+
+    def methods(self, section: str, name: str, dataset: str) -> Iterator[tuple[str, registry.Method]]:
+        """The methods that an entry names on a data set, its own and others: the key and the method."""
+        entry = self.entry(section, name, dataset)
+        for key, mark in self._marks(section, name):
+            if isinstance(mark, MethodOf):
+                yield key, registry.method(mark.kind, entry[key])
+
+    def _marks(self, section: str, name: str) -> Iterator[tuple[str, object]]:
+        for key, field in type(self.section(section)[name]).model_fields.items():
+            for mark in field.metadata:
+                yield key, mark
+
+    def parameters(self, section: str, name: str, dataset: str) -> tuple[str, dict[str, Any]]:
+        """The method an entry names and the parameters that are the method's own."""
+        method, entry = self.method(section, name), self.entry(section, name, dataset)
+        return method.name, {parameter: entry[parameter] for parameter in method.parameters}
+
+    def images(self, attack: str, dataset: str) -> int:
+        """How many test images an attack is given."""
+        return self.entry("attacks", attack, dataset)["images"] or self.images_of(dataset)
+
+    def follows_nothing(self, attack: str, victim: str, dataset: str) -> bool:
+        """Whether the attack needs gradients where the victim's are zero everywhere."""
+        architecture = self.entry("victims", victim, dataset)["architecture"]
+        blind = not registry.method("architectures", architecture).traits.get("gradients", True)
+        return blind and self.method("attacks", attack).traits["sees"] == "gradients"
+
+    def images_of(self, dataset: str) -> int:
+        """How many test images a data set's attacks and defenses meet: never more than it is known to have."""
+        asked, available = self.datasets[dataset].images, self.about(dataset).test_images
+        return asked if available is None else min(asked, available)
+
+    def recorded(self) -> dict[str, Any]:
+        """The configuration with all defaults; of `images`, how many are used."""
+        content = self.model_dump()
+        for dataset, entry in content["datasets"].items():
+            entry["images"] = self.images_of(dataset)
+        return content
+
+    def about(self, dataset: str) -> Known:
+        """What is known of a data set before it is prepared."""
+        if dataset not in self._known:
+            entry, traits = self.entry("datasets", dataset, dataset), self.method("datasets", dataset).traits
+            if "path" in entry:
+                self._known[dataset] = glance(entry["path"], entry["size"])
+            else:
+                total, share = traits.get("images"), entry.get("test_fraction")
+                test_images = math.ceil(total * share) if total and share else entry.get("n_test")
+                self._known[dataset] = Known(
+                    classes=traits.get("classes"),
+                    test_images=traits.get("test_images", test_images),
+                    side=traits.get("side"),
+                )
+        return self._known[dataset]
+
+    def target(self, attack: str, dataset: str) -> int | str | None:
+        """The target that an attack is configured with, or its method's own rule; None for an untargeted one."""
+        entry = self.entry("attacks", attack, dataset)
+        own: str | None = self.method("attacks", attack).traits.get("target")
+        return own if entry["target"] is None else entry["target"]
+
+
+@cache
+def config_model() -> type[Config]:
+    """The configuration whose entries have the keys of the methods that they name."""
+    fields: dict[str, Any] = {}
+    for section, (key, _, _) in SECTIONS.items():
+        models = tuple(entry_models(section).values())
+        entry = Annotated[Union[models], Field(discriminator=key)]  # type: ignore[valid-type]  # noqa: UP007
+        fields[section] = (dict[Name, entry], copy(Config.model_fields[section]))
+    return create_model("Config", __base__=Config, **fields)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema that editors use; `per_dataset` takes the entry's keys, all of them optional."""
+    schema = config_model().model_json_schema()
+    for definition in schema["$defs"].values():
+        properties = definition.get("properties", {})
+        if "per_dataset" in properties:
+            keys = {name: value for name, value in properties.items() if name not in ("per_dataset", "method")}
+            properties["per_dataset"]["additionalProperties"] = {
+                "type": "object",
+                "properties": keys,
+                "additionalProperties": False,
+            }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
