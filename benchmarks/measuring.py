@@ -22,7 +22,7 @@ from libraries import LIBRARIES, Task
 from torch import Tensor, nn
 
 import rivalry
-from rivalry.data import load_split
+from rivalry.data._splits import load_split
 from rivalry.devices import lay_out
 
 PASS_BATCHES = (16, 32, 64, 128)

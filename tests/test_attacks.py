@@ -12,9 +12,10 @@ from torch import nn
 import rivalry.attacks
 from helpers import distances, linear_problem, small_cnn
 from rivalry import registry
-from rivalry.attacks import Attack, Decisions, Goal, Gradients, Result, Scores
+from rivalry.attacks._attack import Attack, Result
+from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import length
-from rivalry.attacks._oracles import Ledger
+from rivalry.attacks._oracles import Decisions, Gradients, Ledger, Scores
 
 ATTACKS = [name for name in registry.names("attacks") if name != "backdoor_trigger"]
 FIXED = [name for name in ATTACKS if registry.method("attacks", name).traits["budget"] == "fixed"]

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from helpers import Linear, distances, linear_problem, small_cnn
-from rivalry.attacks import Decisions, Goal, hopskipjump
+from rivalry.attacks import hopskipjump
 from rivalry.attacks._boundary import normal_at, step_along
+from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import length
-from rivalry.attacks._oracles import Ledger
+from rivalry.attacks._oracles import Decisions, Ledger
 from rivalry.attacks._random import Random
 
 GENEROUS = {"iterations": 30, "max_evaluations": 1000, "initial_evaluations": 300}

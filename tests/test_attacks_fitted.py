@@ -11,6 +11,7 @@ from torch import nn
 
 import rivalry.attacks
 from helpers import distances, linear_problem
+from rivalry.attacks._attack import Result
 from rivalry.attacks._norms import length
 from rivalry.attacks.adversarial_patch import place
 from rivalry.config import load_config
@@ -159,7 +160,7 @@ def halves(n: int = 200, classes: int = 3) -> Problem:
 SUBSTITUTE = {"architecture": "mlp512", "rounds": 4, "augmentation_step": 0.01}
 
 
-def agreement(victim: nn.Module, result: rivalry.attacks.Result, images: torch.Tensor) -> float:
+def agreement(victim: nn.Module, result: Result, images: torch.Tensor) -> float:
     """How often the copy that an attack trained says what the victim says."""
     weights = dict(result.fitted.tensors)
     shape, classes = images.shape[1:], int(weights.pop("classes"))

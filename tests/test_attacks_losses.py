@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import rivalry.attacks
-from rivalry.attacks import Goal
+from rivalry.attacks._goals import Goal
 from rivalry.attacks._penalised import objective
 from rivalry.fooling._elites import log_odds
 

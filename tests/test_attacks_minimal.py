@@ -7,7 +7,7 @@ import torch
 
 import rivalry.attacks
 from helpers import Linear, distances, linear_problem, small_cnn
-from rivalry.attacks import Goal
+from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import length
 from rivalry.attacks._penalised import lead, objective
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from importlib import import_module
 from itertools import combinations
 
 import pytest
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 import rivalry.attacks
 from helpers import Linear, distances, linear_problem
-from rivalry.attacks import Goal, Random, _squares
+from rivalry.attacks import _squares
+from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import length
+from rivalry.attacks._random import Random
 from rivalry.errors import RivalryError
 
 # The attack's name in the package is the attack itself, which hides its module.
-jsma, one_pixel = (sys.modules[f"rivalry.attacks.{name}"] for name in ("jsma", "one_pixel"))
+jsma, one_pixel = (import_module(f"rivalry.attacks.{name}") for name in ("jsma", "one_pixel"))
 
 
 def unreachable(

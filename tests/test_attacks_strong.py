@@ -10,8 +10,8 @@ from torch import nn
 
 import rivalry.attacks
 from helpers import Linear, distances, linear_problem, small_cnn
-from rivalry.attacks import Goal
 from rivalry.attacks._apgd import checkpoints, dlr
+from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import length
 from rivalry.attacks._projections import to_hyperplane
 

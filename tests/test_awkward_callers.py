@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 import rivalry.attacks
 from rivalry import registry
-from rivalry.attacks import Result
+from rivalry.attacks._attack import Result, choose_targets
 from rivalry.attacks._norms import project
 from rivalry.errors import RivalryError
-from rivalry.fooling import fool
+from rivalry.fooling._fooling import fool
 from rivalry.poisoning._trigger import Trigger
 
 ATTACKS = registry.names("attacks")
@@ -523,7 +523,7 @@ def test_a_random_target_is_the_images_own() -> None:
     victim = problem()[0]
     images = torch.rand(60, 1, 8, 8, generator=torch.Generator().manual_seed(2))
     labels = victim(images).argmax(dim=1)
-    choose = lambda rows: rivalry.attacks.choose_targets("random", victim, images[rows], labels[rows], 3)  # noqa: E731
+    choose = lambda rows: choose_targets("random", victim, images[rows], labels[rows], 3)  # noqa: E731
     targets = choose(torch.arange(60))
     shuffled = torch.randperm(60, generator=torch.Generator().manual_seed(4))
     assert torch.equal(choose(shuffled), targets[shuffled])

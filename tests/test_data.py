@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,10 +30,12 @@ from PIL import Image, PngImagePlugin
 
 from rivalry import artifacts
 from rivalry.config import Mistakes, load_config
-from rivalry.data import Dataset, Split, _fetch, _files, _images, _pixels, cifar10, load_split, mnist, select_images
+from rivalry.data import _fetch, _files, _images, _pixels
+from rivalry.data._dataset import Dataset
 from rivalry.data._fetch import Fetch, Remote
 from rivalry.data._glance import glance
 from rivalry.data._idx import read_idx
+from rivalry.data._splits import Split, load_split, select_images
 from rivalry.data.digits import digits
 from rivalry.data.image_folder import image_folder
 from rivalry.data.shapes import shapes
@@ -40,6 +43,7 @@ from rivalry.errors import RivalryError
 from rivalry.plan import Plan
 from rivalry.stages import prepare
 
+cifar10, mnist = (import_module(f"rivalry.data.{name}") for name in ("cifar10", "mnist"))
 OFFLINE = Fetch("no/such/mirror")
 MIRROR = os.environ.get("RIVALRY_DATA_MIRROR")
 needs_mirror = pytest.mark.skipif(not MIRROR, reason="RIVALRY_DATA_MIRROR is not set")
@@ -197,8 +201,9 @@ SPLIT = np.zeros((4, 1, 5, 5), np.uint8), np.array([0, 1, 0, 1])
     ],
 )
 def test_prepare_refuses_what_no_classifier_can_use(monkeypatch, tmp_path, train, test, names, complaint):
-    source = "rivalry.data.digits.digits"
-    monkeypatch.setattr(source, lambda fetch, seed: Dataset(*train, *test, names, {}))
+    monkeypatch.setattr(
+        import_module("rivalry.data.digits"), "digits", lambda fetch, seed: Dataset(*train, *test, names, {})
+    )
     with pytest.raises(RivalryError, match=complaint):
         prepare.prepare_dataset("mine", "digits", {}, tmp_path, seed=1, mirror=None)
     assert not list(tmp_path.iterdir())

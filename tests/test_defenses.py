@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,8 @@ from torch import Tensor, nn
 
 import rivalry
 from rivalry import artifacts, registry
-from rivalry.architectures import Classifier
-from rivalry.defenses import Defended, Rejecting
-from rivalry.defenses import neural_cleanse as cleanse
+from rivalry.architectures._classifier import Classifier
+from rivalry.defenses._defended import Defended, Rejecting
 from rivalry.defenses.binary_input_detector import binary_input_detector
 from rivalry.defenses.neural_cleanse import anomaly_index, largest_index, neural_cleanse
 from rivalry.defenses.spatial_smoothing import Smoothing, spatial_smoothing
@@ -22,6 +22,7 @@ from rivalry.stages.attack import attack
 from rivalry.stages.defend import defend
 from rivalry.stages.evaluate import COLUMNS, evaluate
 
+CLEANSE = import_module("rivalry.defenses.neural_cleanse")
 SHAPE = (1, 12, 12)
 CLASSES = 8
 KINDS = ["median", "mean", "half_mean"]
@@ -317,7 +318,7 @@ def test_triggers_are_measured_on_images_that_nothing_was_learned_from(
         return [1.0] * CLASSES
 
     for name, stand_in in (("_reverse_engineer", sought), ("refit", learned), ("_success", measured)):
-        monkeypatch.setattr(cleanse, name, stand_in)
+        monkeypatch.setattr(CLEANSE, name, stand_in)
     found = neural_cleanse(clean_victim, *bars(1500, 3), 5, 64, share=share)
     assert found.facts["changed"]
     sets = {name: {image.numpy().tobytes() for part in parts for image in part} for name, parts in shown.items()}
@@ -384,7 +385,7 @@ def test_classes_that_are_suspected_wrongly_are_written_down(
     shutil.copytree(folders / "victims" / "poisoned", tmp_path / "victim")
     about = artifacts.read_json(tmp_path / "victim" / "victim.json")
     artifacts.write_json(tmp_path / "victim" / "victim.json", about | {"backdoor_target": planted})
-    monkeypatch.setattr(cleanse, "neural_cleanse", lambda victim, *_, **__: Defended(victim, facts))
+    monkeypatch.setattr(CLEANSE, "neural_cleanse", lambda victim, *_, **__: Defended(victim, facts))
     defend(
         "cleanse",
         "neural_cleanse",

@@ -14,7 +14,7 @@ from helpers import linear_problem, small_cnn
 from rivalry import registry
 from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_manifest, write_tensors
 from rivalry.cli import main
-from rivalry.fooling import Fooled, fool
+from rivalry.fooling._fooling import Fooled, fool
 from rivalry.fooling.gradient_ascent import _gaussian
 from rivalry.fooling.map_elites_cppn import _places
 from rivalry.stages import fool as stage

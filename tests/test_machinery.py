@@ -22,6 +22,7 @@ import yaml
 from packaging.requirements import Requirement
 from torch import nn
 
+import rivalry.attacks
 from rivalry import artifacts, codehash, registry
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
@@ -77,6 +78,21 @@ def test_a_shared_piece_changes_all_that_import_it_however_indirectly(package: P
     assert rehash(*FGSM) != before[0]
     assert rehash(*PGD) != before[1]
     assert rehash("rivalry.stages.tabulate") == before[2]
+
+
+def test_what_jobs_run_is_imported_from_its_own_module() -> None:
+    """A package's face hands nothing on: what is imported from it is one of its files, or stands in it."""
+    methods = (registry.method(kind, name).module for kind in registry.ROOMS for name in registry.names(kind))
+    stages = (f"rivalry.stages.{file.stem}" for file in (ROOT / "src/rivalry/stages").glob("[a-z]*.py"))
+    for module in codehash.modules_behind(*stages, *methods):
+        for imported, name in codehash._digest(module)[1]:
+            handed_on = {entry for _, entry in codehash._digest(imported)[1]}
+            is_face = codehash._file(imported).name == "__init__.py"
+            assert not is_face or codehash._file(f"{imported}.{name}") or name not in handed_on, (
+                module,
+                imported,
+                name,
+            )
 
 
 def test_the_command_line_is_in_no_hash(package: Path) -> None:
@@ -151,6 +167,22 @@ def test_every_method_says_what_it_is(kind: str) -> None:
         for parameter in method.parameters.values():
             assert parameter.doc, f"{name}.{parameter.name} is not described"
         assert callable(method.load())
+
+
+@pytest.mark.parametrize("kind", registry.ROOMS)
+def test_a_room_shows_its_methods_and_nothing_else(kind: str) -> None:
+    room = importlib.import_module(f"rivalry.{registry.ROOMS[kind]}")
+    shown: dict[str, object] = {}
+    exec(f"from {room.__name__} import *", shown)
+    assert dir(room) == sorted(shown.keys() - {"__builtins__"}) == registry.names(kind)
+    for name in registry.names(kind):
+        file = importlib.import_module(f"{room.__name__}.{name}")  # which is not what the room shows afterwards
+        assert getattr(room, name) is shown[name] is getattr(file, name)
+
+
+def test_a_method_that_is_not_there_is_named_and_its_neighbour_too() -> None:
+    with pytest.raises(AttributeError, match=r"^rivalry\.attacks has no 'pdg'; did you mean 'pgd'\?$"):
+        _ = rivalry.attacks.pdg
 
 
 def test_attacks_declare_what_the_threat_model_needs() -> None:

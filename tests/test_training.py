@@ -22,17 +22,17 @@ import rivalry.attacks
 from rivalry import load_victim, registry
 from rivalry.architectures._classifier import flat_features
 from rivalry.artifacts import manifest_path, read_json, read_table, read_tensors, write_json, write_tensors
-from rivalry.attacks import choose_targets
+from rivalry.attacks._attack import choose_targets
 from rivalry.errors import RivalryError
-from rivalry.fooling import fool
+from rivalry.fooling._fooling import fool
 from rivalry.poisoning._trigger import Trigger
 from rivalry.poisoning.backdoor import backdoor
 from rivalry.stages import train as training_stage
 from rivalry.stages.poison import poison
 from rivalry.stages.train import train
-from rivalry.training import Recipe
 from rivalry.training import _fit as training_fit
 from rivalry.training._fit import LAST, PREVIOUS, Fit, fit, split_by_source
+from rivalry.training._recipe import Recipe
 from rivalry.training.adversarial_training import adversarial_training
 from rivalry.training.plain import plain
 from rivalry.victims import build_classifier

@@ -34,12 +34,12 @@ from rivalry.artifacts import (
     write_table,
     write_tensors,
 )
-from rivalry.checks import Evidence
+from rivalry.checks._evidence import Evidence
 from rivalry.checks._rows import COLUMNS as CHECKED
 from rivalry.checks.strength import transfer as own_at_least
 from rivalry.cli import main
 from rivalry.config import Mistakes, load_config
-from rivalry.data import load_split
+from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
 from rivalry.figures.results import Results
 from rivalry.figures.transfers import transfer_matrix

@@ -35,26 +35,16 @@ def code_hash(*modules: str) -> str:
 
 
 def modules_behind(*modules: str) -> list[str]:
-    """The modules that `code_hash` counts, sorted.
-
-    A package that is only passed through does not count: `from rivalry.attacks import Goal` leads to the module
-    that defines `Goal`, and to nothing else that `rivalry.attacks` imports.
-    """
+    """The modules that `code_hash` counts, sorted."""
     seen = set(NO_PART)
     waiting: list[tuple[str, str | None]] = [(module, None) for module in modules]
     while waiting:
         module, name = waiting.pop()
         if name and _file(f"{module}.{name}"):
-            module, name = f"{module}.{name}", None
-        file = _file(module)
-        if file is None or module in seen:
-            continue
-        imports = _digest(module)[1]
-        if name and file.name == "__init__.py" and (passed_on := [entry for entry in imports if entry[1] == name]):
-            waiting += passed_on
-        else:
+            module = f"{module}.{name}"
+        if module not in seen and _file(module):
             seen.add(module)
-            waiting += imports
+            waiting += _digest(module)[1]
     return sorted(seen - NO_PART)
 
 

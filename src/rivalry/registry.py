@@ -11,9 +11,11 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin
 
 from rivalry import types
@@ -135,3 +137,34 @@ def _parameter_docs(doc: str) -> dict[str, str]:
             for name in current:
                 described[name] = f"{described.get(name, '')} {line.strip()}".strip()
     return described
+
+
+class _Room(ModuleType):
+    """A room's package. Its attributes are the room's methods, and a method's file is imported when one asks for it.
+
+    `rivalry.attacks.fgsm` is the attack, not the file of this name, whoever has imported the file before.
+    """
+
+    __all__: list[str]
+
+    def __dir__(self) -> list[str]:
+        return self.__all__
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self.__all__:
+            raise AttributeError(f"{self.__name__} has no '{name}'; {nearest(name, self.__all__)}")
+        importlib.import_module(f"{self.__name__}.{name}")
+        return vars(self)[name]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Python calls this with a file that it has just imported.
+        is_file = isinstance(value, ModuleType) and name in self.__all__
+        super().__setattr__(name, getattr(value, name) if is_file else value)
+
+
+def open_room(package: str) -> None:
+    """Have the package of a room show the room's methods, and nothing else."""
+    room = sys.modules[package]
+    kind = next(kind for kind, folder in ROOMS.items() if package == f"{__package__}.{folder}")
+    room.__dict__["__all__"] = names(kind)
+    room.__class__ = _Room

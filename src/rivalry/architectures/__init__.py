@@ -1,6 +1,5 @@
 """Architectures: functions from an input shape and a number of classes to an untrained network."""
 
-from rivalry.architectures._classifier import Classifier, architecture
-from rivalry.architectures._estimator import Estimator
+from rivalry.registry import open_room
 
-__all__ = ["Classifier", "Estimator", "architecture"]
+open_room(__name__)

@@ -5,27 +5,6 @@ images; `rivalry.attacks.fgsm.run(...)` returns them with everything that was co
 found by its file's name; names with a leading underscore are the pieces attacks share.
 """
 
-from importlib import import_module as _import_module
+from rivalry.registry import open_room
 
-from rivalry import registry as _registry
-from rivalry.attacks._attack import Attack, Fitted, Result, attack, choose_targets
-from rivalry.attacks._goals import Goal
-from rivalry.attacks._oracles import Decisions, Gradients, Scores
-from rivalry.attacks._random import Random
-
-for _name in _registry.names("attacks"):
-    # Overrides the submodule of the same name, so that rivalry.attacks.<name> is the attack itself.
-    globals()[_name] = getattr(_import_module(f"{__name__}.{_name}"), _name)
-
-__all__ = [
-    "Attack",
-    "Decisions",
-    "Fitted",
-    "Goal",
-    "Gradients",
-    "Random",
-    "Result",
-    "Scores",
-    "attack",
-    "choose_targets",
-]
+open_room(__name__)

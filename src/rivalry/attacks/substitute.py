@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from rivalry.architectures import Classifier
+from rivalry.architectures._classifier import Classifier
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Decisions, Gradients, Ledger

@@ -5,7 +5,6 @@ looked at, whether it passed, and which numbers it touches. What could not be lo
 attacked) is a warning, never a pass. A new check is one file and one line below.
 """
 
-from rivalry.checks._evidence import Evidence
 from rivalry.checks.answers import answers
 from rivalry.checks.broken_defenses import broken_defenses
 from rivalry.checks.converged import beside_gradients, converged
@@ -37,5 +36,3 @@ CHECKS = (
     fooling_images,
 )
 """All checks, in the order of checks.csv."""
-
-__all__ = ["CHECKS", "Evidence"]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rivalry.artifacts import open_tensors, read_json, read_table
-from rivalry.data import Split, load_split
+from rivalry.data._splits import Split, load_split
 from rivalry.devices import moved
 from rivalry.victims import load_victim
 

@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from rivalry.checks._evidence import Evidence
 from rivalry.checks._rows import NOTICEABLE, Row, row
-from rivalry.data import Split, load_split
+from rivalry.data._splits import Split, load_split
 
 APART = "splits apart"
 LABELS = "one label an image"

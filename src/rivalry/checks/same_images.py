@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rivalry.checks._evidence import BATCH, Crafted, Evidence
 from rivalry.checks._rows import Row, row, some
-from rivalry.data import Split
+from rivalry.data._splits import Split
 
 CHECK = "same images"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rivalry.data import Dataset, source
+from rivalry.data._dataset import Dataset, source
 from rivalry.data._fetch import Remote
 from rivalry.data._images import ArrayPair, by_content, iterate_members, read_splits
 from rivalry.errors import RivalryError

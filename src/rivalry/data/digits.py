@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from rivalry.data import Dataset, source
+from rivalry.data._dataset import Dataset, source
 from rivalry.errors import RivalryError
 from rivalry.types import OpenFraction
 

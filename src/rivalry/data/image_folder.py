@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from rivalry.artifacts import checksum
-from rivalry.data import Dataset, source
+from rivalry.data._dataset import Dataset, source
 from rivalry.data._files import expanded
 from rivalry.data._images import by_content, folder_checksum, read_splits
 from rivalry.types import Side

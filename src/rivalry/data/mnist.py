@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rivalry.data import Dataset, source
+from rivalry.data._dataset import Dataset, source
 from rivalry.data._fetch import Remote
 from rivalry.data._idx import read_idx
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from rivalry.data import Dataset, source
+from rivalry.data._dataset import Dataset, source
 from rivalry.types import ImageCount, NonNegative
 
 if TYPE_CHECKING:

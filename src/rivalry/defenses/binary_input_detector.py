@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rivalry import registry
-from rivalry.architectures import Classifier
+from rivalry.architectures._classifier import Classifier
 from rivalry.defenses._defended import Defended, Rejecting, defense, log_odds
 from rivalry.defenses._refit import refit
 from rivalry.errors import RivalryError

@@ -1,5 +1,5 @@
 """Fooling images: each method makes, from nothing, one image per class that a victim takes for that class."""
 
-from rivalry.fooling._fooling import Fooled, fool, fooling
+from rivalry.registry import open_room
 
-__all__ = ["Fooled", "fool", "fooling"]
+open_room(__name__)

@@ -1,5 +1,5 @@
 """Poisonings: each changes a training set so that a victim trained on it misbehaves on demand."""
 
-from rivalry.poisoning._poisoning import poisoning
+from rivalry.registry import open_room
 
-__all__ = ["poisoning"]
+open_room(__name__)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
-from rivalry.attacks import Result, choose_targets
-from rivalry.data import load_split, select_images
+from rivalry.attacks._attack import Result, choose_targets
+from rivalry.data._splits import load_split, select_images
 from rivalry.devices import device
 from rivalry.poisoning._trigger import Trigger
 from rivalry.victims import load_victim

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from rivalry.artifacts import write_manifest, write_table
-from rivalry.checks import CHECKS, Evidence
+from rivalry.checks import CHECKS
+from rivalry.checks._evidence import Evidence
 from rivalry.checks._rows import COLUMNS
 from rivalry.devices import device
 

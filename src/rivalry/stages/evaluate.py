@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from rivalry.answers import NO_ANSWER, answers
 from rivalry.artifacts import open_tensors, read_json, read_table, write_manifest, write_table
-from rivalry.attacks import Goal
-from rivalry.data import load_split, select_images
-from rivalry.defenses import Rejecting
+from rivalry.attacks._goals import Goal
+from rivalry.data._splits import load_split, select_images
+from rivalry.defenses._defended import Rejecting
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.victims import load_victim

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
-from rivalry.data import Split, load_split, select_images
+from rivalry.data._splits import Split, load_split, select_images
 from rivalry.devices import device, moved
-from rivalry.fooling import fool as make_images
+from rivalry.fooling._fooling import fool as make_images
 from rivalry.victims import load_victim
 
 REAL = 200

@@ -9,7 +9,7 @@ import torch
 
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
-from rivalry.data import load_split
+from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rivalry import registry
 from rivalry.artifacts import checksum, write_json, write_manifest, write_tensors
-from rivalry.data import Dataset
+from rivalry.data._dataset import Dataset
 from rivalry.data._fetch import Fetch
 from rivalry.errors import RivalryError
 

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from rivalry import registry
 from rivalry.answers import answers
-from rivalry.architectures import Classifier
+from rivalry.architectures._classifier import Classifier
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table, write_tensors
 from rivalry.codehash import code_hash
-from rivalry.data import load_split
+from rivalry.data._splits import load_split
 from rivalry.devices import device
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
-from rivalry.training import Direct
+from rivalry.training._recipe import Direct
 
 CURVE = ["epoch", "train_loss", "validation_loss", "validation_accuracy"]
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from rivalry.answers import NO_ANSWER, answers
 from rivalry.artifacts import read_json, write_manifest, write_table
-from rivalry.attacks import Goal
-from rivalry.data import load_split
+from rivalry.attacks._goals import Goal
+from rivalry.data._splits import load_split
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.stages.evaluate import adversarial_sets

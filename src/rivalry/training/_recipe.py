@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from rivalry.architectures import Classifier
+from rivalry.architectures._classifier import Classifier
 
 F = TypeVar("F", bound=Callable[..., "Recipe | Direct"])
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rivalry.architectures import Classifier, Estimator
+from rivalry.architectures._classifier import Classifier
+from rivalry.architectures._estimator import Estimator
 from rivalry.errors import RivalryError
 from rivalry.training._recipe import Direct, training_method
 

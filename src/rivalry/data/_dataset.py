@@ -1,0 +1,47 @@
+"""What a source of data is, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Function = TypeVar("Function", bound=Callable[..., "Dataset"])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a source returns: two splits, the names of the classes, and where all of it is from.
+
+    `train_images` and `test_images` are uint8 (N,C,H,W), labels int64 (N,) and index `class_names`.
+    `provenance` has `description`, `urls` (a list), `files` (name to 'algorithm:checksum') and, where the data set says
+    less than its shape promises, `limit`: how so.
+    """
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: list[str]
+    provenance: dict[str, Any]
+
+
+def source(
+    *,
+    citation: str,
+    description: str,
+    classes: int | None = None,
+    test_images: int | None = None,
+    images: int | None = None,
+    side: int | None = None,
+) -> Callable[[Function], Function]:
+    """Mark a function as a source of data.
+
+    `citation` is a key of the bibliography, or empty. The rest is what is known beforehand, so that a configuration
+    that does not fit is refused before anything runs: how many `classes` and `test_images` there are, `images` in
+    both splits where a parameter `test_fraction` divides them, and the pixels of a `side`.
+    """
+    return lambda function: function
