@@ -189,7 +189,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(STAGES["tabulate"])
         run(STAGES["check"])
         for dataset in ("digits", "twin"):
-            patch.setattr("rivalry.stages.draw.FIGURES", {})
+            patch.setattr("rivalry.stages.draw.all_figures", dict)
             run(later("draw", f"results/figures/{dataset}", f"--dataset {dataset}"))
         for stage in ("collect", "html", "latex"):
             run(STAGES[stage])

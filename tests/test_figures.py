@@ -15,9 +15,11 @@ import pytest
 
 import synthetic_results
 from rivalry import artifacts, registry
+from rivalry.figures._figure import all_figures
+from rivalry.figures._figure import figure as registered
 from rivalry.figures.results import Results
 from rivalry.figures.style import CONTROLS, INK, Absent, Drawn, log_axis, looks, matrix, plt, save, use_style
-from rivalry.stages.draw import FIGURES, draw
+from rivalry.stages.draw import draw
 from rivalry.statistics import worst_case
 from synthetic_results import DATASETS, PLAN
 
@@ -37,11 +39,20 @@ def drawn(results: Path) -> Path:
 def test_every_figure_is_drawn_when_its_data_exists(drawn: Path) -> None:
     listed = artifacts.read_json(drawn / "figures.json")
     assert listed["absent"] == []
-    assert {figure["kind"] for figure in listed["figures"]} == set(FIGURES)
+    assert {figure["kind"] for figure in listed["figures"]} == set(all_figures())
     assert len({figure["name"] for figure in listed["figures"]}) == len(listed["figures"])
     for figure in listed["figures"]:
         assert (drawn / figure["files"]["svg"]).is_file()
         assert (drawn / figure["files"]["pdf"]).read_bytes().startswith(b"%PDF")
+
+
+def test_a_name_is_one_figure_s() -> None:
+    def accuracy(data: Results) -> list[Drawn]:
+        return []
+
+    assert "accuracy" in all_figures()
+    with pytest.raises(TypeError, match=r"rivalry.figures.accuracy and in test_figures"):
+        registered(accuracy)
 
 
 def test_alt_texts_state_numbers_and_captions_say_how_to_read(drawn: Path) -> None:
@@ -59,7 +70,8 @@ def test_alt_text_of_accuracy_holds_the_table_s_numbers(results: Path, drawn: Pa
 
 def test_the_same_results_give_the_same_bytes(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = ["worst_case", "accuracy", "accuracy_by_eps", "preprocessors", "gallery"]
-    monkeypatch.setattr("rivalry.stages.draw.FIGURES", {kind: FIGURES[kind] for kind in kinds})
+    figures = all_figures()
+    monkeypatch.setattr("rivalry.stages.draw.all_figures", lambda: {kind: figures[kind] for kind in kinds})
     for name in ("one", "two"):
         draw(results, tmp_path / name, dataset="shapes", plan=PLAN)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
@@ -206,7 +218,7 @@ def test_where_nothing_was_attacked_figures_are_drawn_or_absent(results: Path, t
     use_style()
     data = Results(empty, "digits", PLAN)
     reasons = {}
-    for name, function in FIGURES.items():
+    for name, function in all_figures().items():
         try:
             for one in function(data):
                 plt.close(one.figure)
@@ -251,7 +263,8 @@ def test_two_processes_draw_the_same_bytes(results: Path, tmp_path: Path) -> Non
     program = (
         "import sys; from pathlib import Path; from rivalry.stages import draw as stage\n"
         "from synthetic_results import PLAN\n"
-        "stage.FIGURES = {kind: stage.FIGURES[kind] for kind in ('training', 'fitted')}\n"
+        "figures = {kind: stage.all_figures()[kind] for kind in ('training', 'fitted')}\n"
+        "stage.all_figures = lambda: figures\n"
         "stage.draw(Path(sys.argv[1]), Path(sys.argv[2]), dataset='digits', plan=PLAN)\n"
     )
     for seed in ("1", "2"):

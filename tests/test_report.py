@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 import synthetic_results
 from rivalry import artifacts, formatting, registry
 from rivalry.errors import RivalryError
+from rivalry.figures._figure import all_figures
 from rivalry.report import tables
 from rivalry.report.collecting import _hashes
 from rivalry.report.references import all_references
 from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable
 from rivalry.stages.collect import collect
-from rivalry.stages.draw import FIGURES, draw
+from rivalry.stages.draw import draw
 from rivalry.stages.report import NO_LATEX, compile_pdf, render_html, render_latex
 from synthetic_results import CONFIG, DATASETS, PLAN
 
@@ -34,9 +35,9 @@ from synthetic_results import CONFIG, DATASETS, PLAN
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """results/report of a synthetic run, with page and paper and some of the figures."""
     results = synthetic_results.make(tmp_path_factory.mktemp("run") / "results")
-    kinds = ["worst_case", "accuracy", "preprocessors", "significance"]
+    kinds, figures = ["worst_case", "accuracy", "preprocessors", "significance"], all_figures()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rivalry.stages.draw.FIGURES", {kind: FIGURES[kind] for kind in kinds})
+        patch.setattr("rivalry.stages.draw.all_figures", lambda: {kind: figures[kind] for kind in kinds})
         for dataset in DATASETS:
             draw(results, results / "figures" / dataset, dataset=dataset, plan=PLAN)
     report = results / "report"

@@ -42,7 +42,7 @@ from rivalry.config import Mistakes, load_config
 from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
 from rivalry.figures.results import Results
-from rivalry.figures.transfers import transfer_matrix
+from rivalry.figures.transfers import transfer as transfer_matrix
 from rivalry.plan import Plan
 from rivalry.report.findings import _transferred
 from rivalry.stages.attack import attack

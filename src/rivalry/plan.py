@@ -364,6 +364,8 @@ class Plan:
                 modules.append(f"architectures.{parameters['architecture']}")
         if fooling:
             modules.append(f"fooling.{config.method('fooling', fooling).name}")
+        if stage == "draw":
+            modules += [f"figures.{name}" for name in registry.modules("figures")]
         return modules
 
 

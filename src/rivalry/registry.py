@@ -76,10 +76,14 @@ class Method:
 
 
 @cache
+def modules(room: str) -> list[str]:
+    """Names of a room's modules without its machinery (names that begin with an underscore), sorted."""
+    return sorted(file.stem for file in (PACKAGE / room).glob("*.py") if not file.stem.startswith("_"))
+
+
 def names(kind: str) -> list[str]:
     """Names of all methods of a kind, sorted."""
-    room = PACKAGE / ROOMS[kind]
-    return sorted(file.stem for file in room.glob("*.py") if not file.stem.startswith("_"))
+    return modules(ROOMS[kind])
 
 
 @cache

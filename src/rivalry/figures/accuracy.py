@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from rivalry import artifacts
+from rivalry.figures._figure import figure
 from rivalry.figures.results import Results, each
 from rivalry.figures.style import (
     ALARM,
@@ -42,7 +43,8 @@ MOST_ROWS = 30
 Page = list[tuple[str, pd.DataFrame]]
 
 
-def headline(data: Results) -> list[Drawn]:
+@figure
+def worst_case(data: Results) -> list[Drawn]:
     """Clean and worst-case accuracy of every victim and defended victim, per norm at its headline budget."""
     limited = [row for row in data.worst_cases if row["headline"] and row["eps"] is not None]
     if not limited:
@@ -95,6 +97,7 @@ def headline(data: Results) -> list[Drawn]:
     ]
 
 
+@figure
 def accuracy(data: Results) -> list[Drawn]:
     """Accuracy that every attack leaves on every victim, with Wilson intervals."""
     scores = data.strongest(data.undefended)
@@ -137,6 +140,7 @@ def _accuracies(data: Results, page: Page, number: int, pages: int) -> Drawn:
     )
 
 
+@figure
 def accuracy_by_eps(data: Results) -> list[Drawn]:
     """Accuracy against the budget, one figure per norm."""
     budgeted = data.budgeted(data.undefended)
@@ -208,6 +212,7 @@ def accuracy_by_eps(data: Results) -> list[Drawn]:
     return drawn
 
 
+@figure
 def budgets(data: Results) -> list[Drawn]:
     """Mean and median perturbation of the successful images, in L2 and Linf."""
     scores = data.strongest(data.undefended)
@@ -262,6 +267,7 @@ def _budgets(data: Results, page: Page, place: int, pages: int) -> Drawn:
     )
 
 
+@figure
 def cost(data: Results) -> list[Drawn]:
     """Success against the number of passes through the victim that it took."""
     scores = data.strongest(data.undefended)
@@ -316,6 +322,7 @@ def cost(data: Results) -> list[Drawn]:
     ]
 
 
+@figure
 def significance(data: Results) -> list[Drawn]:
     """Which attacks differ: a matrix of pairwise differences per victim and norm, each attack at its largest budget."""
     table = data.comparisons[data.comparisons["kind"] == "attack"]
@@ -416,6 +423,7 @@ def _attack(name: str) -> str:
     return name.split(" (eps ")[0]
 
 
+@figure
 def training(data: Results) -> list[Drawn]:
     """Loss and validation accuracy over the epochs of every victim that was trained in epochs."""
     folder = data.folder / "victims" / data.dataset

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rivalry import artifacts
+from rivalry.figures._figure import figure
 from rivalry.figures.galleries import show, visible
 from rivalry.figures.results import Results
 from rivalry.figures.style import INK, WIDTH, Absent, Drawn, label, log_axis, plt
@@ -16,6 +17,7 @@ from rivalry.formatting import NORMS, count, number, percent
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 
 
+@figure
 def queries(data: Results) -> list[Drawn]:
     """Size of the change against queries, for black-box attacks without a budget, with white-box attacks as floor."""
     panels: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
@@ -109,6 +111,7 @@ def _blind(data: Results, victim: str, attack: str) -> bool:
     return data.attacks[victim, attack]["sees"] in ("decisions", "scores")
 
 
+@figure
 def fitted(data: Results) -> list[Drawn]:
     """Universal perturbations and patches, each with its fooling rate on images it was not fitted to."""
     found: list[tuple[str, str, np.ndarray, str, pd.DataFrame, dict[str, Any]]] = []

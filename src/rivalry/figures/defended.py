@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from rivalry import artifacts
+from rivalry.figures._figure import figure
 from rivalry.figures.results import Results, each
 from rivalry.figures.style import (
     ALARM,
@@ -35,6 +36,7 @@ from rivalry.statistics import marks
 ROW = 0.27
 
 
+@figure
 def detectors(data: Results) -> list[Drawn]:
     """Flag rates of detectors: adversarial images to the right, clean ones to the left."""
     scores = _of_kind(data, "detector")
@@ -110,6 +112,7 @@ def detectors(data: Results) -> list[Drawn]:
     ]
 
 
+@figure
 def preprocessors(data: Results) -> list[Drawn]:
     """Accuracy without the preprocessor, with it, and with it known to the attacker."""
     scores = _of_kind(data, "preprocessor")
@@ -202,6 +205,7 @@ def preprocessors(data: Results) -> list[Drawn]:
     ]
 
 
+@figure
 def defense_budgets(data: Results) -> list[Drawn]:
     """Mean L2 that attacks needed with and without a defense."""
     scores = data.strongest(data.scores)
@@ -266,7 +270,8 @@ def defense_budgets(data: Results) -> list[Drawn]:
     ]
 
 
-def heat_map(data: Results) -> list[Drawn]:
+@figure
+def attack_defense(data: Results) -> list[Drawn]:
     """Accuracy of every defense under every attack, adaptive, as a table of colours per victim."""
     scores = data.strongest(data.scores)
     drawn = []
@@ -310,6 +315,7 @@ def heat_map(data: Results) -> list[Drawn]:
     return drawn
 
 
+@figure
 def backdoor(data: Results) -> list[Drawn]:
     """A backdoor before and after the defense that repairs the victim, and the triggers that it reconstructed."""
     repairs = [key for key, fact in data.defenses.items() if fact["kind"] == "transformer"]

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from rivalry import artifacts
+from rivalry.figures._figure import figure
 from rivalry.figures.results import Results
 from rivalry.figures.style import ALARM, INK, WIDTH, Absent, Drawn, label, plt
 from rivalry.formatting import epsilon, number, settings
@@ -20,6 +21,7 @@ MOST_ATTACKS = 12
 MOST_CLASSES = 10
 
 
+@figure
 def gallery(data: Results) -> list[Drawn]:
     """Original, perturbation and result of every attack on one image, per victim."""
     drawn = []
@@ -79,6 +81,7 @@ def _gallery(
     )
 
 
+@figure
 def gallery_by_eps(data: Results) -> list[Drawn]:
     """One image as the budgets of the attacks grow, per victim."""
     drawn = []
@@ -138,7 +141,8 @@ def gallery_by_eps(data: Results) -> list[Drawn]:
     return drawn
 
 
-def fooling_gallery(data: Results) -> list[Drawn]:
+@figure
+def fooling(data: Results) -> list[Drawn]:
     """The fooling images of the first classes, per method and victim."""
     drawn = []
     for (victim, fooling), fact in data.fooling.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from rivalry.figures._figure import figure
 from rivalry.figures.results import Results, each
 from rivalry.figures.style import ALARM, WIDTH, Absent, Drawn, label, matrix, plt
 from rivalry.formatting import percent
@@ -13,7 +14,8 @@ from rivalry.statistics import marks
 from rivalry.statistics.headlines import at_headline
 
 
-def transfer_matrix(data: Results) -> list[Drawn]:
+@figure
+def transfer(data: Results) -> list[Drawn]:
     """Who fools whom: a source per row, a victim per column, one figure per attack."""
     if data.transfers.empty:
         raise Absent("nothing was replayed on other victims")

@@ -6,38 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from rivalry import artifacts
-from rivalry.figures import accuracy, attacks, defended, galleries, transfers
+from rivalry.figures._figure import all_figures
 from rivalry.figures.results import Results
 from rivalry.figures.style import Absent, save, use_style
-
-FIGURES = {
-    "worst_case": accuracy.headline,
-    "accuracy": accuracy.accuracy,
-    "accuracy_by_eps": accuracy.accuracy_by_eps,
-    "budgets": accuracy.budgets,
-    "cost": accuracy.cost,
-    "queries": attacks.queries,
-    "significance": accuracy.significance,
-    "transfer": transfers.transfer_matrix,
-    "attack_defense": defended.heat_map,
-    "preprocessors": defended.preprocessors,
-    "detectors": defended.detectors,
-    "defense_budgets": defended.defense_budgets,
-    "backdoor": defended.backdoor,
-    "fooling": galleries.fooling_gallery,
-    "gallery": galleries.gallery,
-    "gallery_by_eps": galleries.gallery_by_eps,
-    "fitted": attacks.fitted,
-    "training": accuracy.training,
-}
-"""What can be drawn, in the report's order."""
 
 
 def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list]) -> None:
     """Draw every figure that the data set's results allow.
 
-    Writes each figure as .svg and .pdf and `figures.json`: `figures` (name, title, caption, alt, group, files) and
-    `absent` (name, reason).
+    Writes each figure as .svg and .pdf and `figures.json`: `figures` (name, kind, title, caption, alt, group, files)
+    and `absent` (name, reason), by kind.
 
     Parameters
     ----------
@@ -55,7 +33,7 @@ def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list]) ->
     output = Path(output)
     listed: list[dict[str, Any]] = []
     absent = []
-    for name, function in FIGURES.items():
+    for name, function in all_figures().items():
         try:
             drawings = function(data)
         except Absent as reason:
