@@ -33,7 +33,7 @@ from rivalry.figures.style import (
     rows_axis,
     stack,
 )
-from rivalry.formatting import NORMS, epsilon, guarded, listing, number, percent, points
+from rivalry.formatting import NORMS, epsilon, guarded, listing, number, percent, points, true
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import ranking
 
@@ -355,7 +355,7 @@ def _matrix(part: pd.DataFrame, names: list[str], victim: str, goal: str, norm: 
             axes.add_patch(_cell(row, column, facecolor="#f7f7f7", hatch="////"))
     for record in part.to_dict("records"):
         a, b = names.index(record["a"]), names.index(record["b"])
-        fair, significant = _true(record["like_for_like"]), _true(record["significant"])
+        fair, significant = true(record["like_for_like"]), true(record["significant"])
         colored = fair and significant
         for row, column, value in ((a, b, record["difference"]), (b, a, -record["difference"])):
             color = shades(0.5 - 0.45 * value / largest) if colored else "#f7f7f7"
@@ -523,7 +523,3 @@ def _interval(axes: Axes, row: int, low: float, high: float) -> None:
 
 def _cell(row: int, column: int, **kwargs: Any) -> Rectangle:
     return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, edgecolor="#c8c8c8", linewidth=0, **kwargs)
-
-
-def _true(value: object) -> bool:
-    return str(value).lower() in ("true", "1", "1.0")

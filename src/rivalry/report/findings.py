@@ -20,8 +20,9 @@ from rivalry.formatting import (
     percent,
     plural,
     points,
+    true,
 )
-from rivalry.report.summary import checked, leader, paired, true, within
+from rivalry.report.summary import checked, leader, paired, within
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import at_headline
 

@@ -18,6 +18,7 @@ from rivalry.formatting import (
     plural,
     points,
     probability,
+    true,
 )
 from rivalry.statistics.headlines import ranking
 from rivalry.statistics.marks import words
@@ -141,11 +142,6 @@ def checked(report: Fact) -> str:
     said += f"; {plural(len(warned), 'kind')} warned at least once ({listing(warned)})" if warned else ""
     said += f"; {plural(len(failed), 'kind')} failed at least once ({listing(failed)})" if failed else "; none failed"
     return f"{said}."
-
-
-def true(value: Any) -> bool:
-    """A truth value as tables hold it."""
-    return str(value).lower() in ("true", "1", "1.0")
 
 
 def _compared(report: Fact) -> str:

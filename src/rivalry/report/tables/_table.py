@@ -1,0 +1,124 @@
+"""What a table is, and what its cells say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rivalry.formatting import (
+    MISSING,
+    between,
+    between_points,
+    count,
+    duration,
+    epsilon,
+    missing,
+    number,
+    percent,
+    plain,
+    points,
+    probability,
+)
+from rivalry.statistics import marks
+
+Row = dict[str, Any]
+
+FORMS = {
+    "rate": percent,
+    "points": points,
+    "number": number,
+    "count": count,
+    "eps": epsilon,
+    "p": probability,
+    "time": duration,
+}
+"""Forms of numbers; all others are words."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes
+    ----------
+    key, title : str
+        Where rows hold the value; what stands above it.
+    form : str
+        How it is printed: text, name, code, cite, status, mark, measure, rate, points, number, count, eps, p, time.
+    low, high : str
+        Keys of a rate's or difference's interval.
+    width : float
+        In the paper, the share of the text width of a column of words; 0 leaves it as wide as it needs.
+    paper : bool
+        Whether the paper, which is narrower than a page that scrolls, has the column.
+    """
+
+    key: str
+    title: str
+    form: str = "text"
+    low: str = ""
+    high: str = ""
+    width: float = 0.0
+    paper: bool = True
+
+    @property
+    def numeric(self) -> bool:
+        return self.form in FORMS or self.form == "measure"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes
+    ----------
+    name, title, note : str
+        Its identifier on the page; what stands above it, in a few words and in full.
+    columns, rows : list
+    folded : bool
+        Whether the page shows only its title until somebody opens it.
+    printed : list of dict, optional
+        The rows that the paper has room for; None means all, [] that the paper leaves the table out.
+    omitted : str
+        What the paper says about the rows that it leaves out, with their number at {}.
+    """
+
+    name: str
+    title: str
+    note: str
+    columns: list[Column]
+    rows: list[Row] = field(default_factory=list)
+    folded: bool = False
+    printed: list[Row] | None = None
+    omitted: str = ""
+
+
+def text(column: Column, row: Row) -> str:
+    """What a cell says, without its interval."""
+    value = row[column.key]
+    if column.form == "measure":
+        return percent(value) if row["rate"] else number(value)
+    if column.form in FORMS:
+        return FORMS[column.form](value)
+    if missing(value):
+        return "" if column.form == "mark" else MISSING
+    return plain(value)
+
+
+def interval(column: Column, row: Row) -> str:
+    """A cell's interval, or '' where the column has none."""
+    if not column.low or missing(row[column.low]):
+        return ""
+    ends = row[column.low], row[column.high]
+    return between_points(*ends) if column.form == "points" else between(*ends)
+
+
+def mark(found: list[Row]) -> Row:
+    """A row's mark, and what stands behind it."""
+    reasons = "; ".join(f"{one['status']}: {one['check']}: {one['found']}" for one in found)
+    return {"mark": marks.sign(found), "mark_reasons": reasons}
+
+
+MARK = Column("mark", "", "mark")
+LONG = 12
+"""Rows from which on the page folds a table that is one of many."""

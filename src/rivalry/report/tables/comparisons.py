@@ -1,0 +1,126 @@
+"""Two of a kind against each other, and what is not compared."""
+
+from __future__ import annotations
+
+from rivalry.formatting import NORMS, epsilon, missing, plural, true
+from rivalry.statistics import marks
+from rivalry.report.tables._table import LONG, MARK, Column, Row, Table, mark
+
+KINDS = {
+    "worst case": (
+        "Worst cases against each other",
+        "Two classifiers under all attacks that were aimed at both, image by image.",
+    ),
+    "attack": ("Attacks against each other", "Two attacks on one victim, each at its largest budget."),
+    "victim": ("Victims against each other", "Two victims under the same attack."),
+    "defense": (
+        "Defenses",
+        "A defended victim and the same one without the defense, or with another, under one attack.",
+    ),
+    "clean": ("Without any attack", "What a victim or a defense costs on clean images."),
+    "budget": (
+        "Sizes of changes",
+        "L2 of two attacks on the images that both fooled: the median of the differences, image by image, with its "
+        "bootstrap interval.",
+    ),
+}
+
+
+SIZES = [
+    Column("median_l2_a", "median L2 of a", "number", paper=False),
+    Column("median_l2_b", "median L2 of b", "number", paper=False),
+    Column("median_difference", "median difference", "number"),
+    Column("low", "low", "number"),
+    Column("high", "high", "number"),
+    Column("rank_correlation", "rank correlation", "number", paper=False),
+]
+ERRORS = [
+    Column("error_a", "error a %", "rate", paper=False),
+    Column("error_b", "error b %", "rate", paper=False),
+    Column("difference", "difference (paired)", "points", low="paired_low", high="paired_high"),
+    Column("low", "course low", "points", paper=False),
+    Column("high", "course high", "points", paper=False),
+    Column("discordant_a", "only a errs", "count", paper=False),
+    Column("discordant_b", "only b errs", "count", paper=False),
+]
+MOST_PRINTED = 48
+"""Rows of one kind that the paper prints per data set; the page and comparisons.csv have all."""
+
+
+def comparisons(report: Row, dataset: str) -> list[Table]:
+    """One table per kind of comparison."""
+    family = sum(not missing(row["holm_p"]) for row in report["comparisons"])
+    tested = (
+        f"Verdicts speak of the interval beside them and of p, which Holm corrected for the "
+        f"{plural(family, 'like-for-like comparison')} of this report; the others are not tested."
+    )
+    tables = []
+    for kind, (title, note) in KINDS.items():
+        rows = [
+            row
+            | {"under": _under(row), "like": "yes" if true(row["like_for_like"]) else "no"}
+            | mark(_touched(report, row))
+            for row in report["comparisons"]
+            if row["dataset"] == dataset and row["kind"] == kind
+        ]
+        under = Column("under", "on" if kind in ("attack", "budget") else "under", width=0.12)
+        tables.append(
+            Table(
+                f"{dataset}-comparisons-{kind.replace(' ', '-')}",
+                title,
+                f"{note} {tested} {marks.MEANING}",
+                [
+                    Column("a", "a", width=0.18),
+                    MARK,
+                    Column("b", "b", width=0.14),
+                    *([under] if kind != "clean" else []),
+                    Column("n_a", "n", "count", paper=False),
+                    *(SIZES if kind == "budget" else ERRORS),
+                    Column("holm_p", "p (Holm)", "p"),
+                    Column("like", "like for like", paper=False),
+                    Column("verdict", "verdict", width=0.2 if kind == "budget" else 0.235),
+                    Column("note", "note", paper=False),
+                ],
+                rows,
+                folded=len(rows) > LONG,
+                printed=[row for row in rows if row["like"] == "yes"][:MOST_PRINTED],
+                omitted="Like-for-like comparisons only; {} in comparisons.csv.",
+            )
+        )
+    return tables
+
+
+def _touched(report: Row, row: Row) -> list[Row]:
+    """The kinds of self-checks that touch either side of a comparison."""
+    found: list[Row] = []
+    for side in "ab":
+        who = {"dataset": row["dataset"], "victim": row[f"victim_{side}"], "defense": row[f"defense_{side}"]}
+        if row["kind"] == "worst case":
+            about = who | {"norm": row["norm"], "eps": row[f"eps_{side}"]}
+            cases = (case for case in report["worst_cases"] if all(case[key] == about[key] for key in about))
+            found += [one for case in cases for one in case["marks"]]
+        elif row["kind"] == "clean":
+            found += marks.of_victim(report["checks"], who)
+        else:
+            setting = row["setting"] if who["defense"] != "none" else "undefended"
+            match = who | {"attack": row[f"attack_{side}"], "eps": row[f"eps_{side}"], "setting": setting}
+            found += marks.of_score(report["checks"], match)
+    return marks.kinds(found)
+
+
+def _under(row: Row) -> str:
+    if row["kind"] in ("attack", "budget"):
+        return row["victim"]
+    if row["kind"] == "worst case":
+        return NORMS[row["norm"]] if missing(row["eps_a"]) else f"{NORMS[row['norm']]} ε {epsilon(row['eps_a'])}"
+    return row["attack"] if missing(row["eps_a"]) else f"{row['attack']} (eps {epsilon(row['eps_a'])})"
+
+
+def kept_apart(report: Row) -> Table:
+    return Table(
+        "kept-apart",
+        "Kept apart",
+        "What meets in one place and is still not compared or not run, and why.",
+        [Column("what", "what", width=0.5), Column("reason", "reason", width=0.42)],
+        report["kept_apart"],
+    )

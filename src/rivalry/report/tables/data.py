@@ -1,0 +1,35 @@
+"""The data sets."""
+
+from __future__ import annotations
+
+from rivalry.report.tables._table import Column, Row, Table
+
+
+def data_sets(report: Row) -> Table:
+    rows = [
+        fact
+        | {
+            "size": "×".join(str(side) for side in fact["shape"]),
+            "description": fact["provenance"]["description"],
+            "evaluated": max((a["n"] for a in report["attacks"] if a["dataset"] == fact["dataset"]), default=None),
+        }
+        for fact in report["datasets"]
+    ]
+    return Table(
+        "data-sets",
+        "Data sets",
+        "Images are stored as 8-bit pixels, channels first. Attacks run on the number of test images under "
+        "“attacked”, the same ones for every attack unless an attack is given fewer; accuracy of victims "
+        "is measured on all.",
+        [
+            Column("dataset", "data set", "name", width=0.12),
+            Column("source", "source", "code", paper=False),
+            Column("size", "shape"),
+            Column("classes", "classes", "count"),
+            Column("n_train", "training", "count"),
+            Column("n_test", "test", "count"),
+            Column("evaluated", "attacked", "count"),
+            Column("description", "origin", width=0.36),
+        ],
+        rows,
+    )

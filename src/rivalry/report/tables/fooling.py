@@ -1,0 +1,47 @@
+"""Images without any object that a victim takes for one."""
+
+from __future__ import annotations
+
+from rivalry.formatting import MISSING, SEES, number, settings
+from rivalry.statistics import marks
+from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+
+
+def fooling(report: Row, dataset: str) -> Table:
+    rows = [
+        fact
+        | {"sees": SEES[fact["sees"]], "settings": settings(fact["parameters"])}
+        | mark(marks.of_fooling(report["checks"], fact))
+        for fact in report["fooling"]
+        if fact["dataset"] == dataset
+    ]
+    real = number(rows[0]["real_nearest_l2"]) if rows else MISSING
+    return Table(
+        f"{dataset}-fooling",
+        "Fooling images",
+        "One image per class, made from grey, noise or patterns and not from any image of the data. It fools the "
+        "victim when it is taken for its class with at least the confidence asked for; median and least are of the "
+        "victim's confidence in the class meant. The distance is the mean over "
+        f"the images of the L2 distance to the nearest training image; for real test images its median is {real}. "
+        f"Passes are per image. {marks.MEANING}",
+        [
+            Column("victim", "victim", "name", width=0.1),
+            Column("fooling", "method", "name", width=0.15),
+            MARK,
+            Column("source", "source", "cite", width=0.11),
+            Column("sees", "sees", paper=False),
+            Column("n", "classes", "count"),
+            Column("success_rate", "fooled %", "rate"),
+            Column("median_confidence", "median %", "rate"),
+            Column("least_confidence", "least %", "rate"),
+            Column("mean_nearest_l2", "distance", "number"),
+            Column("real_nearest_l2", "real images", "number", paper=False),
+            Column("queries", "forward", "count"),
+            Column("gradients", "gradients", "count"),
+            Column("seconds", "time", "time", paper=False),
+            Column("asked_confidence", "asked %", "rate", paper=False),
+            Column("method", "registered as", "code", paper=False),
+            Column("settings", "parameters", paper=False),
+        ],
+        rows,
+    )
