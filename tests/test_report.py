@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import importlib
+import inspect
 import json
 import math
+import pkgutil
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,14 +25,21 @@ import synthetic_results
 from rivalry import artifacts, formatting, registry
 from rivalry.errors import RivalryError
 from rivalry.figures._figure import all_figures
-from rivalry.report import tables
+from rivalry.report import html as pages
+from rivalry.report import latex, tables
 from rivalry.report.collecting import _hashes
+from rivalry.report.latex import breakable, tex
 from rivalry.report.references import all_references
-from rivalry.report.rendering import TEMPLATES, environment, tex, tex_breakable
+from rivalry.report.sections import RESULTS, SECTIONS, shown
+from rivalry.report.tables import checks, comparisons, defenses, robustness
+from rivalry.report.tables._table import Table, interval, text
+from rivalry.report.templates import FOLDER
 from rivalry.stages.collect import collect
 from rivalry.stages.draw import draw
 from rivalry.stages.report import NO_LATEX, compile_pdf, render_html, render_latex
 from synthetic_results import CONFIG, DATASETS, PLAN
+
+ALL_SECTIONS = (*SECTIONS, *RESULTS)
 
 
 @pytest.fixture(scope="module")
@@ -148,20 +159,62 @@ def test_every_number_in_a_table_comes_from_report_json(facts: dict[str, Any], h
 
 def test_templates_hold_no_numbers() -> None:
     """Words only: what is left of a template without its code, markup and identifiers has no digit."""
-    page = (TEMPLATES / "html" / "report.html.j2").read_text(encoding="utf-8")
-    page = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<[^>]*>", " ", page, flags=re.DOTALL).replace("SHA-256", "")
-    assert not re.findall(r".*\d.*", page)
-    text = (TEMPLATES / "latex" / "report.tex.j2").read_text(encoding="utf-8").partition("\\begin{document}")[2]
-    text = re.sub(r"<%.*?%>|<<.*?>>|\\cite[tp]\{[^}]*\}", " ", text, flags=re.DOTALL).replace("SHA-256", "")
-    assert not re.findall(r".*\d.*", text)
+    for name in ("report", "special"):
+        page = (FOLDER / "html" / f"{name}.html.j2").read_text(encoding="utf-8")
+        page = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|<[^>]*>", " ", page, flags=re.DOTALL).replace("SHA-256", "")
+        assert not re.findall(r".*\d.*", page)
+        paper = (FOLDER / "latex" / f"{name}.tex.j2").read_text(encoding="utf-8")
+        paper = re.sub(r"<%.*?%>|<<.*?>>", " ", paper.rpartition("\\begin{document}")[2], flags=re.DOTALL)
+        assert not re.findall(r".*\d.*", paper.replace("SHA-256", ""))
+    for section in ALL_SECTIONS:
+        words = " ".join((section.title, *section.words, *(f"{a} {b}" for a, b in section.terms), section.empty))
+        words = re.sub(r"\{cite:.*?\}", " ", words).replace("SHA-256", "")
+        assert not re.findall(r"\d", words), section.key
 
 
 def test_a_missing_number_is_an_error(facts: dict[str, Any]) -> None:
-    lacking = {key: value for key, value in facts.items() if key != "seed"}
-    with pytest.raises(jinja2.UndefinedError, match="seed"):
-        environment("html").get_template("report.html.j2").render(report=lacking, drawings={})
-    with pytest.raises(jinja2.UndefinedError, match="seed"):
-        environment("latex").get_template("report.tex.j2").render(report=lacking, folder="")
+    lacking = {key: value for key, value in facts.items() if key != "confidence"}
+    with pytest.raises(jinja2.UndefinedError, match="confidence"):
+        pages.page(lacking, {})
+    with pytest.raises(jinja2.UndefinedError, match="confidence"):
+        latex.paper(lacking, {})
+
+
+def test_a_missing_template_is_a_line_that_names_it(facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rivalry.report.templates.FOLDER", Path("nowhere"))
+    with pytest.raises(RivalryError, match=r"^nowhere/html/report\.html\.j2: no such template$"):
+        pages.page(facts, {})
+
+
+def test_every_table_and_figure_stands_in_one_place() -> None:
+    """A new one is its function and a line in `sections`; one that is placed nowhere would never be seen."""
+    made = set()
+    for found in pkgutil.iter_modules(tables.__path__, f"{tables.__name__}."):
+        module = importlib.import_module(found.name)
+        for function in vars(module).values():
+            if inspect.isfunction(function) and function.__module__ == module.__name__:
+                returned = str(function.__annotations__["return"])
+                if not function.__name__.startswith("_") and returned in ("Table", "list[Table]"):
+                    made.add(function)
+    assert len(made) > 20
+    assert Counter(table for section in ALL_SECTIONS for table in section.tables) == Counter(made)
+    assert Counter(name for section in ALL_SECTIONS for name in section.figures) == Counter(list(all_figures()))
+
+
+def test_what_is_special_has_a_macro_in_both() -> None:
+    for section in ALL_SECTIONS:
+        for kind, made in (("html", pages.environment()), ("tex", latex.environment())):
+            has = hasattr(made.get_template(f"special.{kind}.j2").module, section.key)
+            assert has == (section.special and (kind, section.key) != ("tex", "summary")), (kind, section.key)
+
+
+def test_a_section_without_anything_in_it_is_left_out(facts: dict[str, Any]) -> None:
+    for one in (*shown(facts, paper=False), *shown(facts, paper=True)):
+        keys = [part.section.key for part in one.parts]
+        assert ("fooling" in keys) == ("poisoning" in keys) == (one.dataset == "digits")
+    (kept_apart,) = (one for one in shown(facts | {"kept_apart": []}, paper=False) if one.section.key == "apart")
+    assert not kept_apart.tables
+    assert kept_apart.section.empty
 
 
 def test_page_is_well_formed_and_its_anchors_exist(html: str) -> None:
@@ -181,7 +234,7 @@ def test_page_loads_nothing_from_elsewhere(html: str) -> None:
             value = attributes.get(name) or ""
             if tag != "a":
                 assert value == "" or value.startswith(("#", "data:")), (tag, name, value)
-    style = (TEMPLATES / "html" / "style.css").read_text(encoding="utf-8")
+    style = (FOLDER / "html" / "style.css").read_text(encoding="utf-8")
     assert "url(" not in style
     assert "@import" not in style
     assert "default-src 'none'" in html
@@ -236,7 +289,7 @@ def test_tex_prints_any_text(given: str, printed: str) -> None:
 
 def test_breaking_adds_no_letters() -> None:
     name = "results/attacks/some_very_long_name+half_mean3"
-    assert tex_breakable(name).replace("\\allowbreak{}", "") == tex(name)
+    assert breakable(name).replace("\\allowbreak{}", "") == tex(name)
 
 
 def test_a_defense_is_judged_by_the_paired_test_of_worst_cases(facts: dict[str, Any]) -> None:
@@ -276,13 +329,12 @@ def test_no_finding_is_good_or_bad_without_a_test(facts: dict[str, Any]) -> None
 
 
 def test_the_first_screen_is_the_ranking_of_the_worst_cases(facts: dict[str, Any], html: str) -> None:
-    for place in facts["rankings"]:
+    for place, table in zip(facts["rankings"], robustness.rankings(facts), strict=True):
         rows = [row for row in place["rows"] if not row["reason"]]
         if place["eps"] is not None:
             assert [row["accuracy"] for row in rows] == sorted((row["accuracy"] for row in rows), reverse=True)
         stands = [row for row in facts["worst_cases"] if row["headline"]]
         assert all(row in stands for row in place["rows"])
-        table = tables.ranking(place)
         assert [row["classifier"] for row in table.rows] == [
             formatting.guarded(r["victim"], r["defense"]) for r in rows
         ]
@@ -319,7 +371,7 @@ def test_findings_and_comparisons_carry_the_marks_of_their_numbers(facts: dict[s
             assert (item["mark"] == "?") == ("adversarial" in item["topic"])
             assert ("gradient masking" in item["doubts"]) == ("adversarial" in item["topic"])
     marked = 0
-    for table in tables.comparison_tables(facts, "digits"):
+    for table in comparisons.comparisons(facts, "digits"):
         for row in table.rows:
             about = "adversarial" in (row["victim_a"], row["victim_b"])
             assert (row["mark"] == "?") == about, row
@@ -328,7 +380,7 @@ def test_findings_and_comparisons_carry_the_marks_of_their_numbers(facts: dict[s
 
 
 def test_defense_tables_pair_oblivious_with_adaptive(facts: dict[str, Any]) -> None:
-    table = next(t for t in tables.defense_tables(facts, "digits") if t.name == "digits-defense-plain-median3")
+    table = next(t for t in defenses.defenses(facts, "digits") if t.name == "digits-defense-plain-median3")
     row = next(row for row in table.rows if row["attack"] == "pgd" and row["eps"] == 0.2)
     scores = {
         s["setting"]: s["adversarial_accuracy"]
@@ -350,12 +402,12 @@ def test_self_checks_are_counted_by_kind_and_only_doubts_are_listed(
     assert [kind["n"] for kind in counted] == [kind["pass"] + kind["warn"] + kind["fail"] for kind in counted]
     assert sum(kind["n"] for kind in counted) == len(facts["checks"])
     assert {kind["check"] for kind in counted} == {row["check"] for row in facts["checks"]}
-    listed = [row["status"] for row in tables.checks(facts).rows]
+    listed = [row["status"] for row in checks.doubts(facts).rows]
     assert listed == ["fail"] * sum(k["fail"] for k in counted) + ["warn"] * sum(k["warn"] for k in counted)
-    for text in (html, paper):
-        assert "self-check-kinds" in text
-        assert "2 images fall to fgsm and not to i" in text.replace("\\allowbreak{}", "")
-        assert "every image in [0, 1] and within" not in text  # it passed
+    for printed in (html, paper):
+        assert "self-check-kinds" in printed
+        assert "2 images fall to fgsm and not to i" in printed.replace("\\allowbreak{}", "")
+        assert "every image in [0, 1] and within" not in printed  # it passed
 
 
 def test_a_run_without_doubts_lists_none(facts: dict[str, Any], tmp_path: Path) -> None:
@@ -381,9 +433,9 @@ def test_every_method_s_source_is_on_file() -> None:
 
 def test_what_is_cited_is_listed(facts: dict[str, Any], html: str, paper: str) -> None:
     cited = {key for keys in re.findall(r"\\cite[tp]\{([^}]*)\}", paper) for key in keys.split(",")}
-    assert cited <= set(facts["references"])
-    assert cited == cited & set(re.findall(r"\\bibitem\[.*?\]\{([a-z0-9]+)\}", paper))
-    assert set(re.findall(r'href="#ref-([a-z0-9]+)"', html)) <= set(facts["references"])
+    assert cited | set(facts["references"]) == set(re.findall(r"\\bibitem\[.*?\]\{([a-z0-9]+)\}", paper))
+    cited = set(re.findall(r'href="#ref-([a-z0-9]+)"', html))
+    assert cited | set(facts["references"]) == set(re.findall(r'id="ref-([a-z0-9]+)"', html))
 
 
 def test_paper_takes_figures_from_where_they_lie(folder: Path, paper: str) -> None:
@@ -438,23 +490,23 @@ def test_a_printed_interval_shows_on_which_side_of_0_it_ends(low: float, high: f
     assert formatting.between_points(low, high) == printed
 
 
-def printed_ends(table: tables.Table, row: dict[str, Any]) -> list[float]:
+def printed_ends(table: Table, row: dict[str, Any]) -> list[float]:
     """The interval that stands beside a verdict, read from the page's cells; empty where none is printed."""
     columns = {column.key: column for column in table.columns}
     if "difference" in columns:
-        ends = tables.interval(columns["difference"], row).split(" to ")
+        ends = interval(columns["difference"], row).split(" to ")
     else:
-        ends = [tables.text(columns[end], row) for end in ("low", "high")]
+        ends = [text(columns[end], row) for end in ("low", "high")]
     return [float(end.replace("−", "-").replace(",", "")) for end in ends if end not in ("", formatting.MISSING)]
 
 
 def test_every_verdict_agrees_with_the_interval_and_p_printed_beside_it(facts: dict[str, Any]) -> None:
     seen = set()
     for dataset in ("digits", "shapes"):
-        for table in tables.comparison_tables(facts, dataset):
+        for table in comparisons.comparisons(facts, dataset):
             p_column = next(column for column in table.columns if column.key == "holm_p")
             for row in table.rows:
-                said, p, ends = row["verdict"], tables.text(p_column, row), printed_ends(table, row)
+                said, p, ends = row["verdict"], text(p_column, row), printed_ends(table, row)
                 if row["like"] == "no":
                     assert (said, p) == ("not tested: not like for like", formatting.MISSING)
                     continue

@@ -29,8 +29,8 @@ from rivalry.config import load_config, read_yaml
 from rivalry.figures import style
 from rivalry.formatting import printed
 from rivalry.plan import _options
+from rivalry.report import html, latex
 from rivalry.report.collecting import _Plain
-from rivalry.report.rendering import environment
 from rivalry.stages.record import record
 from rivalry.stages.report import compile_pdf
 
@@ -191,8 +191,7 @@ def test_what_is_spelled_stays_as_it_is_when_spelled_again() -> None:
 # ---- page and paper ----
 
 
-def render(kind: str, template: str, text: Any) -> str:
-    made = environment(kind)
+def render(made: jinja2.Environment, template: str, text: Any) -> str:
     return made.overlay(loader=jinja2.DictLoader({"t": template})).get_template("t").render(text=text)
 
 
@@ -212,7 +211,7 @@ class Texts(HTMLParser):
 @pytest.mark.parametrize("text", [*NASTY, "a\a\x00b"])
 def test_the_page_shows_any_text(text: str) -> None:
     page = Texts()
-    page.feed(render("html", "<p>{{ text }}</p>", text))
+    page.feed(render(html.environment(), "<p>{{ text }}</p>", text))
     page.close()
     assert page.tags == ["p"]
     assert "".join(page.texts) == text.replace("\a", "").replace("\x00", "")
@@ -231,7 +230,7 @@ def test_the_paper_prints_any_text(tmp_path: Path) -> None:
         "\\section{<< clipped(one) >>}\n<< clipped(one, 1000) >>\n<< verbatim(one) >>\n<% endfor %>\n\\end{document}\n"
     )
     text = [*NASTY, letters, "a\a\x00b", "x" * 200_000, "a b " * 50_000]
-    (tmp_path / "t.tex").write_text(render("latex", head + body, text), encoding="utf-8")
+    (tmp_path / "t.tex").write_text(render(latex.environment(), head + body, text), encoding="utf-8")
     compile_pdf(tmp_path / "t.tex", tmp_path / "t.pdf")
     shown = "".join("".join(page.extract_text() for page in PdfReader(tmp_path / "t.pdf").pages).split())
     for said in ("$5_to_$20", "ZhongWen", "koshka", "<script>", "\\input{/etc/passwd}", "$(touchPWNED)", "αβγ"):

@@ -1,7 +1,9 @@
-"""The works that methods name as their source."""
+"""The works that methods name as their source, and that the report's words cite."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ import yaml
 from rivalry import registry
 from rivalry.errors import RivalryError
 
+Work = dict[str, Any]
+
 
 @cache
-def all_references() -> dict[str, dict[str, Any]]:
+def all_references() -> dict[str, Work]:
     """Citation key -> authors, year, title, venue and, where there is one, url."""
-    return yaml.safe_load((Path(__file__).parent / "references.yaml").read_text(encoding="utf-8"))
+    works: dict[str, Work] = yaml.safe_load((Path(__file__).parent / "references.yaml").read_text(encoding="utf-8"))
+    return works
 
 
 def cite(key: str) -> str:
@@ -38,3 +43,20 @@ def cite(key: str) -> str:
 def source_of(kind: str, method: str) -> str:
     """The citation key that a registered method names, or ''."""
     return registry.method(kind, method).traits.get("source", "") if method in registry.names(kind) else ""
+
+
+def works(keys: Iterable[str]) -> dict[str, Work]:
+    """The works on file under these keys, sorted by author."""
+    known = all_references()
+    return {key: known[key] for key in sorted(known.keys() & set(keys), key=lambda key: (known[key]["authors"], key))}
+
+
+def authors(work: Work) -> str:
+    """The authors as a citation names them: one, two, or the first and others."""
+    families = surnames(work)
+    return f"{families[0]} et al." if len(families) > 2 else " and ".join(families)
+
+
+def surnames(work: Work) -> list[str]:
+    """The authors' names in 'Family I. J.' form without the initials."""
+    return [re.sub(r"( \S+\.)+$", "", name) for name in work["authors"]]

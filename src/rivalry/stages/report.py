@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rivalry import artifacts
 from rivalry.errors import RivalryError
-from rivalry.report.rendering import environment
+from rivalry.layout import Layout
+from rivalry.report.html import page
+from rivalry.report.latex import paper
 
 NO_LATEX = (
     "no LaTeX found, so no PDF: install the Debian packages latexmk texlive-latex-recommended "
@@ -26,21 +29,17 @@ def render_html(facts: Path, output: Path) -> None:
     Parameters
     ----------
     facts : Path
-        report.json; the figures lie beside its folder, in ../figures.
+        report.json, in a folder of results that holds the figures too.
     output : Path
         The page.
     """
     report = artifacts.read_json(facts)
-    figures = Path(facts).parent.parent / "figures"
+    folders = _figures(facts, report)
     drawings = {
-        dataset: {
-            figure["name"]: artifacts.read_text(figures / dataset / figure["files"]["svg"])
-            for figure in listed["figures"]
-        }
+        dataset: {one["name"]: artifacts.read_text(folders[dataset] / one["files"]["svg"]) for one in listed["figures"]}
         for dataset, listed in report["figures"].items()
     }
-    page = environment("html").get_template("report.html.j2").render(report=report, drawings=drawings)
-    artifacts.write_text(output, page)
+    artifacts.write_text(output, page(report, drawings))
     artifacts.write_manifest(output.parent, "html", [output])
 
 
@@ -50,15 +49,23 @@ def render_latex(facts: Path, output: Path) -> None:
     Parameters
     ----------
     facts : Path
-        report.json; the figures lie beside its folder, in ../figures.
+        report.json, in a folder of results that holds the figures too.
     output : Path
         The paper.
     """
     report = artifacts.read_json(facts)
-    figures = os.path.relpath(Path(facts).parent.parent / "figures", Path(output).parent)
-    text = environment("latex").get_template("report.tex.j2").render(report=report, folder=Path(figures).as_posix())
-    artifacts.write_text(output, text)
+    folders = {
+        dataset: Path(os.path.relpath(folder, Path(output).parent)).as_posix()
+        for dataset, folder in _figures(facts, report).items()
+    }
+    artifacts.write_text(output, paper(report, folders))
     artifacts.write_manifest(output.parent, "latex", [output])
+
+
+def _figures(facts: Path, report: dict[str, Any]) -> dict[str, Path]:
+    """Where each data set's figures lie."""
+    layout = Layout(Path(facts).parent.parent)
+    return {dataset: layout.figures(dataset).folder for dataset in report["figures"]}
 
 
 def compile_pdf(source: Path, output: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rivalry.formatting import (
@@ -16,6 +16,7 @@ from rivalry.formatting import (
     number,
     percent,
     plain,
+    plural,
     points,
     probability,
 )
@@ -91,6 +92,13 @@ class Table:
     folded: bool = False
     printed: list[Row] | None = None
     omitted: str = ""
+
+    def in_paper(self) -> Table:
+        """The table as the paper has it."""
+        rows = self.rows if self.printed is None else self.printed
+        left_out = len(self.rows) - len(rows)
+        note = f"{self.note} {self.omitted.format(plural(left_out, 'more row'))}" if left_out else self.note
+        return replace(self, note=note, columns=[column for column in self.columns if column.paper], rows=rows)
 
 
 def text(column: Column, row: Row) -> str:

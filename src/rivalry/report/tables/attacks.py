@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 
 from rivalry.formatting import NORMS, SEES, epsilon, missing, plain, settings
-from rivalry.statistics import marks
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+from rivalry.statistics import marks
 
 
 def threat_models(report: Row) -> Table:

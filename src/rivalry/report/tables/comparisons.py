@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rivalry.formatting import NORMS, epsilon, missing, plural, true
-from rivalry.statistics import marks
 from rivalry.report.tables._table import LONG, MARK, Column, Row, Table, mark
+from rivalry.statistics import marks
 
 KINDS = {
     "worst case": (
@@ -110,7 +110,7 @@ def _touched(report: Row, row: Row) -> list[Row]:
 
 def _under(row: Row) -> str:
     if row["kind"] in ("attack", "budget"):
-        return row["victim"]
+        return str(row["victim"])
     if row["kind"] == "worst case":
         return NORMS[row["norm"]] if missing(row["eps_a"]) else f"{NORMS[row['norm']]} ε {epsilon(row['eps_a'])}"
     return row["attack"] if missing(row["eps_a"]) else f"{row['attack']} (eps {epsilon(row['eps_a'])})"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rivalry.formatting import between, percent, settings
-from rivalry.statistics import marks
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+from rivalry.statistics import marks
 
 MEASURED = {
     "accuracy": "adversarial_accuracy",

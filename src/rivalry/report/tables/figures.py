@@ -5,12 +5,12 @@ from __future__ import annotations
 from rivalry.report.tables._table import Column, Row, Table
 
 
-def not_drawn(report: Row, dataset: str) -> Table:
+def absent(report: Row, dataset: str) -> Table:
     rows = [item | {"figure": item["name"].replace("_", " ")} for item in report["figures"][dataset]["absent"]]
     return Table(
-        f"{dataset}-not-drawn",
+        f"{dataset}-absent",
         "Figures that this run does not allow",
-        "What the configuration would have to ask for to get them follows from the reasons.",
+        "A figure is drawn when the configuration asks for what it shows.",
         [Column("figure", "figure"), Column("reason", "reason")],
         rows,
         folded=True,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rivalry.formatting import MISSING, SEES, number, settings
-from rivalry.statistics import marks
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+from rivalry.statistics import marks
 
 
 def fooling(report: Row, dataset: str) -> Table:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rivalry.formatting import settings
-from rivalry.statistics import marks
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+from rivalry.statistics import marks
 
 
 def poisonings(report: Row, dataset: str) -> Table:

@@ -17,7 +17,7 @@ def reported(report: Row) -> Table:
         for row in report["reported"]
     ]
     return Table(
-        "reported",
+        "reported-numbers",
         "Reported against measured",
         "Numbers that the source documents print beside what this run measured, with its interval. "
         "Differences in architecture, training and test images remain; nothing was tuned to meet a number. "

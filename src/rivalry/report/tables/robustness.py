@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rivalry.formatting import MISSING, NORMS, epsilon, guarded, listing
-from rivalry.statistics import marks
 from rivalry.report.tables._table import Column, Row, Table
+from rivalry.statistics import marks
 
 
 def rankings(report: Row) -> list[Table]:
@@ -32,7 +32,6 @@ def _ranking(place: Row) -> Table:
             if by_size
             else "."
         )
-        + " Places are not verdicts: whether two differ stands under comparisons."
         + (f" Not measured: {left_out}." if left_out else ""),
         [
             Column("classifier", "classifier", "name", width=0.2),

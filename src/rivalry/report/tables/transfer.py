@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rivalry.statistics import marks
 from rivalry.report.tables._table import LONG, MARK, Column, Row, Table, mark
+from rivalry.statistics import marks
 from rivalry.statistics.headlines import at_headline
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rivalry.formatting import settings
-from rivalry.statistics import marks
 from rivalry.report.references import source_of
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+from rivalry.statistics import marks
 
 
 def victims(report: Row, dataset: str) -> Table:
