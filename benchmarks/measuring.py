@@ -22,6 +22,7 @@ from libraries import LIBRARIES, Task
 from torch import Tensor, nn
 
 import rivalry
+from rivalry.answers import classify
 from rivalry.data._splits import load_split
 from rivalry.devices import lay_out
 
@@ -156,8 +157,7 @@ def correct_rows(victim: nn.Module, data: Path, split: str, count: int) -> list[
     images = load_split(data, split)
     # Not sorted: the first half of MNIST's test images is the easier one.
     rows = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: 2 * count + 20]
-    with torch.no_grad():
-        right = torch.cat([victim(images.floats(part)).argmax(dim=1) for part in rows.split(64)]) == images.labels[rows]
+    right = classify(victim, images.images[rows], 64).argmax(dim=1) == images.labels[rows]
     if right.sum() < count:
         raise SystemExit(f"the victim classifies only {int(right.sum())} of {len(rows)} {split} images correctly")
     return rows[right][:count].tolist()
@@ -233,10 +233,8 @@ def _run(task: Task, contest: Contest, library: str, counter: _Counter) -> Run:
     started = time.perf_counter()
     adversarial = craft(task, contest.calls[library]).detach().float()
     if library != "rivalry":  # whose attacks ask both themselves: which images are right, and which were fooled
-        with torch.no_grad():
-            for images in (originals, adversarial):
-                for part in images.split(task.batch):
-                    task.victim(part)
+        for images in (originals, adversarial):
+            classify(task.victim, images, task.batch)
     seconds = time.perf_counter() - started
     n = len(originals)
     forwards, backwards = counter.forwards / n, counter.backwards / n

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -543,8 +544,8 @@ def test_a_fraction_that_cannot_be_met_is_told() -> None:
 # ---- twins ----
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, place: str) -> dict[bool, list[Tensor]]:
-    """The images that are trained on (True) and validated on (False) where plain training is called by `place`."""
+def watched(monkeypatch: pytest.MonkeyPatch, module: str) -> dict[bool, list[Tensor]]:
+    """The images that are trained on (True) and validated on (False) where `module` calls plain training."""
     shown: dict[bool, list[Tensor]] = {True: [], False: []}
 
     def recipe(images: Tensor, labels: Tensor, **_: object) -> Recipe:
@@ -554,7 +555,7 @@ def watched(monkeypatch: pytest.MonkeyPatch, place: str) -> dict[bool, list[Tens
 
         return Recipe(labels, loss)
 
-    monkeypatch.setattr(place, recipe)
+    monkeypatch.setattr(import_module(module), "plain", recipe)
     return shown
 
 
@@ -591,7 +592,7 @@ def test_stamped_copies_and_their_originals_are_on_one_side(
     poison(
         "corner", "backdoor", {"trigger": "pattern", "target": 1, "fraction": 0.5}, data, tmp_path / "corner", seed=0
     )
-    shown = watched(monkeypatch, "rivalry.training.plain.plain")
+    shown = watched(monkeypatch, "rivalry.training.plain")
     victim = train_victim(data, tmp_path / "victims/backdoored", poisoning=tmp_path / "corner")
     mask = Trigger.load(tmp_path / "corner").mask
     assert distance_apart(shown, mask == 0) > 0.1
@@ -613,7 +614,7 @@ def test_attacked_images_and_their_originals_are_on_one_side(monkeypatch: pytest
     with torch.no_grad():  # right by construction, so that every image has an attacked twin
         victim[1].bias.zero_()
         victim[1].weight.copy_(torch.eye(3).repeat_interleave(12, dim=1))
-    shown = watched(monkeypatch, "rivalry.defenses._refit.plain")
+    shown = watched(monkeypatch, "rivalry.defenses._refit")
     detect = registry.method("defenses", "binary_input_detector").load()
     noise = {"method": "random_noise", "eps": 0.05}
     detect(victim, images, labels, 0, 64, attack=noise, architecture="cnn_mnist", epochs=1)

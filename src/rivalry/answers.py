@@ -1,8 +1,14 @@
-"""What a victim's logits say."""
+"""What a victim answers, and what its logits say."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
+
+from rivalry.data._splits import floats
+from rivalry.devices import device_of
 
 NO_ANSWER = -2
 """The prediction of an image for which the victim's logits name no class; -1 is a refusal."""
@@ -18,3 +24,21 @@ def answers(logits: Tensor) -> tuple[Tensor, Tensor]:
     confidence = logits.softmax(dim=1).gather(1, predictions[:, None]).squeeze(1)
     silent = ~logits.logsumexp(dim=1).isfinite()
     return predictions.masked_fill(silent, NO_ANSWER), confidence
+
+
+def classify(victim: Callable[[Tensor], Tensor], images: Tensor, batch_size: int) -> Tensor:
+    """Logits (N,K), without gradients and where the victim lies, of images (N,C,H,W).
+
+    Parameters
+    ----------
+    victim : nn.Module
+        In evaluation mode. A plain function is asked where the images are.
+    images : Tensor
+        float32 in [0,1]; or uint8 as a split has them, of which only one batch at a time is made floats.
+    batch_size : int
+        Images that the victim is given at once.
+    """
+    place = device_of(victim, images)
+    with torch.no_grad():
+        batches = (part if part.is_floating_point() else floats(part) for part in images.split(batch_size))
+        return torch.cat([victim(batch.to(place)) for batch in batches])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rivalry.errors import RivalryError
 
@@ -25,6 +26,12 @@ def device(accelerator: str) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic = True
     return torch.device("cuda")
+
+
+def device_of(victim: object, images: Tensor) -> torch.device:
+    """Where a classifier is; one without tensors is where the images are."""
+    tensors = chain(victim.parameters(), victim.buffers()) if isinstance(victim, nn.Module) else iter(())
+    return next((tensor.device for tensor in tensors), images.device)
 
 
 def moved(module: Module, where: torch.device, *, grey_gradients: bool = False) -> Module:

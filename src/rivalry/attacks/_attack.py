@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rivalry import registry, types
-from rivalry.answers import NO_ANSWER, answers
+from rivalry.answers import NO_ANSWER, answers, classify
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
-from rivalry.attacks._shown import Shown, computing, device_of, reject_class
-from rivalry.devices import frozen
+from rivalry.attacks._shown import Shown, computing, reject_class
+from rivalry.devices import device_of, frozen
 from rivalry.errors import WrongArgument, nearest
 from rivalry.parameters import checked, checked_value
 from rivalry.seeds import derive_seed
@@ -364,9 +364,9 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
     if isinstance(rule, str) and rule not in rules:
         raise WrongArgument(f"target: '{rule}' is unknown; {nearest(rule, rules)}")
     images, labels = _examples("images", images, "labels", labels)
-    with computing(victim), frozen(victim), torch.no_grad():
-        shown, place = Shown(victim, functools.partial(_fit_classes, {"labels": labels})), device_of(victim, images)
-        logits = torch.cat([shown(part.to(place)).cpu() for part in images.split(64)])
+    with computing(victim), frozen(victim):
+        shown = Shown(victim, functools.partial(_fit_classes, {"labels": labels}))
+        logits = classify(shown, images.to(device_of(victim, images)), 64).cpu()
     classes = logits.shape[1] - (reject_class(victim) is not None)
     if isinstance(rule, int):
         if not 0 <= rule < classes:

@@ -118,8 +118,3 @@ def reject_class(victim: nn.Module) -> int | None:
     """The class by which a victim refuses an image, if it can."""
     reject = getattr(victim, "reject_class", None)
     return reject if isinstance(reject, int) else None
-
-
-def device_of(victim: nn.Module, images: Tensor) -> torch.device:
-    """Where the victim is; one without tensors is where the images are."""
-    return next((tensor.device for tensor in chain(victim.parameters(), victim.buffers())), images.device)

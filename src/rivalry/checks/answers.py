@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from rivalry.answers import classify
 from rivalry.checks._evidence import BATCH, Evidence, Model
 from rivalry.checks._rows import NOTICEABLE, Row, percent, row, where
 
@@ -26,9 +27,8 @@ def _logits(victim: nn.Module, model: Model, evidence: Evidence) -> Iterator[Row
     Attacks on a softmax output meet vanishing gradients and make a victim look robust. A victim that answers
     otherwise each time has to be attacked in expectation (EOT).
     """
-    images = evidence.test.floats(slice(BATCH)).to(evidence.place)
-    with torch.no_grad():
-        passes = [victim(images) for _ in range(5)]
+    images = evidence.test.floats(slice(BATCH))
+    passes = [classify(victim, images, BATCH) for _ in range(5)]
     logits = passes[0]
     reject = getattr(victim, "reject_class", None)
     finite = logits.isfinite().all(dim=1)

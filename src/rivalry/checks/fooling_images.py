@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from rivalry.answers import classify
 from rivalry.artifacts import open_tensors, read_table
 from rivalry.checks._evidence import BATCH, Evidence
 from rivalry.checks._rows import Row, row, where
@@ -25,9 +26,8 @@ def fooling_images(evidence: Evidence) -> Iterator[Row]:
             images = tensors.get_tensor("images")
         outside = ~((images >= 0) & (images <= 1)).flatten(1).all(dim=1)
         model = evidence.load(evidence.victim_folder(victim))
-        with torch.no_grad():
-            parts = [model(part.to(evidence.place)).softmax(dim=1).cpu() for part in images.split(BATCH)]
-        sure = torch.cat(parts).gather(1, torch.tensor(scores["target"].to_numpy())[:, None]).squeeze(1)
+        probabilities = classify(model, images, BATCH).softmax(dim=1).cpu()
+        sure = probabilities.gather(1, torch.tensor(scores["target"].to_numpy())[:, None]).squeeze(1)
         recorded = torch.tensor(scores["confidence"].to_numpy())
         other = ~(((sure - recorded).abs() <= SURE) | (sure.isnan() & recorded.isnan()))
         subject = f"{fooling} on {victim}"

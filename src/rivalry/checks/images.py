@@ -9,9 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rivalry.answers import answers
+from rivalry.answers import answers, classify
 from rivalry.attacks._norms import length
-from rivalry.checks._evidence import Crafted, Evidence
+from rivalry.checks._evidence import BATCH, Crafted, Evidence
 from rivalry.checks._rows import Row, at_eps, row
 
 TOLERANCE = 1e-6
@@ -64,7 +64,7 @@ def _one_budget(
             faults["outside eps"] += index[~(size <= eps + TOLERANCE * (1 + eps))].tolist()
         untouched = torch.tensor(~part["attacked"].to_numpy(dtype=bool))
         faults["touched"] += index[untouched & (change != 0).flatten(1).any(dim=1)].tolist()
-        predicted, tied = _predict(victim, images.to(evidence.place))
+        predicted, tied = _predict(victim, images)
         other = predicted != torch.tensor(_classes(victim, part["prediction"]))
         faults["other"] += index[other & ~tied].tolist()
         faults["tie"] += index[other & tied].tolist()
@@ -78,8 +78,7 @@ def _one_budget(
 
 def _predict(victim: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Predicted classes, and where the two best logits are equal to rounding; both (N,) on the CPU."""
-    with torch.no_grad():
-        logits = victim(images)
+    logits = classify(victim, images, BATCH)
     best = logits.topk(2, dim=1)[0]
     tied = best[:, 0] - best[:, 1] <= TIE * logits.abs().amax(dim=1)
     return answers(logits)[0].cpu(), tied.cpu()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from rivalry.answers import classify
 from rivalry.attacks.pgd import pgd
 from rivalry.attacks.square import square
 from rivalry.checks._evidence import BATCH, Evidence
@@ -30,8 +31,7 @@ def unbounded(evidence: Evidence) -> Iterator[Row]:
     for model in evidence.models:
         victim = evidence.load(model.folder).eval()
         images, labels = evidence.test.floats(slice(BATCH)), evidence.test.labels[:BATCH]
-        with torch.no_grad():
-            right = victim(images.to(evidence.place)).argmax(dim=1).cpu() == labels
+        right = classify(victim, images, BATCH).argmax(dim=1).cpu() == labels
         chosen = right.nonzero().squeeze(1)[:IMAGES]
         if not len(chosen):
             words = f"it has none of the first {len(labels)} test images right: there is nothing to attack"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rivalry.devices import device_of
 from rivalry.training.plain import plain
 
 
@@ -37,7 +38,7 @@ def refit(
     """
     from rivalry.training._fit import fit  # Lightning, which restoring a defense does not need
 
-    device = next(network.parameters()).device
+    device = device_of(network, images)
     fit(
         network,
         images * 255,  # the scale of stored images, but unrounded: adversarial changes may be small

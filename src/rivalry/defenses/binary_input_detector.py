@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from rivalry import registry
+from rivalry.answers import classify
 from rivalry.architectures._classifier import Classifier
+from rivalry.data._splits import floats
 from rivalry.defenses._defended import Defended, Rejecting, defense, log_odds
 from rivalry.defenses._refit import refit
+from rivalry.devices import device_of
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 from rivalry.types import AttackName, Epochs, LearningRate, MethodOf, OpenFraction, SampleSize
@@ -61,7 +64,7 @@ def binary_input_detector(
     if isinstance(settings.get("eps"), list):
         settings["eps"] = max(settings["eps"])
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(derive_seed(seed, "sample")))
-    clean, truth = images[order[:sample]].float() / 255, labels[order[:sample]]
+    clean, truth = floats(images[order[:sample]]), labels[order[:sample]]
     result = attacker.run(
         victim,
         clean,
@@ -77,8 +80,7 @@ def binary_input_detector(
     shown = (learning & result.attacked).nonzero().squeeze(1)
     learned = learning.nonzero().squeeze(1)
     torch.manual_seed(derive_seed(seed, "weights"))
-    device = next(victim.parameters()).device
-    detector = _detector(architecture, images.shape[1:]).to(device)
+    detector = _detector(architecture, images.shape[1:]).to(device_of(victim, images))
     detector.mean.copy_(clean.mean(dim=(0, 2, 3)))
     detector.std.copy_(clean.std(dim=(0, 2, 3)).clamp_min(1e-3))
     refit(
@@ -91,11 +93,10 @@ def binary_input_detector(
         sources=torch.cat([learned, shown]),
     )
 
-    with torch.no_grad():
-        odds_clean, odds_attacked = (
-            torch.cat([log_odds(detector(part.to(device))) for part in rows.split(batch_size)])
-            for rows in (clean[~learning], result.images[~learning & result.attacked])
-        )
+    odds_clean, odds_attacked = (
+        log_odds(classify(detector, rows, batch_size))
+        for rows in (clean[~learning], result.images[~learning & result.attacked])
+    )
     # Refused is what lies above the threshold: at most this share of the clean images held out.
     tolerated = int(false_positive_rate * len(odds_clean))
     threshold = odds_clean.sort(descending=True).values[tolerated]
@@ -107,8 +108,7 @@ def binary_input_detector(
         "flagged_clean": float((odds_clean > threshold).double().mean()),
         "flagged_attacked": float((odds_attacked > threshold).double().mean()),
     }
-    with torch.no_grad():
-        classes = victim(clean[:1].to(device)).shape[1]
+    classes = classify(victim, clean[:1], 1).shape[1]
     return Defended(Rejecting(detector, victim, threshold, classes), facts)
 
 

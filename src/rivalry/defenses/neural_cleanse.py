@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from rivalry.answers import classify
+from rivalry.data._splits import floats
 from rivalry.defenses._defended import Defended, defense
 from rivalry.defenses._refit import refit
+from rivalry.devices import device_of
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
 from rivalry.types import Count, Epochs, Few, Fraction, LearningRate, NonNegative, OpenFraction
@@ -96,8 +99,8 @@ def neural_cleanse(
             f"share: {share:g} of {len(images)} training images leaves {len(others)} to measure triggers on; "
             "images of two classes are needed: lower it"
         )
-    clean, truth = images[chosen].float() / 255, labels[chosen]
-    measured = images[others].float() / 255, labels[others]
+    clean, truth = floats(images[chosen]), labels[chosen]
+    measured = floats(images[others]), labels[others]
 
     masks, patterns = _reverse_engineer(victim, clean, truth, steps, minibatch, step_size, success, seed, batch_size)
     largest = largest_index(len(masks))
@@ -177,9 +180,8 @@ def _reverse_engineer(
     batch_size: int,
 ) -> tuple[Tensor, Tensor]:
     """The smallest working trigger found for each class: masks (K,1,H,W) and patterns (K,C,H,W) in [0,1]."""
-    device = next(victim.parameters()).device
-    with torch.no_grad():
-        classes = victim(images[:1].to(device)).shape[1]
+    device = device_of(victim, images)
+    classes = classify(victim, images[:1], 1).shape[1]
     generator = torch.Generator().manual_seed(derive_seed(seed, "triggers"))
     rows = torch.randint(len(images), (steps, classes, minibatch), generator=generator)
     groups = torch.arange(classes).split(max(1, batch_size // minibatch))
@@ -238,11 +240,9 @@ def _success(
     victim: nn.Module, images: Tensor, labels: Tensor, masks: Tensor, patterns: Tensor, batch_size: int
 ) -> list[float]:
     """For each class, the share of images of other classes that its trigger brings into it."""
-    device = next(victim.parameters()).device
     rates = []
     for target, (mask, pattern) in enumerate(zip(masks, patterns, strict=True)):
         foreign = stamp(images[labels != target], mask, pattern)
-        with torch.no_grad():
-            answers = torch.cat([victim(part.to(device)).argmax(dim=1) for part in foreign.split(batch_size)])
-        rates.append(float((answers == target).double().mean()))
+        predictions = classify(victim, foreign, batch_size).argmax(dim=1)
+        rates.append(float((predictions == target).double().mean()))
     return rates

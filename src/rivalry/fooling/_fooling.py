@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rivalry import registry
-from rivalry.answers import answers
+from rivalry.answers import answers, classify
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
 from rivalry.attacks._shown import Shown, computing
@@ -110,8 +110,7 @@ def fool(
         ledger = Ledger(classes, lambda passes: bar.update(passes - bar.n))
         oracle = ORACLES[declared.traits["sees"]](shown, ledger, torch.arange(classes), batch_size)
         images = declared.load()(oracle, grey, Random(lambda: generators, grey.device), **parameters).detach()
-        with torch.no_grad():
-            logits = torch.cat([shown(part) for part in images.split(batch_size)]).cpu()
+        logits = classify(shown, images, batch_size).cpu()
     return Fooled(
         images=images.cpu(),
         predictions=answers(logits)[0],

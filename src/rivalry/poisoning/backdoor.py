@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from rivalry.data._splits import floats
 from rivalry.errors import RivalryError
 from rivalry.poisoning._poisoning import Poisoned, poisoning
 from rivalry.poisoning._trigger import Trigger
@@ -53,7 +54,7 @@ def backdoor(
             f"there are 1 to {len(eligible)} images outside class {target} to copy"
         )
     chosen = eligible[torch.randperm(len(eligible), generator=generator)[:count]]
-    copies = stamp.stamp(images[chosen].float() / 255).mul(255).round().to(torch.uint8)
+    copies = stamp.stamp(floats(images[chosen])).mul(255).round().to(torch.uint8)
     order = torch.randperm(len(images) + count, generator=generator)
     return Poisoned(
         images=torch.cat([images, copies])[order],

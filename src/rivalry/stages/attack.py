@@ -60,7 +60,7 @@ def attack(
 
     test = load_split(data, "test")
     index = select_images(len(test.labels), min(images, len(test.labels)), data_seed)
-    clean, labels = test.images[index].float() / 255, test.labels[index]
+    clean, labels = test.floats(index), test.labels[index]
     if "poisoning" in parameters:
         target = Trigger.load(parameters["poisoning"]).target
     targets = None

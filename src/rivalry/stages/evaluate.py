@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rivalry.answers import NO_ANSWER, answers
+from rivalry.answers import NO_ANSWER, answers, classify
 from rivalry.artifacts import open_tensors, read_json, read_table, write_manifest, write_table
 from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split, select_images
@@ -105,9 +105,7 @@ def judged(victim: nn.Module, images: Tensor, rows: pd.DataFrame, batch_size: in
 
     `success` says only whether the goal is reached by an image that is let through.
     """
-    place = next(victim.parameters()).device
-    with torch.no_grad():
-        logits = torch.cat([victim(part.to(place)) for part in images.split(batch_size)])
+    logits = classify(victim, images, batch_size)
     predictions, confidence = (found.cpu() for found in answers(logits))
     reject, flagged = None, torch.zeros_like(predictions, dtype=torch.bool)
     score = torch.full(predictions.shape, torch.nan, dtype=torch.float64)

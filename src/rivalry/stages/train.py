@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from rivalry import registry
-from rivalry.answers import answers
+from rivalry.answers import answers, classify
 from rivalry.architectures._classifier import Classifier
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table, write_tensors
 from rivalry.codehash import code_hash
-from rivalry.data._splits import load_split
+from rivalry.data._splits import floats, load_split
 from rivalry.devices import device
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
@@ -98,7 +98,7 @@ def train(
     network = registry.method("architectures", architecture).load()(
         facts["shape"], facts["classes"], **architecture_parameters
     )
-    pixels = images.float().div(255)
+    pixels = floats(images)
     model = Classifier(
         network,
         channels=facts["shape"][0],
@@ -165,9 +165,7 @@ def _fingerprint(tensors: tuple[Tensor, ...], facts: list[Any]) -> str:
 def predict(victim: nn.Module, data: Path) -> pd.DataFrame:
     """A victim's answer to every test image: index, label, prediction (-2 where it answers NaN), confidence."""
     test = load_split(data, "test")
-    with torch.no_grad():
-        logits = torch.cat([victim(part.float() / 255) for part in test.images.split(256)])
-    predictions, confidence = answers(logits)
+    predictions, confidence = answers(classify(victim, test.images, 256))
     return pd.DataFrame(
         {
             "index": range(len(test.labels)),

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rivalry.answers import NO_ANSWER, answers
+from rivalry.answers import NO_ANSWER, answers, classify
 from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split
@@ -91,6 +91,4 @@ def _replayed(rows: pd.DataFrame, clean: Tensor, predictions: Tensor) -> pd.Data
 
 def _predictions(victim: nn.Module, images: Tensor, batch_size: int) -> Tensor:
     """Predicted classes of images (N,C,H,W), int64 (N,) on the CPU; -2 where the victim answers NaN."""
-    place = next(victim.parameters()).device
-    with torch.no_grad():
-        return torch.cat([answers(victim(part.to(place)))[0].cpu() for part in images.split(batch_size)])
+    return answers(classify(victim, images, batch_size))[0].cpu()

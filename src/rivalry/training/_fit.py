@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rivalry import _torchvision
 from rivalry.artifacts import replacing
+from rivalry.data._splits import floats
 from rivalry.devices import lay_out
 from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
@@ -48,7 +49,7 @@ class _InMemory(Dataset):
         self.images, self.others = images, others
 
     def __getitem__(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return self.images[rows].float() / 255, *(other[rows] for other in self.others)
+        return floats(self.images[rows]), *(other[rows] for other in self.others)
 
 
 class _Batches(Sampler[Tensor]):

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from rivalry.answers import classify
 from rivalry.training._recipe import Recipe, training_method
 from rivalry.types import Positive, VictimName
 from rivalry.victims import load_victim
@@ -25,11 +25,9 @@ def defensive_distillation(
     temperature : float
         Divides the logits of teacher and student while training.
     """
-    guide = load_victim(teacher)
-    with torch.no_grad():
-        soft = [(guide(part.float() / 255) / temperature).softmax(dim=1) for part in images.split(256)]
+    soft = (classify(load_victim(teacher), images, 256) / temperature).softmax(dim=1)
 
     def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy(victim(images) / temperature, targets)
 
-    return Recipe(torch.cat(soft), loss)
+    return Recipe(soft, loss)

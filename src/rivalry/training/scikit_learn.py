@@ -5,6 +5,7 @@ from torch import Tensor
 
 from rivalry.architectures._classifier import Classifier
 from rivalry.architectures._estimator import Estimator
+from rivalry.data._splits import floats
 from rivalry.errors import RivalryError
 from rivalry.training._recipe import Direct, training_method
 
@@ -25,7 +26,7 @@ def scikit_learn(images: Tensor, labels: Tensor) -> Direct:
                 f"{len(order)} training images hold only {len(labels[order].unique())} of {network.classes} classes; "
                 "scikit-learn needs some of each: raise architecture_parameters.sample"
             )
-        pixels = [victim.normalised(part.float() / 255).flatten(1) for part in images[order].split(1024)]
+        pixels = [victim.normalised(floats(part)).flatten(1) for part in images[order].split(1024)]
         network.fit(torch.cat(pixels), labels[order], seed)
 
     return Direct(fit)
