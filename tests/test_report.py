@@ -7,9 +7,13 @@ import importlib
 import inspect
 import json
 import math
+import os
 import pkgutil
 import re
 import shutil
+import subprocess
+import sys
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -39,6 +43,7 @@ from rivalry.stages.draw import draw
 from rivalry.stages.report import NO_LATEX, compile_pdf, render_html, render_latex
 from synthetic_results import CONFIG, DATASETS, PLAN
 
+ROOT = Path(__file__).resolve().parent.parent
 ALL_SECTIONS = (*SECTIONS, *RESULTS)
 
 
@@ -184,6 +189,37 @@ def test_a_missing_template_is_a_line_that_names_it(facts: dict[str, Any], monke
     monkeypatch.setattr("rivalry.report.templates.FOLDER", Path("nowhere"))
     with pytest.raises(RivalryError, match=r"^nowhere/html/report\.html\.j2: no such template$"):
         pages.page(facts, {})
+
+
+def test_a_wheel_holds_the_templates(folder: Path, tmp_path: Path) -> None:
+    """Installed, the report is made in a folder with nothing but results."""
+    pytest.importorskip("setuptools", reason="needs setuptools to build a wheel")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("src", "report"):
+        left_out = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / name, tmp_path / name, symlinks=True, ignore=left_out)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "."]
+    subprocess.run([*build, "--wheel-dir", "wheels"], cwd=tmp_path, check=True)
+    (wheel,) = (tmp_path / "wheels").iterdir()
+    installed, elsewhere = tmp_path / "installed", tmp_path / "elsewhere"
+    zipfile.ZipFile(wheel).extractall(installed)
+    shutil.copytree(folder.parent, elsewhere / "results")
+    for kind, name in (("html", "report.html"), ("latex", "report.tex")):
+        made = elsewhere / "results" / "report" / name
+        whole = made.read_bytes()
+        made.unlink()
+        command = [sys.executable, "-m", "rivalry", "report", kind, "--input", "results/report/report.json"]
+        environment = os.environ | {"PYTHONPATH": str(installed)}
+        subprocess.run([*command, "--output", f"results/report/{name}"], cwd=elsewhere, env=environment, check=True)
+        assert made.read_bytes() == whole
+    asked = "from rivalry.report.templates import FOLDER; print(FOLDER)"
+    where = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True)
+    assert where.stdout.strip() == str(installed / "rivalry/report/templates")
+
+
+def test_a_checkout_reads_its_own_templates() -> None:
+    assert FOLDER == ROOT / "report"
 
 
 def test_every_table_and_figure_stands_in_one_place() -> None:

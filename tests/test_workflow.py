@@ -30,7 +30,8 @@ def copy_project(folder: Path) -> Path:
     for name in ("Snakefile", "config.yaml", "config", "workflow", "src", "report", "envs"):
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(source, folder / name, symlinks=True, ignore=ignore)
         else:
             shutil.copy(source, folder / name)
     (folder / "profiles").symlink_to("workflow/profiles")
