@@ -219,6 +219,7 @@ class _Dataset:
                 "epochs_run": 6,
                 "best_epoch": 5,
                 "seconds": 21.5,
+                "source": {"distilled": "papernot2016", "adversarial": "madry2018"}.get(victim, "goodfellow2016"),
             },
         )
         artifacts.write_manifest(folder, "train", sorted(p for p in folder.iterdir() if p.suffix != ".tmp"))

@@ -51,11 +51,9 @@ def find(report: Fact) -> list[Fact]:
     findings: list[Fact] = []
     for dataset in [fact["dataset"] for fact in report["datasets"]]:
         part = {
-            key: [row for row in report[key] if row["dataset"] == dataset]
-            for key in (
-                *("victims", "attacks", "defenses", "scores", "comparisons", "worst_cases", "rankings"),
-                *("transfers", "fooling", "checks"),
-            )
+            key: [row for row in rows if row["dataset"] == dataset]
+            for key, rows in report.items()
+            if isinstance(rows, list) and all(isinstance(row, dict) and "dataset" in row for row in rows)
         }
         for rule in (_clean, _robust, _strongest, _transferred, _defended, _backdoors, _fooled, _ties):
             findings += [_listed(dataset, said) for said in rule(part)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rivalry.formatting import settings
-from rivalry.report.references import source_of
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
 
@@ -15,8 +14,6 @@ def victims(report: Row, dataset: str) -> Table:
             "settings": settings(fact["parameters"]),
             "trained_on": fact["poisoning"] or "clean data",
             **mark(marks.of_victim(report["checks"], fact)),
-            "architecture_source": source_of("architectures", fact["architecture"]),
-            "method_source": source_of("training", fact["method"]),
         }
         for fact in report["victims"]
         if fact["dataset"] == dataset
@@ -31,7 +28,7 @@ def victims(report: Row, dataset: str) -> Table:
             MARK,
             Column("architecture", "architecture", "code", width=0.14),
             Column("method", "training", "code", width=0.19),
-            Column("method_source", "source", "cite", paper=False),
+            Column("source", "source", "cite", paper=False),
             Column("trained_on", "trained on", width=0.11),
             Column("settings", "parameters", paper=False),
             Column("parameters_count", "weights", "count"),
