@@ -17,6 +17,8 @@ from statsmodels.stats.proportion import proportion_confint
 from rivalry import artifacts
 from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, undefended_matches, worst_case
+from rivalry.statistics.checked import CHECKED
+from rivalry.statistics.columns import COMPARISONS, REPORTED, TRANSFERS, WORST_CASES
 from rivalry.statistics.scores import clean_errors
 
 N = 48
@@ -106,16 +108,16 @@ def make(results: Path) -> Path:
     artifacts.write_table(tables / "scores.csv", scores)
     plan = PLAN | {"transfers": []}  # they are a table alone, without the images behind it
     cases = worst_case.worst_cases(results, plan=plan, confidence=CONFIG["confidence"])
-    artifacts.write_table(tables / "worst_cases.csv", worst_case.table(cases))
+    WORST_CASES.write(tables / "worst_cases.csv", [case.row for case in cases])
     matches = [one for names in plan["attacks"] for one in undefended_matches(results, names, CONFIG["confidence"])]
     matches += [one for names in plan["evaluations"] for one in evaluated_matches(results, names, CONFIG["confidence"])]
     comparisons = compare(
         matches, clean_errors(results, plan), cases, confidence=CONFIG["confidence"], seed=CONFIG["seed"]
     )
-    artifacts.write_table(tables / "comparisons.csv", comparisons)
-    artifacts.write_table(tables / "transfers.csv", pd.DataFrame(_transfers()))
-    artifacts.write_table(tables / "checks.csv", pd.DataFrame(_checks()))
-    artifacts.write_table(tables / "reported.csv", pd.DataFrame(_reported()))
+    COMPARISONS.write(tables / "comparisons.csv", comparisons)
+    TRANSFERS.write(tables / "transfers.csv", _transfers())
+    CHECKED.write(tables / "checks.csv", _checks())
+    REPORTED.write(tables / "reported.csv", _reported())
     artifacts.write_json(tables / "kept_apart.json", KEPT_APART)
     artifacts.write_manifest(tables, "tabulate", sorted(tables.glob("*.csv")))
     return results

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from rivalry.artifacts import read_json, read_table
+from rivalry.statistics.columns import SCORES, TRANSFERS
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ def results() -> Path:
 
 @pytest.fixture(scope="module")
 def scores(results: Path) -> pd.DataFrame:
-    table = read_table(results / "tables/scores.csv")
+    table = SCORES.read(results / "tables/scores.csv")
     return table[table["dataset"] == "mnist"]
 
 
@@ -152,7 +153,7 @@ def test_one_change_for_all_images_beats_noise_of_its_size(scores: pd.DataFrame)
 
 
 def test_transfer_between_techniques(results: Path) -> None:
-    table = read_table(results / "tables/transfers.csv")
+    table = TRANSFERS.read(results / "tables/transfers.csv")
     table = table[(table["dataset"] == "mnist") & (table["eps"] == 0.3)]
     rate = table.set_index(["attack", "source", "victim"])["transfer_rate"]
     assert rate["pgd", "linear", "svm"] > rate["pgd", "plain", "svm"]  # alike techniques

@@ -32,8 +32,8 @@ from rivalry.stages.tabulate import SETTINGS, tabulate
 from rivalry.stages.train import predict
 from rivalry.stages.transfer import _predictions
 from rivalry.statistics import holm, reported
+from rivalry.statistics.columns import COMPARISONS, REPORTED, SCORES
 from rivalry.statistics.reported import COUNTED, reported_numbers
-from rivalry.statistics.scores import COLUMNS
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
 ALL = torch.arange(8)
@@ -186,8 +186,8 @@ class Run:
     def tables(self, times: bool = True, folder: str = "tables", **plan: Any) -> dict[str, pd.DataFrame]:
         output = self.results / folder
         tabulate(self.results, output, plan=self.plan | plan, confidence=0.95, seed=3, record_times=times)
-        names = ("scores", "comparisons", "reported")
-        return {name: pd.read_csv(output / f"{name}.csv", dtype={"norm": str}) for name in names}
+        tables = {"scores": SCORES, "comparisons": COMPARISONS, "reported": REPORTED}
+        return {name: table.read(output / f"{name}.csv") for name, table in tables.items()}
 
     def checks(self) -> pd.DataFrame:
         check(self.results, self.results / "tables", plan=self.plan, accelerator="cpu")
@@ -222,7 +222,7 @@ def row(table: pd.DataFrame, **wanted: Any) -> pd.Series:
 def test_every_column_of_an_undefended_row(run):
     run.attack("fgsm", (0.2, 0.4))
     scores = run.tables()["scores"]
-    assert list(scores.columns) == COLUMNS
+    assert list(scores.columns) == SCORES.columns
     found = row(scores, eps=0.2)
     words = {
         "dataset": "toy",
@@ -268,8 +268,9 @@ def test_every_column_of_an_undefended_row(run):
         "seconds": 0.5,
     }
     assert found[list(numbers)].to_dict() == pytest.approx(numbers, abs=1e-5)
-    assert found[["target", "flagged_clean", "flagged_adversarial", "auc"]].isna().all()
-    assert set(COLUMNS) == {*words, *numbers, "target", "eps", "flagged_clean", "flagged_adversarial", "auc"}
+    assert found["target"] == ""
+    assert found[["flagged_clean", "flagged_adversarial", "auc"]].isna().all()
+    assert set(SCORES.columns) == {*words, *numbers, "target", "eps", "flagged_clean", "flagged_adversarial", "auc"}
 
 
 def test_sizes_are_of_successes_only(run):
@@ -292,7 +293,7 @@ def test_targeted_rows_count_the_target_and_the_true_class_apart(run):
     assert found["n_attacked"] == 5
     assert found["success_rate"] == 3 / 5
     assert found["adversarial_accuracy"] == 4 / 8
-    assert found["target"] == 2
+    assert found["target"] == "2"
 
 
 def test_detector_rows_count_refusals_of_attacked_images_as_handled(run):
@@ -485,12 +486,12 @@ def test_without_times_two_runs_give_the_same_bytes(run):
     run.tables(times=False, folder="two")
     for name in ("scores.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json"):
         assert (run.results / "one" / name).read_bytes() == (run.results / "two" / name).read_bytes()
-    assert read_table(run.results / "one/scores.csv")["seconds"].isna().all()
+    assert SCORES.read(run.results / "one/scores.csv")["seconds"].isna().all()
 
 
 def test_a_run_without_attacks_has_empty_tables(run):
     tables = run.tables()
-    assert list(tables["scores"].columns) == COLUMNS
+    assert list(tables["scores"].columns) == SCORES.columns
     assert tables["comparisons"].empty
 
 
@@ -756,8 +757,8 @@ def test_reported_entries_are_rates_or_sizes_of_known_columns():
     for entry in reported_numbers():
         assert 0 <= entry["value"] <= 1, entry
         assert entry["dataset"] in {"mnist", "cifar10"}
-        assert entry["metric"] in (COLUMNS if "attack" in entry or "defense" in entry else clean_only), entry
-    assert set(COUNTED) <= set(COLUMNS)
+        assert entry["metric"] in (SCORES.columns if "attack" in entry or "defense" in entry else clean_only), entry
+    assert set(COUNTED) <= set(SCORES.columns)
 
 
 def run_only(run: Run, check: Any) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shlex
 import shutil
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -130,22 +128,6 @@ def test_a_recorded_configuration_holds_any_text(text: str, tmp_path: Path) -> N
     listed = yaml.dump(recorded, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
     assert yaml.safe_load(listed) == recorded
     assert load_config(recorded).title == text
-
-
-def test_a_table_gives_back_names_as_text_and_truth_as_truth(tmp_path: Path) -> None:
-    names = [*NASTY, ""]
-    columns: dict[str, Any] = dict.fromkeys(artifacts.TEXT, names)
-    columns |= {"significant": [True, False, None, *[True] * (len(names) - 3)], "like_for_like": True}
-    columns |= {"eps": [0.1, math.nan, 1e-7, *[1.0] * (len(names) - 3)], "n": range(len(names))}
-    artifacts.write_table(tmp_path / "t.csv", pd.DataFrame(columns))
-    read = artifacts.read_table(tmp_path / "t.csv")
-    for column in artifacts.TEXT:
-        assert read[column].fillna("").tolist() == names, column
-    assert read["significant"].tolist()[:2] == [True, False]
-    assert pd.isna(read["significant"].tolist()[2])
-    assert read["like_for_like"].tolist() == [True] * len(names)
-    assert read["eps"].tolist()[2] == 1e-7
-    assert read["n"].tolist() == list(range(len(names)))
 
 
 # ---- figures ----

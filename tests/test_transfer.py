@@ -32,11 +32,9 @@ from rivalry.artifacts import (
     read_tensors,
     write_json,
     write_manifest,
-    write_table,
     write_tensors,
 )
 from rivalry.checks._evidence import Evidence
-from rivalry.checks._rows import COLUMNS as CHECKED
 from rivalry.checks.strength import transfer as own_at_least
 from rivalry.cli import main
 from rivalry.config import Mistakes, load_config
@@ -50,8 +48,10 @@ from rivalry.stages.attack import attack
 from rivalry.stages.train import train
 from rivalry.stages.transfer import transfer
 from rivalry.statistics import wilson_interval
+from rivalry.statistics.checked import CHECKED
+from rivalry.statistics.columns import TRANSFERS
 from rivalry.statistics.headlines import at_headline
-from rivalry.statistics.transfers import COLUMNS, transfer_rates
+from rivalry.statistics.transfers import transfer_rates
 
 SEED = 5
 N = 60
@@ -300,7 +300,7 @@ def test_the_table_counts_images_that_both_have_right(run: Path) -> None:
     replay(run, "rbf", ["rbf", "linear"])
     plan = {"transfers": [["digits", "rbf"], ["digits", "linear"]]}
     table = transfer_rates(run, plan, 0.95)
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == TRANSFERS.columns
     assert len(table) == 3 * (2 + len(VICTIMS))
     assert table["eps"].is_monotonic_increasing
     right = {name: read_table(run / "victims/digits" / name / "predictions.parquet") for name in VICTIMS}
@@ -317,7 +317,7 @@ def test_the_table_counts_images_that_both_have_right(run: Path) -> None:
 
 def test_no_transfers_give_an_empty_table(run: Path) -> None:
     table = transfer_rates(run, {"transfers": []}, 0.95)
-    assert list(table.columns) == COLUMNS
+    assert list(table.columns) == TRANSFERS.columns
     assert table.empty
 
 
@@ -389,8 +389,8 @@ def test_the_matrix_says_what_the_table_says(run: Path) -> None:
         "transfers": [["digits", "linear"]],
     }
     table = transfer_rates(run, plan, 0.95)
-    write_table(run / "tables/transfers.csv", table)
-    write_table(run / "tables/checks.csv", pd.DataFrame(columns=CHECKED))
+    TRANSFERS.write(run / "tables/transfers.csv", table)
+    CHECKED.write(run / "tables/checks.csv", [])
     (drawn,) = transfer_matrix(Results(run, "digits", plan))
     for row in table[table["eps"] == 0.3].to_dict("records"):
         assert f"{row['victim']} {100 * row['transfer_rate']:.1f} %" in drawn.alt

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from rivalry.artifacts import HOST, read_json, read_table, read_tensors
+from rivalry.artifacts import HOST, read_json, read_tensors
+from rivalry.statistics.checked import CHECKED
+from rivalry.statistics.columns import SCORES
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ("--configfile", "config/smoke.yaml")
@@ -168,9 +170,9 @@ def test_a_dry_run_imports_nothing_heavy(tmp_path: Path) -> None:
 def test_the_report_is_whole(finished: Path) -> None:
     for name in ("report.html", "report.tex", "report.json", *(["report.pdf"] if PDF else [])):
         assert (finished / "results/report" / name).stat().st_size > 5000
-    scores = read_table(finished / "results/tables/scores.csv")
+    scores = SCORES.read(finished / "results/tables/scores.csv")
     assert set(scores["setting"]) == {"undefended", "oblivious", "adaptive"}
-    checks = read_table(finished / "results/tables/checks.csv")
+    checks = CHECKED.read(finished / "results/tables/checks.csv")
     assert (checks["status"] != "fail").all(), checks[checks["status"] == "fail"].to_string()
 
 
@@ -202,7 +204,7 @@ def test_what_others_rely_on_is_there(finished: Path) -> None:
     assert set(several) == {"images_eps_0.1", "images_eps_0.2", "index"}
     facts = read_json(results / "victims/digits/plain/victim.json")
     assert {"architecture", "method", "parameters", "clean_accuracy"} <= set(facts)
-    columns = read_table(results / "tables/scores.csv").columns
+    columns = SCORES.read(results / "tables/scores.csv").columns
     assert {"dataset", "victim", "attack", "defense", "setting", "goal", "norm", "eps", "n", "seconds"} <= set(columns)
 
 

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivalry import artifacts
-from rivalry.statistics import worst_case
+from rivalry.statistics.columns import WORST_CASES
 from rivalry.statistics.headlines import headline_budget, ranking
+from rivalry.statistics.tables import records
 from rivalry.statistics.worst_case import Case, worst_cases
 
 NONE = float("nan")
@@ -292,8 +293,8 @@ def test_the_table_survives_the_file(run: Run) -> None:
     run.attack("007", "pgd", {0: 0.1}).attack("007", "square", {}).attack("inf", "pgd", {})
     cases = worst_cases(run.results, plan=run.plan, confidence=0.95)
     file = run.results / "tables/worst_cases.csv"
-    artifacts.write_table(file, worst_case.table(cases))
-    assert worst_case.read(file) == [case.row for case in cases]
+    WORST_CASES.write(file, [case.row for case in cases])
+    assert records(WORST_CASES.read(file)) == [case.row for case in cases]
 
 
 def test_the_headline_budget_is_the_one_that_most_classifiers_met() -> None:

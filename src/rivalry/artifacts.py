@@ -34,14 +34,6 @@ UNFINISHED = re.compile(r"\.partial-(?P<writer>\d+)@(?P<host>[A-Za-z0-9-]*)\.\w+
 """How the name of a temporary file ends: who writes it, and where."""
 
 
-TEXT = (
-    *("dataset", "victim", "attack", "defense", "source", "a", "b", "where", "what", "metric", "subject", "check"),
-    *("victim_a", "attack_a", "defense_a", "victim_b", "attack_b", "defense_b", "strongest", "attacks", "reason"),
-    *("kind", "setting", "goal", "target", "sees", "norm", "budget", "verdict", "status", "note", "found", "images"),
-)
-"""Columns of CSV tables whose cells are text: a victim may be called 007 or true, and the norms 2 and inf are names."""
-
-
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, else remove it.
@@ -138,12 +130,12 @@ def write_json(path: str | Path, facts: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    with _reading(path) as data:
+    with reading(path) as data:
         return json.loads(data)
 
 
 def read_text(path: str | Path) -> str:
-    with _reading(path) as data:
+    with reading(path) as data:
         return data.decode("utf-8")
 
 
@@ -157,12 +149,13 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
+    """A Parquet table, or a CSV one of numbers; CSV tables with names in them are `rivalry.statistics.tables`'s."""
     import pandas as pd
 
-    with _reading(path) as data:
+    with reading(path) as data:
         if Path(path).suffix == ".parquet":
             return pd.read_parquet(io.BytesIO(data))
-        return pd.read_csv(io.BytesIO(data), keep_default_na=False, na_values=[""], dtype=dict.fromkeys(TEXT, str))
+        return pd.read_csv(io.BytesIO(data))
 
 
 def checksum(path: str | Path) -> str:
@@ -288,7 +281,7 @@ def _checksum_once(path: Path, *state: int) -> str:
 
 
 @contextmanager
-def _reading(path: str | Path) -> Iterator[bytes]:
+def reading(path: str | Path) -> Iterator[bytes]:
     """A file's bytes, which are those that were written, and one line for whatever cannot be made of them."""
     if not Path(path).is_file():
         raise RivalryError(f"{path}: no such file")

@@ -14,11 +14,6 @@ NOTICEABLE = 0.01
 SPREADS = 2
 """A count of images is clearly off once it is as many standard deviations of tossed coins away."""
 
-COLUMNS = [
-    *("check", "dataset", "subject", "status", "found", "images"),
-    *("victim", "defense", "attack", "eps"),
-]
-
 Row = dict[str, Any]
 
 

@@ -11,15 +11,10 @@ import pandas as pd
 
 from rivalry import artifacts
 from rivalry.figures.style import Look, label, looks
-from rivalry.statistics import marks, worst_case
-from rivalry.statistics.trust import read_checks
-
-
-def read_scored(path: Path) -> pd.DataFrame:
-    """A table of scores or comparisons, in which a name that is left out is the empty text."""
-    table = artifacts.read_table(path)
-    names = [name for name in artifacts.TEXT if name in table]
-    return table.assign(**{name: table[name].fillna("") for name in names})
+from rivalry.statistics import marks
+from rivalry.statistics.checked import CHECKED
+from rivalry.statistics.columns import COMPARISONS, SCORES, TRANSFERS, WORST_CASES
+from rivalry.statistics.tables import Table, records
 
 
 def each(table: pd.DataFrame) -> list[Any]:
@@ -50,19 +45,22 @@ class Results:
         """The plan's entries for this data set, without its name."""
         return [tuple(entry[1:]) for entry in self.plan[what] if entry[0] == self.dataset]
 
+    def _table(self, table: Table, name: str) -> pd.DataFrame:
+        """This data set's rows of a table."""
+        rows = table.read(self.folder / "tables" / name)
+        return rows[rows["dataset"] == self.dataset].reset_index(drop=True)
+
     @cached_property
     def scores(self) -> pd.DataFrame:
-        table = read_scored(self.folder / "tables" / "scores.csv")
-        return table[table["dataset"] == self.dataset].reset_index(drop=True)
+        return self._table(SCORES, "scores.csv")
 
     @cached_property
     def worst_cases(self) -> list[dict[str, Any]]:
-        table = worst_case.read(self.folder / "tables" / "worst_cases.csv")
-        return [row for row in table if row["dataset"] == self.dataset]
+        return records(self._table(WORST_CASES, "worst_cases.csv"))
 
     @cached_property
     def checks(self) -> list[dict[str, Any]]:
-        return [row for row in read_checks(self.folder / "tables" / "checks.csv") if row["dataset"] == self.dataset]
+        return records(self._table(CHECKED, "checks.csv"))
 
     def label(self, *scores: dict[str, Any]) -> str:
         """What scores of one attack are called beside their numbers: attack, budget, and a sign where a check warns."""
@@ -76,13 +74,11 @@ class Results:
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
-        table = read_scored(self.folder / "tables" / "comparisons.csv")
-        return table[table["dataset"] == self.dataset].reset_index(drop=True)
+        return self._table(COMPARISONS, "comparisons.csv")
 
     @cached_property
     def transfers(self) -> pd.DataFrame:
-        table = read_scored(self.folder / "tables" / "transfers.csv")
-        return table[table["dataset"] == self.dataset].reset_index(drop=True)
+        return self._table(TRANSFERS, "transfers.csv")
 
     @cached_property
     def about(self) -> dict[str, Any]:

@@ -12,15 +12,17 @@ import pandas as pd
 import yaml
 
 from rivalry import artifacts
-from rivalry.figures.results import read_scored
 from rivalry.layout import Layout, Place
 from rivalry.report.findings import find
 from rivalry.report.limits import limits
 from rivalry.report.references import source_of, works
 from rivalry.report.summary import rankings, summarise
-from rivalry.statistics import marks, worst_case
+from rivalry.statistics import marks
+from rivalry.statistics.checked import CHECKED
+from rivalry.statistics.columns import TABLES
 from rivalry.statistics.rates import wilson_interval
-from rivalry.statistics.trust import read_checks, summary
+from rivalry.statistics.tables import records
+from rivalry.statistics.trust import summary
 from rivalry.verification import COMPUTED, expected
 
 PACKAGES = [
@@ -47,8 +49,6 @@ FACTS: dict[str, tuple[str, Callable[..., Place]]] = {
     "fooling": ("fooling", Layout.fooling),
 }
 """Entries of report.json that hold the facts of one job each: the plan's list of these jobs, and where each lies."""
-TABLES = ("scores", "comparisons", "transfers", "reported")
-"""Entries that hold a table's rows."""
 
 
 class _Plain(yaml.SafeDumper):
@@ -80,10 +80,9 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
                 report["seeds"].append({"stage": where.stage, "what": ", ".join(names), "seed": fact["seed"]})
             if not config["record_times"]:
                 fact["seconds"] = None
-    report |= {name: _records(read_scored(layout.tables[name])) for name in TABLES}
+    report |= {name: records(table.read(layout.tables[name])) for name, table in TABLES.items()}
     report |= {
-        "worst_cases": worst_case.read(layout.tables["worst_cases"]),
-        "checks": (checks := read_checks(layout.checks["checks"])),
+        "checks": (checks := records(CHECKED.read(layout.checks["checks"]))),
         "check_summary": summary(checks),
         "kept_apart": plan["kept_apart"] + artifacts.read_json(layout.tables["kept_apart"]),
         "figures": {dataset: artifacts.read_json(layout.figures(dataset).facts) for dataset in plan["datasets"]},
@@ -129,12 +128,6 @@ def _processor() -> str:
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries; what is missing is None."""
-    plain: list[Any] = table.astype(object).where(table.notna(), None).to_dict("records")
-    return plain
 
 
 def _hashes(results: Path, plan: dict[str, Any]) -> list[dict[str, str]]:

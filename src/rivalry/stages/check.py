@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from rivalry.artifacts import write_manifest, write_table
+from rivalry.artifacts import write_manifest
 from rivalry.checks import CHECKS
 from rivalry.checks._evidence import Evidence
-from rivalry.checks._rows import COLUMNS
 from rivalry.devices import device
+from rivalry.statistics.checked import CHECKED
 
 
 def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str) -> None:
@@ -35,5 +33,5 @@ def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str
     for dataset in dict.fromkeys(dataset for dataset, _ in plan["victims"]):
         evidence = Evidence(results, dataset, plan, place)
         rows += [{"dataset": dataset, **row} for check in CHECKS for row in check(evidence)]
-    write_table(output / "checks.csv", pd.DataFrame(rows, columns=COLUMNS))
+    CHECKED.write(output / "checks.csv", rows)
     write_manifest(output, "check", [output / "checks.csv"])

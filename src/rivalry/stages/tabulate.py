@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from rivalry.artifacts import write_json, write_manifest, write_table
+from rivalry.artifacts import write_json, write_manifest
 from rivalry.statistics import worst_case
+from rivalry.statistics.columns import COMPARISONS, REPORTED, SCORES, TRANSFERS, WORST_CASES
 from rivalry.statistics.comparisons import compare, kept_apart
 from rivalry.statistics.reported import set_against_reported
-from rivalry.statistics.scores import COLUMNS, Match, clean_errors, evaluated_matches, undefended_matches
+from rivalry.statistics.scores import Match, clean_errors, evaluated_matches, undefended_matches
 from rivalry.statistics.transfers import transfer_rates
 
 SETTINGS = ["undefended", "oblivious", "adaptive"]
@@ -46,18 +45,16 @@ def tabulate(
     matches = [match for names in plan["attacks"] for match in undefended_matches(results, names, confidence)]
     matches += [match for names in plan["evaluations"] for match in evaluated_matches(results, names, confidence)]
     matches.sort(key=lambda match: _position(match, plan))
-    scores = pd.DataFrame([match.row for match in matches], columns=COLUMNS)
-    if not record_times:
-        scores["seconds"] = None
+    scores = [match.row | ({} if record_times else {"seconds": None}) for match in matches]
     cases = worst_case.worst_cases(results, plan=plan, confidence=confidence)
     comparisons = compare(matches, clean_errors(results, plan), cases, confidence=confidence, seed=seed)
     reported = set_against_reported(results, matches, plan["victims"], confidence=confidence)
 
-    write_table(output / "scores.csv", scores)
-    write_table(output / "worst_cases.csv", worst_case.table(cases))
-    write_table(output / "comparisons.csv", comparisons)
-    write_table(output / "transfers.csv", transfer_rates(results, plan, confidence))
-    write_table(output / "reported.csv", reported)
+    SCORES.write(output / "scores.csv", scores)
+    WORST_CASES.write(output / "worst_cases.csv", [case.row for case in cases])
+    COMPARISONS.write(output / "comparisons.csv", comparisons)
+    TRANSFERS.write(output / "transfers.csv", transfer_rates(results, plan, confidence))
+    REPORTED.write(output / "reported.csv", reported)
     write_json(output / "kept_apart.json", kept_apart(matches))
     names = ("scores.csv", "worst_cases.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json")
     write_manifest(output, "tabulate", [output / name for name in names])

@@ -12,7 +12,7 @@ from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
 from rivalry.statistics.rates import difference_of_error_rates, verdict, wilson_interval
 from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import Match, evaluated_matches, undefended_matches
-from rivalry.statistics.trust import read_checks, summary, touching
+from rivalry.statistics.trust import summary, touching
 
 __all__ = [
     "BudgetComparison",
@@ -27,7 +27,6 @@ __all__ = [
     "kept_apart",
     "mcnemar_exact",
     "paired_interval",
-    "read_checks",
     "set_against_reported",
     "summary",
     "touching",

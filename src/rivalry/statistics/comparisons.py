@@ -12,19 +12,11 @@ import pandas as pd
 
 from rivalry.seeds import derive_seed
 from rivalry.statistics.budgets import budget_verdict, compare_budgets
+from rivalry.statistics.columns import COMPARISONS
 from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
 from rivalry.statistics.rates import difference_of_error_rates, significance_level, verdict
 from rivalry.statistics.scores import Match
 from rivalry.statistics.worst_case import Case, in_common
-
-COLUMNS = [
-    *("dataset", "kind", "victim", "attack", "defense", "setting", "goal", "norm"),
-    *("a", "victim_a", "defense_a", "attack_a", "eps_a", "n_a"),
-    *("b", "victim_b", "defense_b", "attack_b", "eps_b", "n_b"),
-    *("error_a", "error_b", "difference", "low", "high", "paired_low", "paired_high", "discordant_a", "discordant_b"),
-    *("mcnemar_p", "median_l2_a", "median_l2_b", "median_difference", "rank_correlation", "wilcoxon_p"),
-    *("in_family", "holm_p", "significant", "verdict", "like_for_like", "note"),
-]
 
 CleanErrors = dict[tuple[str, str, str], pd.Series]
 
@@ -76,8 +68,6 @@ def compare(
                 rows += _budget_rows(pairing, confidence, seed)
     rows += _clean_rows(clean, confidence)
     rows += _worst_case_rows(cases, confidence)
-    if not rows:
-        return pd.DataFrame(columns=COLUMNS)
 
     for row in rows:
         test = "wilcoxon_p" if row["kind"] == "budget" else "mcnemar_p"
@@ -91,8 +81,7 @@ def compare(
         row |= {"holm_p": p, "significant": p < significance_level(confidence)}
     for row in rows:
         row["verdict"] = _verdict(row, confidence)
-    counts = {"discordant_a": "Int64", "discordant_b": "Int64"}
-    return pd.DataFrame(rows, columns=COLUMNS).astype(counts)
+    return COMPARISONS.frame(rows)
 
 
 def kept_apart(matches: Sequence[Match]) -> list[dict[str, str]]:

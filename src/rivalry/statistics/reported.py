@@ -13,22 +13,9 @@ import yaml
 
 from rivalry import registry
 from rivalry.artifacts import read_json, read_table
+from rivalry.statistics.columns import REPORTED
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.scores import Match, macro_measures
-
-COLUMNS = [
-    "source",
-    "where",
-    "dataset",
-    "what",
-    "metric",
-    "reported",
-    "measured",
-    "low",
-    "high",
-    "within",
-    "note",
-]
 
 COUNTED = {
     "clean_accuracy": "n",
@@ -81,7 +68,7 @@ def set_against_reported(
             if "low" in row:
                 row["within"] = row["low"] <= entry["value"] <= row["high"]
             rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return REPORTED.frame(rows)
 
 
 def reported_numbers() -> list[dict[str, Any]]:

@@ -24,16 +24,6 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from rivalry.artifacts import read_json, read_table
 from rivalry.statistics.rates import wilson_interval
 
-COLUMNS = [
-    *("dataset", "victim", "attack", "defense", "setting", "goal", "target", "sees", "norm", "budget", "eps"),
-    *("n", "n_attacked", "n_crafted", "clean_accuracy", "clean_low", "clean_high"),
-    *("adversarial_accuracy", "adversarial_low", "adversarial_high"),
-    *("success_rate", "success_low", "success_high", "confidence"),
-    *("mean_l0", "median_l0", "mean_l2", "median_l2", "mean_linf", "median_linf"),
-    *("mean_l2_channels", "mean_linf_channels", "rho_adv", "iterations", "queries", "gradients"),
-    *("zero_gradient_share", "non_finite", "flagged_clean", "flagged_adversarial", "auc"),
-    *("macro_precision", "macro_recall", "seconds"),
-]
 SIZES = ["l0", "l2", "linf"]
 WORK = ["iterations", "queries", "gradients"]
 TRACES = ["iterations", "zero_gradient", "finite"]
@@ -148,7 +138,8 @@ def _match(
         **rate(("clean_accuracy", "clean_low", "clean_high"), images["clean_handled"], confidence),
         **rate(("adversarial_accuracy", "adversarial_low", "adversarial_high"), images["handled"], confidence),
         **rate(("success_rate", "success_low", "success_high"), attacked["success"], confidence),
-        "confidence": images["confidence"].mean() if "confidence" in images else np.nan,
+        # A mean in single precision, with the digits that it has.
+        "confidence": float(str(images["confidence"].mean())) if "confidence" in images else np.nan,
     }
     for size in SIZES:
         row[f"mean_{size}"], row[f"median_{size}"] = fooled[size].mean(), fooled[size].median()

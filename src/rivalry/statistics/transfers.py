@@ -8,13 +8,8 @@ from typing import Any
 import pandas as pd
 
 from rivalry.artifacts import read_json, read_table
+from rivalry.statistics.columns import TRANSFERS
 from rivalry.statistics.scores import rate
-
-COLUMNS = [
-    *("dataset", "attack", "norm", "eps", "goal", "source", "victim"),
-    *("n", "transfer_rate", "low", "high"),
-    *("n_fooling", "rate_fooling", "low_fooling", "high_fooling"),
-]
 
 
 def transfer_rates(results: Path, plan: dict[str, Any], confidence: float) -> pd.DataFrame:
@@ -46,7 +41,7 @@ def transfer_rates(results: Path, plan: dict[str, Any], confidence: float) -> pd
                     **rate(("rate_fooling", "low_fooling", "high_fooling"), fooling["success"], confidence),
                 }
             )
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = TRANSFERS.frame(rows)
     # The files hold one source each; readers compare the sources of one attack.
     order = {name: {value: k for k, value in enumerate(table[name].unique())} for name in ("dataset", "attack")}
     return table.sort_values(

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from rivalry.artifacts import read_text
+from rivalry.statistics.checked import STATUSES
 
 Row = Mapping[str, Any]
-
-STATUSES = ("pass", "warn", "fail")
-NAMES = ("check", "dataset", "subject", "status", "found", "images", "victim", "defense", "attack")
-
-
-def read_checks(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of checks.csv: what is empty is "", and eps None. Names stay as written ("007")."""
-    text = io.StringIO(read_text(path))
-    table = pd.read_csv(text, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values={"eps": [""]})
-    rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
-    return list(rows)
 
 
 def summary(checks: Iterable[Row]) -> list[dict[str, Any]]:
@@ -54,7 +39,7 @@ def touching(
     Parameters
     ----------
     checks : iterable of mappings
-        Rows of checks.csv, of `read_checks` or report.json.
+        Rows of checks.csv or report.json.
     dataset, victim, attack : str, optional
         What the number is about. A fooling method stands in the place of an attack.
     defense : str, optional

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rivalry.artifacts import read_json, read_table
+from rivalry.statistics.columns import WORST_CASES
 from rivalry.statistics.headlines import headline_budget
 from rivalry.statistics.rates import wilson_interval
 
@@ -26,14 +27,6 @@ REFUSED = -1
 
 TOLERANCE = 1e-6
 """Rounding allowed on a budget, in units of the pixel range."""
-
-COLUMNS = [
-    *("dataset", "norm", "eps", "headline", "victim", "defense", "n", "clean_accuracy", "accuracy", "low", "high"),
-    *("strongest", "strongest_accuracy", "median_distance", "n_right", "attacks", "sees", "reason"),
-]
-
-LISTS = ("attacks", "sees")
-"""Columns whose cells are lists; in the CSV their items are joined by '; '."""
 
 Key = tuple[str, str, str, str]
 
@@ -77,9 +70,9 @@ class Tried:
 class Case:
     """One classifier at one norm and budget.
 
-    `row` has `COLUMNS`; where it was not measured, numbers are None and `reason` says why. `held` says of each image,
-    by row of the test split, whether it survived; it is empty where nothing was measured. `attacks` are those that
-    were tried on the classifier in this norm.
+    `row` is its row of worst_cases.csv; where it was not measured, numbers are None and `reason` says why. `held` says
+    of each image, by row of the test split, whether it survived; it is empty where nothing was measured. `attacks` are
+    those that were tried on the classifier in this norm.
     """
 
     row: dict[str, Any]
@@ -155,22 +148,6 @@ def worst_cases(results: Path, *, plan: dict[str, list], confidence: float) -> l
         for norm in sorted({attack.norm for attacks in tried.values() for attack in attacks}):
             cases += _of_norm(dataset, norm, tried, confidence)
     return cases
-
-
-def table(cases: Sequence[Case]) -> pd.DataFrame:
-    """The cases as rows of worst_cases.csv."""
-    rows = [case.row | {name: "; ".join(case.row[name]) for name in LISTS} for case in cases]
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"n": "Int64", "n_right": "Int64"})
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """The rows of a worst_cases.csv: None where a number is missing, lists as lists."""
-    found = read_table(path).astype({"n": "Int64", "n_right": "Int64"})
-    rows: list[Any] = found.astype(object).where(found.notna(), None).to_dict("records")
-    for row in rows:
-        row |= {name: row[name] or "" for name in ("strongest", "reason")}
-        row |= {name: row[name].split("; ") if row[name] else [] for name in LISTS}
-    return rows
 
 
 def _tried(results: Path, dataset: str, plan: dict[str, list]) -> dict[tuple[str, str], list[Tried]]:
@@ -277,7 +254,7 @@ def _case(key: Key, eps: float | None, attacks: Sequence[Tried], confidence: flo
     counted = [attack for attack in attacks if attack.ran_at(eps)]
     images = _met_by_all(counted, eps)
     reason = _unmeasured(counted, images, defended=defense != "none")
-    row: dict[str, Any] = dict.fromkeys(COLUMNS) | {
+    row: dict[str, Any] = dict.fromkeys(WORST_CASES.columns) | {
         "dataset": dataset,
         "norm": norm,
         "eps": eps,

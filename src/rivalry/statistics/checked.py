@@ -1,0 +1,11 @@
+"""What self-checks leave behind: the table checks.csv."""
+
+from __future__ import annotations
+
+from rivalry.statistics.tables import Table
+
+CHECKED = Table(("text", "check dataset subject status found images victim defense attack"), ("number", "eps"))
+"""One row a result: what was checked, on what, whether it passed, what was found, test images that caused it, and whose
+numbers it touches (`rivalry.statistics.touching`)."""
+
+STATUSES = ("pass", "warn", "fail")

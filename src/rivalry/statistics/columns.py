@@ -1,0 +1,68 @@
+"""The columns of the tables that tabulate writes; see the modules that make them for what they mean."""
+
+from __future__ import annotations
+
+from rivalry.statistics.tables import Table
+
+SCORES = Table(
+    ("text", "dataset victim attack defense setting goal target sees norm budget"),
+    ("number", "eps"),
+    ("count", "n n_attacked n_crafted"),
+    ("number", "clean_accuracy clean_low clean_high adversarial_accuracy adversarial_low adversarial_high"),
+    ("number", "success_rate success_low success_high confidence"),
+    ("number", "mean_l0 median_l0 mean_l2 median_l2 mean_linf median_linf mean_l2_channels mean_linf_channels rho_adv"),
+    ("number", "iterations queries gradients zero_gradient_share"),
+    ("count", "non_finite"),
+    ("number", "flagged_clean flagged_adversarial auc macro_precision macro_recall seconds"),
+)
+WORST_CASES = Table(
+    ("text", "dataset norm"),
+    ("number", "eps"),
+    ("flag", "headline"),
+    ("text", "victim defense"),
+    ("count", "n"),
+    ("number", "clean_accuracy accuracy low high"),
+    ("text", "strongest"),
+    ("number", "strongest_accuracy median_distance"),
+    ("count", "n_right"),
+    ("list", "attacks sees"),
+    ("text", "reason"),
+)
+COMPARISONS = Table(
+    ("text", "dataset kind victim attack defense setting goal norm"),
+    *(("text", "a victim_a defense_a attack_a"), ("number", "eps_a"), ("count", "n_a")),
+    *(("text", "b victim_b defense_b attack_b"), ("number", "eps_b"), ("count", "n_b")),
+    ("number", "error_a error_b difference low high paired_low paired_high"),
+    ("count", "discordant_a discordant_b"),
+    ("number", "mcnemar_p median_l2_a median_l2_b median_difference rank_correlation wilcoxon_p"),
+    ("flag", "in_family"),
+    ("number", "holm_p"),
+    ("flag", "significant"),
+    ("text", "verdict"),
+    ("flag", "like_for_like"),
+    ("text", "note"),
+)
+TRANSFERS = Table(
+    ("text", "dataset attack norm"),
+    ("number", "eps"),
+    ("text", "goal source victim"),
+    ("count", "n"),
+    ("number", "transfer_rate low high"),
+    ("count", "n_fooling"),
+    ("number", "rate_fooling low_fooling high_fooling"),
+)
+REPORTED = Table(
+    ("text", "source where dataset what metric"),
+    ("number", "reported measured low high"),
+    ("flag", "within"),
+    ("text", "note"),
+)
+
+TABLES = {
+    "scores": SCORES,
+    "worst_cases": WORST_CASES,
+    "comparisons": COMPARISONS,
+    "transfers": TRANSFERS,
+    "reported": REPORTED,
+}
+"""By the names that `rivalry.layout` and report.json give them."""
