@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from statsmodels.stats.proportion import proportion_confint
 
 from rivalry import artifacts
+from rivalry.layout import Layout, Place
 from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, undefended_matches, worst_case
 from rivalry.statistics.checked import CHECKED
@@ -106,20 +107,21 @@ def make(results: Path) -> Path:
     for part in results.glob("*.scores.csv"):
         part.unlink()
     artifacts.write_table(tables / "scores.csv", scores)
+    layout = Layout(results)
     plan = PLAN | {"transfers": []}  # they are a table alone, without the images behind it
-    cases = worst_case.worst_cases(results, plan=plan, confidence=CONFIG["confidence"])
+    cases = worst_case.worst_cases(layout, plan=plan, confidence=CONFIG["confidence"])
     WORST_CASES.write(tables / "worst_cases.csv", [case.row for case in cases])
-    matches = [one for names in plan["attacks"] for one in undefended_matches(results, names, CONFIG["confidence"])]
-    matches += [one for names in plan["evaluations"] for one in evaluated_matches(results, names, CONFIG["confidence"])]
+    matches = [one for names in plan["attacks"] for one in undefended_matches(layout, names, CONFIG["confidence"])]
+    matches += [one for names in plan["evaluations"] for one in evaluated_matches(layout, names, CONFIG["confidence"])]
     comparisons = compare(
-        matches, clean_errors(results, plan), cases, confidence=CONFIG["confidence"], seed=CONFIG["seed"]
+        matches, clean_errors(layout, plan), cases, confidence=CONFIG["confidence"], seed=CONFIG["seed"]
     )
     COMPARISONS.write(tables / "comparisons.csv", comparisons)
     TRANSFERS.write(tables / "transfers.csv", _transfers())
     CHECKED.write(tables / "checks.csv", _checks())
     REPORTED.write(tables / "reported.csv", _reported())
     artifacts.write_json(tables / "kept_apart.json", KEPT_APART)
-    artifacts.write_manifest(tables, "tabulate", sorted(tables.glob("*.csv")))
+    artifacts.write_manifest(layout.tables, sorted(tables.glob("*.csv")))
     return results
 
 
@@ -167,7 +169,7 @@ class _Dataset:
             "sha256": {"train": artifacts.checksum(files[0]), "test": artifacts.checksum(files[1])},
         }
         artifacts.write_json(folder / "dataset.json", facts)
-        artifacts.write_manifest(folder, "prepare", [*files, folder / "dataset.json"])
+        artifacts.write_manifest(Place("prepare", folder))
 
     def _victim(self, victim: str, scale: float) -> None:
         rng = self.rng
@@ -224,7 +226,7 @@ class _Dataset:
                 "source": {"distilled": "papernot2016", "adversarial": "madry2018"}.get(victim, "goodfellow2016"),
             },
         )
-        artifacts.write_manifest(folder, "train", sorted(p for p in folder.iterdir() if p.suffix != ".tmp"))
+        artifacts.write_manifest(Place("train", folder))
         if victim == "poisoned":
             self._poisoning()
         for attack in [a for d, v, a in PLAN["attacks"] if (d, v) == (self.dataset, victim)]:
@@ -298,8 +300,7 @@ class _Dataset:
                 "source": "nguyen2015",
             },
         )
-        names = ("images.safetensors", "scores.parquet", "fooling.json")
-        artifacts.write_manifest(folder, "fool", [folder / name for name in names])
+        artifacts.write_manifest(Place("fool", folder))
 
     def _simulate(self, victim: str, attack: str, correct: np.ndarray, margin: np.ndarray) -> tuple[dict, pd.DataFrame]:
         _, goal, sees, _, eps_list, _, strength, _ = ATTACKS[attack]
@@ -390,11 +391,7 @@ class _Dataset:
             "source": source,
         }
         artifacts.write_json(folder / "attack.json", facts)
-        artifacts.write_manifest(
-            folder,
-            "attack",
-            [folder / f for f in ("adversarial.safetensors", "scores.parquet", "attack.json")],
-        )
+        artifacts.write_manifest(Place("attack", folder))
         if folder_name == victim:
             for value, part in table.groupby("eps", dropna=False):
                 self._score(victim, attack, "none", "undefended", value, part, correct)
@@ -481,7 +478,7 @@ class _Dataset:
                     self._score(victim, attack, defense, setting, value, part, defended & ~flags_clean, flags_clean)
         evaluation = self.results / "evaluations" / self.dataset / victim / defense
         artifacts.write_table(evaluation / "scores.parquet", with_verdicts(pd.concat(frames, ignore_index=True)))
-        artifacts.write_manifest(evaluation, "evaluate", [evaluation / "scores.parquet"])
+        artifacts.write_manifest(Place("evaluate", evaluation))
 
     def _score(
         self,

@@ -22,10 +22,12 @@ from rivalry.checks._rows import clearly
 from rivalry.checks.images import _predict
 from rivalry.checks.scoring import _monotone, _replayed
 from rivalry.checks.strength import masking
+from rivalry.layout import Layout
 from test_tables import ALL, LABELS, Run, Toy, row, status, toy_images
 
 EASY = torch.arange(4)
 NEVER = torch.tensor([7])
+PLACE = Layout().victim("toy", "plain")
 
 
 @pytest.fixture
@@ -348,5 +350,5 @@ def test_only_attacks_that_seek_the_smallest_change_are_compared_by_it() -> None
 
 def test_what_was_fitted_beforehand_is_no_single_step() -> None:
     scores = pd.DataFrame({"iterations": [0, 0]})
-    assert Crafted(Path(), Path(), {"fits": None}, scores).single
-    assert not Crafted(Path(), Path(), {"fits": [{"queries": 9}]}, scores).single
+    assert Crafted(PLACE, PLACE, {"fits": None}, scores).single
+    assert not Crafted(PLACE, PLACE, {"fits": [{"queries": 9}]}, scores).single

@@ -593,18 +593,20 @@ def test_numbers_on_the_command_line_are_checked(option: str, capsys: pytest.Cap
 
 @pytest.mark.parametrize("file", SHIPPED)
 def test_the_command_line_takes_what_the_plan_writes(
-    file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every job comes as far as looking for its data: its parameters are right."""
     monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
     plan = Plan(load_config(read_yaml(ROOT / file), file))
     jobs = [("poison", plan.poison_options(*job)) for job in plan.poisonings]
     jobs += [("train", plan.train_options(*job)) for job in plan.victims]
-    jobs += [("defend --victim /nowhere", plan.defend_options(*job)) for job in plan.defenses]
-    jobs += [("fool --victim /nowhere", plan.fool_options(*job)) for job in plan.foolings]
+    jobs += [("defend", plan.defend_options(*job)) for job in plan.defenses]
+    jobs += [("evaluate", plan.evaluate_options(*job)) for job in plan.evaluations]
+    jobs += [("fool", plan.fool_options(*job)) for job in plan.foolings]
     jobs += [("attack", plan.attack_options(*job)) for job in plan.attacks]
+    jobs += [("transfer", plan.transfer_options(*job)) for job in plan.transfers]
+    monkeypatch.chdir(tmp_path)
     for stage, options in jobs:
-        assert main([*stage.split(), "--data", "/nowhere", "--output", "/nowhere", *shlex.split(options)]) == 1
-        assert re.match(r"rivalry: \S*nowhere\S*: (no such file|.*missing)", printed := capsys.readouterr().err), (
-            printed
-        )
+        assert main([stage, *shlex.split(options)]) == 1
+        printed = capsys.readouterr().err
+        assert re.match(r"rivalry: results/data/\S*: no such file", printed), printed

@@ -14,6 +14,7 @@ import pytest
 from rivalry import artifacts
 from rivalry.cli import main
 from rivalry.config import load_config
+from rivalry.layout import Layout, defended
 from rivalry.plan import Plan
 from rivalry.stages.record import record, record_run
 from rivalry.verification import expected, verify
@@ -63,63 +64,27 @@ PLAIN, MEDIAN = "results/victims/digits/plain", "results/defenses/digits/plain/m
 FGSM, ADAPTIVE = "results/attacks/digits/plain/fgsm", "results/attacks/digits/plain+median/fgsm"
 
 
-def command(stage: str, options: str, **folders: str) -> list[str]:
-    return [stage, *shlex.split(options), *(f"--{name}={value}" for name, value in folders.items())]
+def command(stage: str, options: str) -> list[str]:
+    return [stage, *shlex.split(options)]
 
 
-def attack(dataset: str, victim: str, name: str) -> list[str]:
-    output = f"results/attacks/{dataset}/{victim}/{name}"
-    return command("attack", PLAN.attack_options(dataset, victim, name), data=f"results/data/{dataset}", output=output)
-
-
-def train(dataset: str, victim: str) -> list[str]:
-    folders = {"data": f"results/data/{dataset}", "output": f"results/victims/{dataset}/{victim}"}
-    return command("train", PLAN.train_options(dataset, victim), **folders)
-
-
-def poison(name: str) -> list[str]:
-    return command("poison", PLAN.poison_options("digits", name), data=DATA, output=f"results/poisoning/digits/{name}")
-
-
-def fool(name: str) -> list[str]:
-    folders = {"data": DATA, "victim": PLAIN, "output": f"results/fooling/digits/plain/{name}"}
-    return command("fool", PLAN.fool_options("digits", "plain", name), **folders)
-
-
-def defend(name: str) -> list[str]:
-    folders = {"data": DATA, "victim": PLAIN, "output": f"results/defenses/digits/plain/{name}"}
-    return command("defend", PLAN.defend_options("digits", "plain", name), **folders)
-
-
-def evaluate(name: str) -> list[str]:
-    sets = {
-        setting: [str(Path(file).parent) for file in PLAN.evaluate_inputs("digits", "plain", name, setting)]
-        for setting in ("oblivious", "adaptive")
-    }
-    folders = {"data": DATA, "defended": f"results/defenses/digits/plain/{name}"}
-    words = command("evaluate", PLAN.evaluate_options("digits", f"plain+{name}"), **folders)
-    words += [f"--output=results/evaluations/digits/plain/{name}"]
-    return [*words, "--oblivious", *sets["oblivious"], "--adaptive", *sets["adaptive"]]
-
-
-def transfer(source: str) -> list[str]:
-    folders = {"data": DATA, "output": f"results/transfers/digits/{source}"}
-    return command("transfer", PLAN.transfer_options("digits", source), **folders)
+def attack(*names: str) -> list[str]:
+    return command("attack", PLAN.attack_options(*names))
 
 
 def later(stage: str, output: str, options: str = "") -> list[str]:
-    return command(stage, options, results="results", output=output)
+    return command(stage, f"{options} --results results --output {output}")
 
 
 STAGES = {
-    "poison": poison("corner"),
-    "train": train("digits", "backdoored"),
+    "poison": command("poison", PLAN.poison_options("digits", "corner")),
+    "train": command("train", PLAN.train_options("digits", "backdoored")),
     "attack": attack("digits", "plain", "trigger"),
     "attack a defended one": attack("digits", "plain+median", "fgsm"),
-    "fool": fool("ascent"),
-    "defend": defend("median"),
-    "evaluate": evaluate("median"),
-    "transfer": transfer("plain"),
+    "fool": command("fool", PLAN.fool_options("digits", "plain", "ascent")),
+    "defend": command("defend", PLAN.defend_options("digits", "plain", "median")),
+    "evaluate": command("evaluate", PLAN.evaluate_options("digits", "plain", "median")),
+    "transfer": command("transfer", PLAN.transfer_options("digits", "plain")),
     "tabulate": later("tabulate", "results/tables", PLAN.tabulate_options()),
     "check": later("check", "results/tables", "--accelerator cpu"),
     "draw": later("draw", "results/figures/digits", "--dataset digits"),
@@ -170,22 +135,23 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         record(PLAN.tables(), "results/plan.json")
         record(PLAN.config.recorded(), "results/configuration.json")
         record_run("results/run.json", snakefile="Snakefile", configfiles=["my config.yaml"], config={"seed": 3})
-        for dataset in ("digits", "twin"):
-            run(command("prepare", PLAN.prepare_options(dataset), output=f"results/data/{dataset}"))
-        for name in CONFIG["poisonings"]:
-            run(poison(name))
-        for dataset, victim in PLAN.victims:
-            run(train(dataset, victim))
+        for dataset in PLAN.datasets:
+            run(command("prepare", PLAN.prepare_options(dataset)))
+        for names in PLAN.poisonings:
+            run(command("poison", PLAN.poison_options(*names)))
+        for names in PLAN.victims:
+            run(command("train", PLAN.train_options(*names)))
         for names in PLAN.attacks:
             run(attack(*names))
-        for name in CONFIG["defenses"]:
-            run(defend(name))
-            run(attack("digits", f"plain+{name}", "fgsm"))
-            run(evaluate(name))
-        for name in CONFIG["fooling"]:
-            run(fool(name))
-        for source in ("plain", "backdoored"):
-            run(transfer(source))
+        for names in PLAN.defenses:
+            run(command("defend", PLAN.defend_options(*names)))
+            run(attack("digits", defended(*names[1:]), "fgsm"))
+        for names in PLAN.defenses:
+            run(command("evaluate", PLAN.evaluate_options(*names)))
+        for names in PLAN.foolings:
+            run(command("fool", PLAN.fool_options(*names)))
+        for names in PLAN.transfers:
+            run(command("transfer", PLAN.transfer_options(*names)))
         run(STAGES["tabulate"])
         run(STAGES["check"])
         for dataset in ("digits", "twin"):
@@ -318,15 +284,14 @@ def test_verify_misses_nothing_and_sees_nothing_that_is_not_there(results: Path)
     shutil.copytree(results / "attacks/digits/plain/noise", results / "attacks/digits/plain/of an old plan")
     assert verify(results)[1:] == ([], [results / "attacks/digits/plain/of an old plan"])
     rng = np.random.default_rng(0)
-    for artifact in expected(PLAN.tables()):
-        if artifact.stage == "pdf":
+    for place in expected(PLAN.tables(), Layout(results)):
+        if place.stage == "pdf":
             continue
-        folder = results / artifact.folder
-        manifest = artifacts.manifest_path(folder, artifact.stage)
-        for file in (manifest, *(folder / name for name in artifacts.read_manifest(manifest)["files"])):
+        names = artifacts.read_manifest(place.manifest)["files"]
+        for file in (place.manifest, *(place.folder / name for name in names)):
             original = file.read_bytes()
             list(DAMAGES.values())[rng.integers(len(DAMAGES))](file)
-            assert results / artifact.target in {fault.target for fault in verify(results)[1]}, file
+            assert place.target in {fault.target for fault in verify(results)[1]}, file
             file.write_bytes(original)
     assert verify(results)[1] == []
 

@@ -40,6 +40,7 @@ from rivalry.data.digits import digits
 from rivalry.data.image_folder import image_folder
 from rivalry.data.shapes import shapes
 from rivalry.errors import RivalryError
+from rivalry.layout import Place
 from rivalry.plan import Plan
 from rivalry.stages import prepare
 
@@ -169,7 +170,7 @@ def test_prepared_data_can_be_loaded_and_verified(tmp_path):
     for name in "train", "test":
         assert facts["sha256"][name] == artifacts.checksum(folder / f"{name}.safetensors")
         assert facts["sha256"][name] == artifacts.checksum(tmp_path / "second" / f"{name}.safetensors")
-    manifest = artifacts.read_manifest(artifacts.manifest_path(folder, "prepare"))
+    manifest = artifacts.read_manifest(Place("prepare", folder).manifest)
     assert manifest["files"].keys() == {"train.safetensors", "test.safetensors", "dataset.json"}
     assert manifest["about"] == {"dataset": "toys"}
     prepare.prepare_dataset("toys", "shapes", parameters, tmp_path / "other", seed=2, mirror=None)

@@ -18,6 +18,7 @@ from rivalry.defenses.binary_input_detector import binary_input_detector
 from rivalry.defenses.neural_cleanse import anomaly_index, largest_index, neural_cleanse
 from rivalry.defenses.spatial_smoothing import Smoothing, spatial_smoothing
 from rivalry.errors import RivalryError
+from rivalry.layout import Place
 from rivalry.stages.attack import attack
 from rivalry.stages.defend import defend
 from rivalry.stages.evaluate import COLUMNS, evaluate
@@ -493,7 +494,7 @@ def test_a_saved_defense_answers_as_it_did(name: str, folders: Path, defended: P
     facts = artifacts.read_json(defended / victim / name / "defense.json")
     assert facts["kind"] == registry.method("defenses", method).traits["kind"]
     assert (defended / victim / name / "triggers.safetensors").is_file() == (name == "cleanse")
-    artifacts.identify(defended / victim / name, "defend", victim=victim, defense=name)
+    artifacts.identify(Place("defend", defended / victim / name, {"victim": victim, "defense": name}))
 
 
 def test_a_file_that_lacks_weights_is_refused(defended: Path, tmp_path: Path):
@@ -502,7 +503,7 @@ def test_a_file_that_lacks_weights_is_refused(defended: Path, tmp_path: Path):
     tensors = artifacts.read_tensors(folder / "defense.safetensors")
     del tensors["threshold"]
     artifacts.write_tensors(folder / "defense.safetensors", tensors)
-    artifacts.manifest_path(folder, "defend").unlink()  # else it would be refused as damaged
+    Place("defend", folder).manifest.unlink()  # else it would be refused as damaged
     with pytest.raises(RivalryError, match="missing threshold"):
         rivalry.load_victim(folder)
 

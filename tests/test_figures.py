@@ -19,6 +19,7 @@ from rivalry.figures._figure import all_figures
 from rivalry.figures._figure import figure as registered
 from rivalry.figures.results import Results
 from rivalry.figures.style import CONTROLS, INK, Absent, Drawn, log_axis, looks, matrix, plt, save, use_style
+from rivalry.layout import Layout
 from rivalry.stages.draw import draw
 from rivalry.statistics import worst_case
 from rivalry.statistics.checked import CHECKED
@@ -145,7 +146,7 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
         else:
             kept &= kept.isna()  # none of them
         table.write(lean / "tables" / f"{name}.csv", rows[kept])
-    cases = worst_case.worst_cases(lean, plan=plan | {"transfers": []}, confidence=0.95)
+    cases = worst_case.worst_cases(Layout(lean), plan=plan | {"transfers": []}, confidence=0.95)
     WORST_CASES.write(lean / "tables" / "worst_cases.csv", [case.row for case in cases])
     CHECKED.write(lean / "tables" / "checks.csv", [])
     TRANSFERS.write(lean / "tables" / "transfers.csv", [])

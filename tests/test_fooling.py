@@ -17,6 +17,7 @@ from rivalry.cli import main
 from rivalry.fooling._fooling import Fooled, fool
 from rivalry.fooling.gradient_ascent import _gaussian
 from rivalry.fooling.map_elites_cppn import _places
+from rivalry.layout import Layout
 from rivalry.stages import fool as stage
 from rivalry.stages.fool import REAL
 
@@ -202,8 +203,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
         images = torch.randint(0, 256, (n, *SHAPE), dtype=torch.uint8, generator=generator)
         write_tensors(data / f"{split}.safetensors", {"images": images, "labels": torch.zeros(n, dtype=torch.int64)})
     write_json(data / "dataset.json", {"dataset": "noise", "shape": SHAPE, "classes": CLASSES})
-    write_manifest(data, "prepare", list(data.iterdir()), dataset="noise")
-    write_manifest(victim, "train", [], dataset="noise", victim="plain")
+    write_manifest(Layout().data("noise").at(data))
+    write_manifest(Layout().victim("noise", "plain").at(victim), [])
     monkeypatch.setattr(stage, "load_victim", lambda folder: small_cnn())
     return data, victim, tmp_path / "output"
 

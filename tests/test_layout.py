@@ -112,12 +112,16 @@ def test_a_folder_stands_for_files_that_nobody_knows_before() -> None:
 
 def test_benchmarks_are_found_by_their_rule(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    written = {"train_victim": layout.benchmark("train_victim", "digits", "plain"), "check": layout.benchmark("check")}
+    victim = layout.victim("digits", "plain")
+    written = {
+        "train_victim": layout.benchmark("train_victim", victim),
+        "check_results": layout.benchmark("check_results", layout.checks),
+    }
     for file in written.values():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     assert dict(layout.benchmarks()) == written
-    assert layout.log("train_victim", "digits", "plain") == tmp_path / "logs/train_victim/digits/plain.log"
+    assert layout.log("train_victim", victim) == tmp_path / "logs/train_victim/digits/plain.log"
 
 
 def test_a_new_place_makes_no_stage_run_again() -> None:

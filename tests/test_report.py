@@ -29,6 +29,7 @@ import synthetic_results
 from rivalry import artifacts, formatting, registry
 from rivalry.errors import RivalryError
 from rivalry.figures._figure import all_figures
+from rivalry.layout import Layout
 from rivalry.report import html as pages
 from rivalry.report import latex, tables
 from rivalry.report.collecting import _hashes
@@ -128,7 +129,7 @@ def test_what_an_earlier_configuration_left_is_not_listed(folder: Path) -> None:
     artifacts.write_json(old / "attack.json", {"attack": "of_an_old_plan"})
     (old / ".attack.manifest.json").write_text("damaged", encoding="utf-8")
     try:
-        assert not [row for row in _hashes(folder.parent, PLAN) if "of_an_old_plan" in row["file"]]
+        assert not [row for row in _hashes(Layout(folder.parent), PLAN) if "of_an_old_plan" in row["file"]]
     finally:
         shutil.rmtree(old)
 

@@ -26,6 +26,7 @@ from rivalry.artifacts import read_json, read_table, read_tensors, write_json, w
 from rivalry.checks import _evidence as evidence
 from rivalry.checks.same_images import same_images
 from rivalry.errors import RivalryError
+from rivalry.layout import Layout
 from rivalry.stages.check import check
 from rivalry.stages.evaluate import CARRIED, judged, with_verdicts
 from rivalry.stages.tabulate import SETTINGS, tabulate
@@ -763,7 +764,7 @@ def test_reported_entries_are_rates_or_sizes_of_known_columns():
 
 def run_only(run: Run, check: Any) -> pd.DataFrame:
     """The rows of one check, for files that others cannot read."""
-    evidence_ = evidence.Evidence(run.results, "toy", run.plan, torch.device("cpu"))
+    evidence_ = evidence.Evidence(Layout(run.results), "toy", run.plan, torch.device("cpu"))
     return pd.DataFrame(check(evidence_))
 
 

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 import rivalry.attacks
 from rivalry import load_victim, registry
 from rivalry.architectures._classifier import flat_features
-from rivalry.artifacts import manifest_path, read_json, read_table, read_tensors, write_json, write_tensors
+from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_tensors
 from rivalry.attacks._attack import choose_targets
 from rivalry.errors import RivalryError
 from rivalry.fooling._fooling import fool
+from rivalry.layout import Place
 from rivalry.poisoning._trigger import Trigger
 from rivalry.poisoning.backdoor import backdoor
 from rivalry.stages import train as training_stage
@@ -510,7 +511,7 @@ def test_a_student_is_validated_by_the_truth_and_not_by_its_teacher(data: Path, 
 def test_weights_that_do_not_fit_are_told(data: Path, tmp_path: Path) -> None:
     folder = train_victim(data, tmp_path / "victims/plain")
     write_json(folder / "victim.json", read_json(folder / "victim.json") | {"classes": 4})
-    manifest_path(folder, "train").unlink()  # as of a folder that a user wrote
+    Place("train", folder).manifest.unlink()  # as of a folder that a user wrote
     with pytest.raises(RivalryError, match=r"victim.safetensors: does not fit its description"):
         load_victim(folder)
 

@@ -42,6 +42,7 @@ from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
 from rivalry.figures.results import Results
 from rivalry.figures.transfers import transfer as transfer_matrix
+from rivalry.layout import Layout
 from rivalry.plan import Plan
 from rivalry.report.findings import _transferred
 from rivalry.stages.attack import attack
@@ -77,7 +78,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_tensors(data / f"{name}.safetensors", {"images": images[rows], "labels": labels[rows]})
     facts = {"dataset": "digits", "shape": [1, 8, 8], "classes": 10, "class_names": list("0123456789")}
     write_json(data / "dataset.json", facts | {"sha256": {"train": "a", "test": "b"}, "source": "digits"})
-    write_manifest(data, "prepare", list(data.iterdir()), dataset="digits")
+    write_manifest(Layout(results).data("digits"))
     for name, parameters in VICTIMS.items():
         architecture = ARCHITECTURES.get(name, name)
         folder = results / "victims/digits" / name
@@ -299,7 +300,7 @@ def test_the_table_counts_images_that_both_have_right(run: Path) -> None:
     replay(run, "linear", list(VICTIMS))
     replay(run, "rbf", ["rbf", "linear"])
     plan = {"transfers": [["digits", "rbf"], ["digits", "linear"]]}
-    table = transfer_rates(run, plan, 0.95)
+    table = transfer_rates(Layout(run), plan, 0.95)
     assert list(table.columns) == TRANSFERS.columns
     assert len(table) == 3 * (2 + len(VICTIMS))
     assert table["eps"].is_monotonic_increasing
@@ -316,7 +317,7 @@ def test_the_table_counts_images_that_both_have_right(run: Path) -> None:
 
 
 def test_no_transfers_give_an_empty_table(run: Path) -> None:
-    table = transfer_rates(run, {"transfers": []}, 0.95)
+    table = transfer_rates(Layout(run), {"transfers": []}, 0.95)
     assert list(table.columns) == TRANSFERS.columns
     assert table.empty
 
@@ -327,7 +328,7 @@ def test_no_transfers_give_an_empty_table(run: Path) -> None:
 def against(run: Path, victim: str, source: str) -> Evidence:
     """A run of fgsm on a victim, with the sets of a source replayed on it."""
     plan = {"attacks": [["digits", victim, "fgsm"]], "transfers": [["digits", source]], "evaluations": []}
-    return Evidence(run, "digits", plan, torch.device("cpu"))
+    return Evidence(Layout(run), "digits", plan, torch.device("cpu"))
 
 
 def test_a_replay_that_beats_the_victim_s_own_set_is_told(run: Path) -> None:
@@ -388,7 +389,7 @@ def test_the_matrix_says_what_the_table_says(run: Path) -> None:
         "victims": [["digits", name] for name in VICTIMS],
         "transfers": [["digits", "linear"]],
     }
-    table = transfer_rates(run, plan, 0.95)
+    table = transfer_rates(Layout(run), plan, 0.95)
     TRANSFERS.write(run / "tables/transfers.csv", table)
     CHECKED.write(run / "tables/checks.csv", [])
     (drawn,) = transfer_matrix(Results(run, "digits", plan))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rivalry import artifacts
+from rivalry.layout import Layout
 from rivalry.statistics.columns import WORST_CASES
 from rivalry.statistics.headlines import headline_budget, ranking
 from rivalry.statistics.tables import records
@@ -98,7 +99,7 @@ class Run:
         return self
 
     def cases(self) -> dict[tuple[str, str, str, float | None], Case]:
-        found = worst_cases(self.results, plan=self.plan, confidence=0.95)
+        found = worst_cases(Layout(self.results), plan=self.plan, confidence=0.95)
         return {(c.row["victim"], c.row["defense"], c.row["norm"], c.row["eps"]): c for c in found}
 
     @staticmethod
@@ -291,7 +292,7 @@ def test_never_above_clean_nor_above_any_attack_and_never_rising_with_the_budget
 
 def test_the_table_survives_the_file(run: Run) -> None:
     run.attack("007", "pgd", {0: 0.1}).attack("007", "square", {}).attack("inf", "pgd", {})
-    cases = worst_cases(run.results, plan=run.plan, confidence=0.95)
+    cases = worst_cases(Layout(run.results), plan=run.plan, confidence=0.95)
     file = run.results / "tables/worst_cases.csv"
     WORST_CASES.write(file, [case.row for case in cases])
     assert records(WORST_CASES.read(file)) == [case.row for case in cases]

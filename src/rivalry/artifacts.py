@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rivalry.errors import RivalryError
+from rivalry.layout import MANIFESTS, Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -164,26 +165,18 @@ def checksum(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def manifest_path(folder: str | Path, stage: str) -> Path:
-    return Path(folder) / f".{stage}.manifest.json"
-
-
-def write_manifest(folder: str | Path, stage: str, files: Iterable[str | Path], **about: str) -> None:
-    """Record the checksums of the files that `stage` wrote into `folder`, and what they are about.
+def write_manifest(place: Place, files: Iterable[Path] | None = None) -> None:
+    """Record the checksums of what a stage wrote, and what it is about.
 
     Parameters
     ----------
-    folder : path
-    stage : str
-    files : iterable of paths
-        Files in `folder`.
-    **about : str
-        Names: dataset, victim, defense, attack, ...
+    place : Place
+    files : iterable of Path, optional
+        Files in its folder; by default those that are always there.
     """
-    folder = Path(folder)
-    entries = {str(Path(file).relative_to(folder)): checksum(file) for file in files}
-    content = {"stage": stage, "about": about, "files": entries}
-    write_json(manifest_path(folder, stage), content | {"sha256": _own_checksum(content)})
+    listed = {str(file.relative_to(place.folder)): checksum(file) for file in (place.files if files is None else files)}
+    content = {"stage": place.stage, "about": place.about, "files": listed}
+    write_json(place.manifest, content | {"sha256": _own_checksum(content)})
 
 
 def _own_checksum(content: dict[str, Any]) -> str:
@@ -210,18 +203,24 @@ def read_manifest(path: str | Path) -> dict[str, Any]:
         raise RivalryError(f"{path}: is not what was written; {REPAIR}") from error
 
 
-def identify(folder: str | Path, stage: str, **about: str) -> None:
-    """Make sure that `stage` wrote `folder`, about what is meant: another attack's folder is whole, and wrong.
+def identify(place: Place) -> dict[str, str]:
+    """Make sure that its stage wrote a place, about what is meant: another attack's folder is whole, and wrong.
+
+    Returns
+    -------
+    dict
+        All names that its manifest holds.
 
     Raises
     ------
     RivalryError
         There is no manifest, or it names something else.
     """
-    found = read_manifest(manifest_path(folder, stage))["about"]
-    for key, name in about.items():
+    found: dict[str, str] = read_manifest(place.manifest)["about"]
+    for key, name in place.about.items():
         if found.get(key) != name:
-            raise RivalryError(f"{folder}: holds {key} {found.get(key)}, not {name}; {REPAIR}")
+            raise RivalryError(f"{place.folder}: holds {key} {found.get(key)}, not {name}; {REPAIR}")
+    return found
 
 
 _demanding = False
@@ -253,7 +252,7 @@ def check_bytes(path: str | Path, data: bytes | None = None) -> None:
     if not path.is_file():
         raise RivalryError(f"{path}: no such file")
     expected, damaged = [], None
-    for manifest in sorted(path.parent.glob(".*.manifest.json")):
+    for manifest in sorted(path.parent.glob(MANIFESTS)):
         try:
             files = read_manifest(manifest)["files"]
         except RivalryError as error:

@@ -15,8 +15,9 @@ from typing import Any, get_type_hints
 import yaml
 
 from rivalry import __version__, registry, types
-from rivalry.artifacts import manifests_demanded
+from rivalry.artifacts import identify, manifests_demanded, read_json
 from rivalry.errors import RivalryError, nearest, one_line
+from rivalry.layout import Layout, Place
 from rivalry.parameters import checked, checked_value
 
 
@@ -253,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--page", action="store_true", help="the page of keys (config/README.md)")
 
     sub = command("verify", _verify, "check every cached file against its checksum")
-    sub.add_argument("results", nargs="?", type=Path, default=Path("results"))
+    sub.add_argument("results", nargs="?", type=Path, default=Layout().root)
     return parser
 
 
@@ -285,38 +286,31 @@ def _prepare(o: Any) -> None:
     prepare_dataset(o.dataset, o.source, parameters, o.output, seed=o.seed, mirror=o.mirror)
 
 
-def _data(o: Any) -> dict[str, str]:
+def _dataset(o: Any) -> str:
     """The name of the data set in --data, which must be the one that --dataset names, if it does."""
-    from rivalry.artifacts import identify, manifest_path, read_manifest
-
-    identify(o.data, "prepare", **({} if o.dataset is None else {"dataset": o.dataset}))
-    return {"dataset": read_manifest(manifest_path(o.data, "prepare"))["about"]["dataset"]}
+    return identify(Place("prepare", o.data, {} if o.dataset is None else {"dataset": o.dataset}))["dataset"]
 
 
-def _identify(o: Any, folder: Path, name: str | None = None, *, named: str = "victim") -> None:
-    """Make sure that a victim's or poisoning's folder is of this data set, and of this name, such as plain+median3."""
-    from rivalry.artifacts import identify
-
-    about = _data(o)
-    first, plus, defense = (name or "").partition("+")
-    if name is not None:
-        about |= {named: first} | ({"defense": defense} if plus else {})
-    identify(folder, "poison" if named == "poisoning" else "defend" if plus else "train", **about)
+def _identify(o: Any, folder: Path, name: str) -> None:
+    """Make sure that a folder holds the victim of this name, such as plain+median3, on this data set."""
+    identify(Layout().classifier(_dataset(o), name).at(folder))
 
 
-def _identify_attack(o: Any, folder: Path, **about: str) -> None:
-    """Make sure that an attack's folder is of this data set; the plan, which gives --dataset, calls folders by name."""
-    from rivalry.artifacts import identify
+def _identify_poisoning(o: Any, folder: Path) -> None:
+    """Make sure that a poisoning's folder is of this data set, and of the name that it has."""
+    identify(Layout().poisoning(_dataset(o), folder.name).at(folder))
 
-    name = {} if o.dataset is None else {"attack": folder.name}
-    identify(folder, "attack", **_data(o), **name, **about)
+
+def _identify_some(o: Any, stage: str, kind: str, folder: Path) -> None:
+    """Make sure that a folder is of this data set; the plan, which gives --dataset, calls folders by name."""
+    identify(Place(stage, folder, {"dataset": _dataset(o)} | ({} if o.dataset is None else {kind: folder.name})))
 
 
 def _poison(o: Any) -> None:
     from rivalry.stages.poison import poison
 
     parameters = _checked("poisonings", o.method, o.set)
-    _data(o)
+    _dataset(o)
     poison(o.poisoning, o.method, parameters, o.data, o.output, seed=o.seed)
 
 
@@ -333,9 +327,9 @@ def _train(o: Any) -> None:
     fit = {key: checked_value(key, kinds[key], value, "--fit ") for key, value in o.fit.items()}
     network = _checked("architectures", o.architecture, o.architecture_set, "--architecture-set")
     parameters = _checked("training", o.method, o.set)
-    _data(o)
+    _dataset(o)
     if o.poisoning:
-        _identify(o, o.poisoning, o.poisoning.name, named="poisoning")
+        _identify_poisoning(o, o.poisoning)
     if "teacher" in o.set:
         _identify(o, Path(o.set["teacher"]), Path(o.set["teacher"]).name)
     train(
@@ -359,7 +353,7 @@ def _attack(o: Any) -> None:
     parameters = _checked("attacks", o.method, o.set)
     _identify(o, o.victim, o.victim_name)
     if "poisoning" in o.set:
-        _identify(o, Path(o.set["poisoning"]), Path(o.set["poisoning"]).name, named="poisoning")
+        _identify_poisoning(o, Path(o.set["poisoning"]))
     attack(
         o.attack,
         o.method,
@@ -389,7 +383,7 @@ def _defend(o: Any) -> None:
         o.data,
         o.victim,
         o.output,
-        **_data(o),
+        dataset=_dataset(o),
         victim_name=o.victim_name,
         seed=o.seed,
         accelerator=o.accelerator,
@@ -419,15 +413,14 @@ def _fool(o: Any) -> None:
 
 
 def _evaluate(o: Any) -> None:
-    from rivalry.artifacts import identify
     from rivalry.stages.evaluate import evaluate
 
     if o.victim_name is None:
-        identify(o.defended, "defend", **_data(o))
+        identify(Place("defend", o.defended, {"dataset": _dataset(o)}))
     else:
         _identify(o, o.defended, o.victim_name)
     for folder in (*o.oblivious, *o.adaptive):
-        _identify_attack(o, folder)
+        _identify_some(o, "attack", "attack", folder)
     evaluate(
         o.data,
         o.defended,
@@ -445,9 +438,9 @@ def _transfer(o: Any) -> None:
     from rivalry.stages.transfer import transfer
 
     for folder in o.attacks:
-        _identify_attack(o, folder)
+        _identify_some(o, "attack", "attack", folder)
     for folder in o.victims:
-        _identify(o, folder, None if o.dataset is None else folder.name)
+        _identify_some(o, "train", "victim", folder)
     transfer(o.data, o.attacks, o.victims, o.output, accelerator=o.accelerator, batch_size=o.batch_size)
 
 
@@ -463,42 +456,42 @@ def _record(o: Any) -> None:
 
 
 def _tabulate(o: Any) -> None:
-    from rivalry.artifacts import read_json
     from rivalry.stages.tabulate import tabulate
     from rivalry.verification import TABULATED, identify_all
 
-    plan = read_json(o.results / "plan.json")
-    identify_all(o.results, plan, TABULATED)
+    layout = Layout(o.results)
+    plan = read_json(layout.plan.facts)
+    identify_all(layout, plan, TABULATED)
     tabulate(o.results, o.output, plan=plan, confidence=o.confidence, seed=o.seed, record_times=o.record_times)
 
 
 def _check(o: Any) -> None:
-    from rivalry.artifacts import read_json
     from rivalry.stages.check import check
     from rivalry.verification import identify_all
 
-    plan = read_json(o.results / "plan.json")
-    identify_all(o.results, plan)
+    layout = Layout(o.results)
+    plan = read_json(layout.plan.facts)
+    identify_all(layout, plan)
     check(o.results, o.output, plan=plan, accelerator=o.accelerator)
 
 
 def _draw(o: Any) -> None:
-    from rivalry.artifacts import read_json
     from rivalry.stages.draw import draw
     from rivalry.verification import COMPUTED, identify_all
 
-    plan = read_json(o.results / "plan.json")
-    identify_all(o.results, plan, (*COMPUTED, "tabulate", "check"))
+    layout = Layout(o.results)
+    plan = read_json(layout.plan.facts)
+    identify_all(layout, plan, (*COMPUTED, "tabulate", "check"))
     draw(o.results, o.output, dataset=o.dataset, plan=plan)
 
 
 def _collect(o: Any) -> None:
-    from rivalry.artifacts import read_json
     from rivalry.stages.collect import collect
     from rivalry.verification import COMPUTED, identify_all
 
-    config, plan = read_json(o.results / "configuration.json"), read_json(o.results / "plan.json")
-    identify_all(o.results, plan, (*COMPUTED, "tabulate", "check", "draw"))
+    layout = Layout(o.results)
+    config, plan = read_json(layout.configuration.facts), read_json(layout.plan.facts)
+    identify_all(layout, plan, (*COMPUTED, "tabulate", "check", "draw"))
     collect(o.results, o.output, config=config, plan=plan)
 
 

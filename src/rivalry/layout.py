@@ -197,13 +197,17 @@ class Layout:
     def run(self) -> Place:
         return self._place("record_run", "")
 
-    def log(self, rule: str, *names: str) -> Path:
-        """What a job of a rule says."""
-        return self.root / "logs" / f"{'/'.join((rule, *names))}.log"
+    def log(self, rule: str, place: Place) -> Path:
+        """What the job of a rule says that makes a place."""
+        return self._beside("logs", rule, place, ".log")
 
-    def benchmark(self, rule: str, *names: str) -> Path:
-        """How long a job of a rule took."""
-        return self.root / "benchmarks" / f"{'/'.join((rule, *names))}.tsv"
+    def benchmark(self, rule: str, place: Place) -> Path:
+        """How long the job of a rule took that made a place."""
+        return self._beside("benchmarks", rule, place, ".tsv")
+
+    def _beside(self, folder: str, rule: str, place: Place, suffix: str) -> Path:
+        names = place.folder.relative_to(self.root).parts[1:]
+        return self.root / folder / f"{'/'.join((rule, *names))}{suffix}"
 
     def benchmarks(self) -> list[tuple[str, Path]]:
         """Each job that was timed: its rule and its file."""

@@ -19,6 +19,7 @@ from rivalry import registry
 from rivalry.codehash import code_hash
 from rivalry.config import FITTING, Config
 from rivalry.data._files import expanded, walk
+from rivalry.layout import Layout, Place, defended, parts
 from rivalry.seeds import derive_seed
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
@@ -31,6 +32,8 @@ class Plan:
 
     Attributes
     ----------
+    layout : Layout
+        Where the jobs write.
     datasets : list of str
     poisonings, victims : list of (data set, name)
         Teachers of matched victims come last.
@@ -48,6 +51,7 @@ class Plan:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.layout = Layout()
         self.datasets: list[str] = []
         self.poisonings: list[tuple[str, str]] = []
         self.victims: list[tuple[str, str]] = []
@@ -107,7 +111,8 @@ class Plan:
                 continue
             if self.config.method("attacks", attack).traits["sees"] == "nothing":
                 reason = f"{attack} looks at no victim, so knowing the defense changes nothing"
-                _add(self.kept_apart, {"what": f"{dataset}: adaptive {attack} on {victim}+{defense}", "reason": reason})
+                what = f"{dataset}: adaptive {attack} on {defended(victim, defense)}"
+                _add(self.kept_apart, {"what": what, "reason": reason})
             else:
                 _add(planned["adaptive"], attack)
 
@@ -162,7 +167,7 @@ class Plan:
             "attacks": [list(item) for item in self.attacks],
             "evaluations": [list(item) for item in self.evaluations],
             "adaptive": [
-                [dataset, f"{victim}+{defense}", attack]
+                [dataset, defended(victim, defense), attack]
                 for (dataset, victim, defense), planned in self.evaluations.items()
                 for attack in planned["adaptive"]
             ],
@@ -175,19 +180,28 @@ class Plan:
         source, parameters = self.config.parameters("datasets", dataset, dataset)
         # Two data sets of one source are the same data: the seed is the source's, not the name's.
         seed = derive_seed(self.config.seed, "data", source)
-        return _options(source=source, dataset=dataset, seed=seed, set=parameters)
+        output = self.layout.data(dataset)
+        return _options(source=source, dataset=dataset, seed=seed, set=parameters, output=output)
 
     def poison_options(self, dataset: str, poisoning: str) -> str:
         method, parameters = self.config.parameters("poisonings", poisoning, dataset)
         seed = derive_seed(self.config.seed, "poison", dataset, poisoning)
-        return _options(dataset=dataset, poisoning=poisoning, method=method, seed=seed, set=parameters)
+        return _options(
+            dataset=dataset,
+            poisoning=poisoning,
+            method=method,
+            seed=seed,
+            set=parameters,
+            data=self.layout.data(dataset),
+            output=self.layout.poisoning(dataset, poisoning),
+        )
 
     def train_options(self, dataset: str, victim: str) -> str:
         method, parameters = self.config.parameters("victims", victim, dataset)
         entry = self.config.entry("victims", victim, dataset)
         epochs = registry.method("training", method).traits.get("epochs", True)
         if "teacher" in parameters:
-            parameters["teacher"] = victim_folder(dataset, parameters["teacher"])
+            parameters["teacher"] = str(self.layout.victim(dataset, parameters["teacher"]).folder)
         poisoning = entry["poisoning"]
         return _options(
             dataset=dataset,
@@ -197,28 +211,32 @@ class Plan:
             method=method,
             set=parameters,
             fit={key: entry[key] for key in FITTING} if epochs else None,
-            poisoning=f"results/poisoning/{dataset}/{poisoning}" if poisoning else None,
+            poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
             seed=derive_seed(self.config.seed, "train", dataset, victim),
             threads=self.config.threads.train,
             accelerator=self.config.accelerator,
+            data=self.layout.data(dataset),
+            output=self.layout.victim(dataset, victim),
         )
 
     def attack_options(self, dataset: str, victim: str, attack: str) -> str:
         method, parameters = self.config.parameters("attacks", attack, dataset)
         if "poisoning" in parameters:
-            parameters["poisoning"] = f"results/poisoning/{dataset}/{parameters['poisoning']}"
+            parameters["poisoning"] = str(self.layout.poisoning(dataset, parameters["poisoning"]).folder)
         return _options(
             dataset=dataset,
             attack=attack,
             method=method,
             set=parameters,
             target=self.config.target(attack, dataset),
-            victim=victim_folder(dataset, victim),
+            victim=self.layout.classifier(dataset, victim),
             victim_name=victim,
             images=self.config.images(attack, dataset),
             data_seed=self._data_seed(dataset),
             seed=derive_seed(self.config.seed, "attack", dataset, attack),
             **self._computing(),
+            data=self.layout.data(dataset),
+            output=self.layout.attack(dataset, victim, attack),
         )
 
     def defend_options(self, dataset: str, victim: str, defense: str) -> str:
@@ -231,9 +249,12 @@ class Plan:
             defense=defense,
             method=method,
             set=parameters,
+            victim=self.layout.victim(dataset, victim),
             victim_name=victim,
             seed=derive_seed(self.config.seed, "defend", dataset, victim, defense),
             **self._computing() | {"threads": self.config.threads.train},
+            data=self.layout.data(dataset),
+            output=self.layout.defense(dataset, victim, defense),
         )
 
     def fool_options(self, dataset: str, victim: str, fooling: str) -> str:
@@ -244,32 +265,58 @@ class Plan:
             method=method,
             set=parameters,
             confidence=self.config.entry("fooling", fooling, dataset)["confidence"],
+            victim=self.layout.victim(dataset, victim),
             victim_name=victim,
             data_seed=self._data_seed(dataset),
             seed=derive_seed(self.config.seed, "fool", dataset, fooling),
             **self._computing(),
+            data=self.layout.data(dataset),
+            output=self.layout.fooling(dataset, victim, fooling),
         )
 
-    def evaluate_options(self, dataset: str, victim: str) -> str:
+    def evaluate_options(self, dataset: str, victim: str, defense: str) -> str:
         return _options(
             dataset=dataset,
-            victim_name=victim,
+            victim_name=defended(victim, defense),
             images=self.config.images_of(dataset),
             data_seed=self._data_seed(dataset),
             **self._computing(),
+            data=self.layout.data(dataset),
+            defended=self.layout.defense(dataset, victim, defense),
+            output=self.layout.evaluation(dataset, victim, defense),
+            **self._evaluated(dataset, victim, defense),
         )
+
+    def _evaluated(self, dataset: str, victim: str, defense: str) -> dict[str, list[Place]]:
+        """The attacks that a defense is evaluated on, by their setting."""
+        made_on = {"oblivious": victim, "adaptive": defended(victim, defense)}
+        planned = self.evaluations[dataset, victim, defense]
+        return {
+            setting: [self.layout.attack(dataset, name, attack) for attack in planned[setting]]
+            for setting, name in made_on.items()
+        }
 
     def tabulate_options(self) -> str:
         times = "--record-times" if self.config.record_times else "--no-record-times"
         return f"{_options(confidence=self.config.confidence, seed=self.config.seed)} {times}"
 
     def transfer_options(self, dataset: str, source: str) -> str:
-        planned = self.transfers[dataset, source]
+        attacks, victims = self._transferred(dataset, source)
         return _options(
             dataset=dataset,
-            attacks=[f"results/attacks/{dataset}/{source}/{attack}" for attack in planned["attacks"]],
-            victims=[victim_folder(dataset, victim) for victim in planned["victims"]],
+            attacks=attacks,
+            victims=victims,
             **self._computing(),
+            data=self.layout.data(dataset),
+            output=self.layout.transfer(dataset, source),
+        )
+
+    def _transferred(self, dataset: str, source: str) -> tuple[list[Place], list[Place]]:
+        """The sets that are replayed, and the victims that are shown them."""
+        planned = self.transfers[dataset, source]
+        return (
+            [self.layout.attack(dataset, source, attack) for attack in planned["attacks"]],
+            [self.layout.victim(dataset, victim) for victim in planned["victims"]],
         )
 
     def _data_seed(self, dataset: str) -> int:
@@ -294,39 +341,32 @@ class Plan:
         state = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in found)
         return hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()[:16]
 
-    def train_inputs(self, dataset: str, victim: str) -> list[str]:
+    def train_inputs(self, dataset: str, victim: str) -> list[Path]:
         entry = self.config.entry("victims", victim, dataset)
         files = []
         if entry["poisoning"]:
-            files.append(f"results/poisoning/{dataset}/{entry['poisoning']}/train.safetensors")
+            files.append(self.layout.poisoning(dataset, entry["poisoning"])["train"])
         if "teacher" in entry:
-            files.append(f"{victim_folder(dataset, entry['teacher'])}/victim.safetensors")
+            files.append(self.layout.victim(dataset, entry["teacher"])["weights"])
         return files
 
-    def attack_inputs(self, dataset: str, victim: str, attack: str) -> list[str]:
-        plain, _, defense = victim.partition("+")
-        files = [f"{victim_folder(dataset, plain)}/{name}" for name in ("victim.json", "victim.safetensors")]
+    def attack_inputs(self, dataset: str, victim: str, attack: str) -> list[Path]:
+        plain, defense = parts(victim)
+        places = [self.layout.victim(dataset, plain)]
         if defense:
-            folder = victim_folder(dataset, victim)
-            files += [f"{folder}/{name}" for name in ("defense.json", "defense.safetensors")]
+            places.append(self.layout.defense(dataset, plain, defense))
+        files = [place[role] for place in places for role in ("facts", "weights")]
         poisoning = self.config.entry("attacks", attack, dataset).get("poisoning")
         if poisoning:
-            files.append(f"results/poisoning/{dataset}/{poisoning}/trigger.safetensors")
+            files.append(self.layout.poisoning(dataset, poisoning)["trigger"])
         return files
 
-    def evaluate_inputs(self, dataset: str, victim: str, defense: str, setting: str) -> list[str]:
-        """Marker files of the attacks that a defense is evaluated on."""
-        name = victim if setting == "oblivious" else f"{victim}+{defense}"
-        attacks = self.evaluations.get((dataset, victim, defense), {}).get(setting, [])
-        return [f"results/attacks/{dataset}/{name}/{attack}/attack.json" for attack in attacks]
+    def evaluate_inputs(self, dataset: str, victim: str, defense: str) -> list[Path]:
+        places = self._evaluated(dataset, victim, defense).values()
+        return [place.facts for setting in places for place in setting]
 
-    def transfer_inputs(self, dataset: str, source: str) -> list[str]:
-        """Marker files of the sets that are replayed, and of the victims that are shown them."""
-        planned = self.transfers[dataset, source]
-        return [
-            *(f"results/attacks/{dataset}/{source}/{attack}/attack.json" for attack in planned["attacks"]),
-            *(f"{victim_folder(dataset, victim)}/victim.json" for victim in planned["victims"]),
-        ]
+    def transfer_inputs(self, dataset: str, source: str) -> list[Path]:
+        return [place.facts for places in self._transferred(dataset, source) for place in places]
 
     def code(self, stage: str, dataset: str = "", victim: str = "", attack: str = "", fooling: str = "") -> str:
         """Hash of the code that a job runs: its stage and the methods that it finds by name."""
@@ -334,7 +374,7 @@ class Plan:
 
     def _methods(self, stage: str, dataset: str, victim: str, attack: str, fooling: str) -> list[str]:
         config = self.config
-        plain, _, defense = victim.partition("+")
+        plain, defense = parts(victim)
         modules: list[str] = []
         if stage == "prepare":
             modules.append(f"data.{config.method('datasets', dataset).name}")
@@ -369,12 +409,6 @@ class Plan:
         return modules
 
 
-def victim_folder(dataset: str, victim: str) -> str:
-    """Where a victim lies, or a defended one, called victim+defense."""
-    plain, _, defense = victim.partition("+")
-    return f"results/defenses/{dataset}/{plain}/{defense}" if defense else f"results/victims/{dataset}/{plain}"
-
-
 def export_environment(source: str, mirror: str | None) -> None:
     """Give the jobs of this process this very package and Python, and the mirror that the configuration names."""
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
@@ -404,8 +438,10 @@ def _options(**options: Any) -> str:
         words.append(f"--{name.replace('_', '-')}")
         if isinstance(value, dict):
             words += [f"{key}={json.dumps(item)}" for key, item in value.items()]
-        elif isinstance(value, list):
-            words += value
         else:
-            words.append(str(value))
+            words += [_word(item) for item in (value if isinstance(value, list) else [value])]
     return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    return str(value.folder if isinstance(value, Place) else value)

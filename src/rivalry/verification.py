@@ -8,75 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rivalry.artifacts import checksum, identify, manifest_path, read_json, read_manifest
+from rivalry.artifacts import checksum, identify, read_json, read_manifest
 from rivalry.errors import RivalryError
+from rivalry.layout import MANIFESTS, Layout, Place
 
 
-@dataclass(frozen=True)
-class Artifact:
-    """What one job writes into `folder`, below the results.
-
-    Attributes
-    ----------
-    stage : str
-    folder : Path
-    files : tuple of str
-        Those that are always there; the manifest may list more.
-    about : dict
-        The names that the manifest must hold.
-    target : Path
-        What Snakemake knows the job by.
-    """
-
-    stage: str
-    folder: Path
-    files: tuple[str, ...]
-    about: dict[str, str]
-    target: Path
-
-
-def expected(plan: dict[str, Any]) -> Iterator[Artifact]:
-    """The artifacts of a plan (see `rivalry.plan.Plan.tables`), by paths relative to the results."""
-    files: tuple[str, ...]
-
-    def artifact(stage: str, folder: str, *files: str, target: str | None = None, **about: str) -> Artifact:
-        return Artifact(stage, Path(folder), files, about, Path(folder) / files[0] if target is None else Path(target))
-
-    for name in ("plan", "configuration"):
-        yield artifact(f"record_{name}", ".", f"{name}.json")
-    for dataset in plan["datasets"]:
-        files = ("dataset.json", "train.safetensors", "test.safetensors")
-        yield artifact("prepare", f"data/{dataset}", *files, dataset=dataset)
-    for dataset, poisoning in plan["poisonings"]:
-        files = ("poisoning.json", "train.safetensors", "trigger.safetensors")
-        yield artifact("poison", f"poisoning/{dataset}/{poisoning}", *files, dataset=dataset, poisoning=poisoning)
-    for dataset, victim in plan["victims"]:
-        files = ("victim.json", "victim.safetensors", "predictions.parquet", "training.csv")
-        yield artifact("train", f"victims/{dataset}/{victim}", *files, dataset=dataset, victim=victim)
-    for dataset, attacked, attack in (*plan["attacks"], *plan["adaptive"]):
-        victim, _, defense = attacked.partition("+")
-        about = {"dataset": dataset, "victim": victim, "defense": defense or "none", "attack": attack}
-        files = ("attack.json", "adversarial.safetensors", "scores.parquet")
-        yield artifact("attack", f"attacks/{dataset}/{attacked}/{attack}", *files, **about)
-    for dataset, victim, defense in plan["evaluations"]:
-        about, place = {"dataset": dataset, "victim": victim, "defense": defense}, f"{dataset}/{victim}/{defense}"
-        yield artifact("defend", f"defenses/{place}", "defense.json", "defense.safetensors", **about)
-        yield artifact("evaluate", f"evaluations/{place}", "scores.parquet", **about)
-    for dataset, victim, fooling in plan["fooling"]:
-        files = ("fooling.json", "images.safetensors", "scores.parquet")
-        about = {"dataset": dataset, "victim": victim, "fooling": fooling}
-        yield artifact("fool", f"fooling/{dataset}/{victim}/{fooling}", *files, **about)
-    for dataset, source in plan["transfers"]:
-        yield artifact("transfer", f"transfers/{dataset}/{source}", "scores.parquet", dataset=dataset, source=source)
-    files = ("scores.csv", "worst_cases.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json")
-    yield artifact("tabulate", "tables", *files)
-    yield artifact("check", "tables", "checks.csv")
-    for dataset in plan["datasets"]:
-        folder = f"figures/{dataset}"
-        yield artifact("draw", folder, "figures.json", target=folder, dataset=dataset)
-    for stage, file in (("collect", "report.json"), ("html", "report.html"), ("latex", "report.tex")):
-        yield artifact(stage, "report", file)
-    yield artifact("pdf", "report", "report.pdf")
+def expected(plan: dict[str, Any], layout: Layout) -> Iterator[Place]:
+    """What the jobs of a plan write; see `rivalry.plan.Plan.tables`."""
+    yield layout.plan
+    yield layout.configuration
+    yield from (layout.data(dataset) for dataset in plan["datasets"])
+    yield from (layout.poisoning(*names) for names in plan["poisonings"])
+    yield from (layout.victim(*names) for names in plan["victims"])
+    yield from (layout.attack(*names) for names in (*plan["attacks"], *plan["adaptive"]))
+    for names in plan["evaluations"]:
+        yield layout.defense(*names)
+        yield layout.evaluation(*names)
+    yield from (layout.fooling(*names) for names in plan["fooling"])
+    yield from (layout.transfer(*names) for names in plan["transfers"])
+    yield layout.tables
+    yield layout.checks
+    yield from (layout.figures(dataset) for dataset in plan["datasets"])
+    yield from (layout.report, layout.page, layout.paper, layout.pdf)
 
 
 TABULATED = ("prepare", "poison", "train", "attack", "defend", "evaluate", "transfer")
@@ -85,7 +38,7 @@ COMPUTED = (*TABULATED, "fool")
 """Stages before checks, figures and report."""
 
 
-def identify_all(results: Path, plan: dict[str, Any], stages: tuple[str, ...] = COMPUTED) -> None:
+def identify_all(layout: Layout, plan: dict[str, Any], stages: tuple[str, ...] = COMPUTED) -> None:
     """Make sure that the folders of these stages are there and hold what the plan says.
 
     Raises
@@ -93,9 +46,9 @@ def identify_all(results: Path, plan: dict[str, Any], stages: tuple[str, ...] = 
     RivalryError
         One does not.
     """
-    for artifact in expected(plan):
-        if artifact.stage in stages:
-            identify(results / artifact.folder, artifact.stage, **artifact.about)
+    for place in expected(plan, layout):
+        if place.stage in stages:
+            identify(place)
 
 
 @dataclass(frozen=True)
@@ -118,45 +71,42 @@ def verify(results: Path) -> tuple[int, list[Fault], list[Path]]:
     list of Path
         Folders of earlier plans: whole or not, nothing reads them.
     """
-    plan_file = results / "plan.json"
+    layout = Layout(results)
     try:
-        read_manifest(manifest_path(results, "record_plan"))
-        plan = read_json(plan_file)
+        read_manifest(layout.plan.manifest)
+        plan = read_json(layout.plan.facts)
     except RivalryError:
         # Without the plan nothing else can be judged; Snakemake writes it anew and sees what is missing.
-        return 1, [Fault(plan_file, "is missing or damaged, so that nothing else can be looked at", plan_file)], []
-    checked, faults, manifests = 0, [], {manifest_path(results, "record_run")}
-    for artifact in expected(plan):
-        manifest = manifest_path(results / artifact.folder, artifact.stage)
-        manifests.add(manifest)
-        if artifact.stage == "pdf" and not manifest.exists() and not (results / artifact.target).exists():
+        what = "is missing or damaged, so that nothing else can be looked at"
+        return 1, [Fault(layout.plan.facts, what, layout.plan.target)], []
+    checked, faults, manifests = 0, [], {layout.run.manifest}
+    for place in expected(plan, layout):
+        manifests.add(place.manifest)
+        if place.stage == "pdf" and not place.manifest.exists() and not place.target.exists():
             continue  # there was no LaTeX
-        for file, what in _faults(results, artifact):
+        for file, what in _faults(place):
             checked += 1
             if what:
-                faults.append(Fault(file, what, results / artifact.target))
-    left_over = {found.parent for found in results.rglob(".*.manifest.json") if found not in manifests}
+                faults.append(Fault(file, what, place.target))
+    left_over = {found.parent for found in results.rglob(MANIFESTS) if found not in manifests}
     return checked, faults, sorted(left_over - {manifest.parent for manifest in manifests})
 
 
-def _faults(results: Path, artifact: Artifact) -> Iterator[tuple[Path, str]]:
-    """Every file of an artifact, its manifest first, and what is wrong with it, or ''."""
-    folder = results / artifact.folder
-    manifest = manifest_path(folder, artifact.stage)
+def _faults(place: Place) -> Iterator[tuple[Path, str]]:
+    """Every file of a place, its manifest first, and what is wrong with it, or ''."""
     listed: dict[str, str] = {}
     try:
-        found = read_manifest(manifest)
+        found = read_manifest(place.manifest)
         listed, about = found["files"], found["about"]
-        wrong = [key for key, name in artifact.about.items() if about.get(key) != name]
-        yield manifest, ", ".join(f"belongs to {key} {about.get(key)}, not {artifact.about[key]}" for key in wrong)
+        wrong = [key for key, name in place.about.items() if about.get(key) != name]
+        yield place.manifest, ", ".join(f"belongs to {key} {about.get(key)}, not {place.about[key]}" for key in wrong)
     except RivalryError:
-        yield manifest, "differs from what was written" if manifest.is_file() else "is missing"
-    for name in dict.fromkeys((*artifact.files, *listed)):
-        file = folder / name
+        yield place.manifest, "differs from what was written" if place.manifest.is_file() else "is missing"
+    for file in dict.fromkeys((*place.files, *(place.folder / name for name in listed))):
         if not file.is_file():
             yield file, "is missing"
         elif listed:
-            yield file, "" if listed.get(name) == checksum(file) else "differs from what was written"
+            yield file, "" if listed.get(file.name) == checksum(file) else "differs from what was written"
 
 
 def repair(results: Path, faults: list[Fault]) -> str:
@@ -167,7 +117,7 @@ def repair(results: Path, faults: list[Fault]) -> str:
     RivalryError
         Nothing tells with which configuration the results were made.
     """
-    run = read_json(results / "run.json")
+    run = read_json(Layout(results).run.facts)
     words = ["snakemake", "--cores", "all"]
     if run["snakefile"] != "Snakefile":
         words += ["--snakefile", run["snakefile"]]

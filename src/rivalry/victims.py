@@ -14,6 +14,7 @@ from rivalry import registry
 from rivalry.architectures._classifier import Classifier
 from rivalry.artifacts import read_json, read_tensors
 from rivalry.errors import RivalryError
+from rivalry.layout import Place
 
 
 def build_classifier(facts: Mapping[str, Any]) -> Classifier:
@@ -30,8 +31,7 @@ def load_victim(folder: str | Path) -> nn.Module:
     Parameters
     ----------
     folder : path
-        `results/victims/{dataset}/{victim}` or, for a defended victim,
-        `results/defenses/{dataset}/{victim}/{defense}`.
+        Of a victim or a defended one; `rivalry.layout.Layout.classifier` tells where a workflow's lie.
 
     Returns
     -------
@@ -40,21 +40,21 @@ def load_victim(folder: str | Path) -> nn.Module:
         detector may refuse the image.
     """
     folder = Path(folder)
-    if (folder / "defense.json").is_file():
-        facts = read_json(folder / "defense.json")
+    victim_files, defense_files = Place("train", folder), Place("defend", folder)
+    if defense_files.facts.is_file():
+        facts = read_json(defense_files.facts)
         inner = Path(os.path.normpath(folder / facts["victim_folder"]))
-        about = read_json(inner / "victim.json")
+        about = read_json(Place("train", inner).facts)
         for key in ("dataset", "victim"):
             if about.get(key) != facts.get(key):
                 raise RivalryError(f"{inner}: is {key} {about.get(key)}, but {folder} defends {facts.get(key)}")
         victim = load_victim(inner)
         restore = import_module(registry.method("defenses", facts["method"]).module).restore
         defended = restore(victim, facts)
-        _load(defended, folder / "defense.safetensors", partial=True)
+        _load(defended, defense_files["weights"], partial=True)
     else:
-        facts = read_json(folder / "victim.json")
-        defended = build_classifier(facts)
-        _load(defended, folder / "victim.safetensors")
+        defended = build_classifier(read_json(victim_files.facts))
+        _load(defended, victim_files["weights"])
     return defended.eval()
 
 

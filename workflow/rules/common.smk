@@ -15,8 +15,10 @@ sys.path.insert(0, SOURCE)
 
 from rivalry.artifacts import sweep, write_json
 from rivalry.config import Mistakes, check_machine, load_config, read_yaml
+from rivalry.layout import JOINED, NAME, defended
 from rivalry.plan import Plan, export_environment
 from rivalry.stages.record import record_run
+from rivalry.verification import COMPUTED, TABULATED, expected
 
 # A configuration named on the command line replaces the default. It is read here: Snakemake's own reader takes `no`
 # for false, drops the first of two equal names, and fails with a traceback.
@@ -37,6 +39,10 @@ except Mistakes as mistakes:
     sys.stderr.flush()
     os._exit(1)
 
+# Where every file lies, by the names of data set, victim, ...; in rules these are wildcards. Functions of wildcards are
+# given them in the order in which the output's path has them.
+LAYOUT = PLAN.layout
+
 export_environment(SOURCE, PLAN.config.data_mirror)
 
 # For the jobs that record it; outside results/, since nobody asked for it.
@@ -48,9 +54,9 @@ MAKES_PDF = bool(shutil.which("latexmk") or shutil.which("tectonic")) or any(
     method.name == "CONDA" for method in workflow.deployment_settings.deployment_method
 )
 REPORTS = [
-    "results/report/report.html",
-    "results/report/report.tex",
-    *(["results/report/report.pdf"] if MAKES_PDF else []),
+    LAYOUT.page.target,
+    LAYOUT.paper.target,
+    *([LAYOUT.pdf.target] if MAKES_PDF else []),
 ]
 NO_PDF = (
     []
@@ -68,20 +74,26 @@ def templates(kind):
     return sorted(os.path.relpath(file) for file in files)
 
 
+def made(*stages):
+    """What all jobs of these stages make: one file of each, or its folder."""
+    places = expected(PLAN.tables(), LAYOUT)
+    return [place.target for place in places if place.stage in stages]
+
+
 wildcard_constraints:
-    dataset=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    poisoning=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    victim=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    defended=r"[A-Za-z0-9][A-Za-z0-9_-]*(\+[A-Za-z0-9][A-Za-z0-9_-]*)?",
-    attack=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    defense=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    fooling=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    dataset=NAME,
+    poisoning=NAME,
+    victim=NAME,
+    defended=JOINED,
+    attack=NAME,
+    defense=NAME,
+    fooling=NAME,
 
 
 onstart:
-    sweep("results")
+    sweep(LAYOUT.root)
     record_run(
-        "results/run.json",
+        LAYOUT.run.facts,
         snakefile=workflow.main_snakefile,
         configfiles=workflow.config_settings.configfiles,
         config=workflow.config_settings.config or {},
@@ -89,6 +101,6 @@ onstart:
 
 
 onsuccess:
-    made = [f"report: {path}" for path in REPORTS if Path(path).is_file()]
+    made = [f"report: {path}" for path in REPORTS if path.is_file()]
     for line in made and [*made, *NO_PDF]:
         logger.info(line, extra={"for_users": True})

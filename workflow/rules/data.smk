@@ -1,19 +1,20 @@
+DATA = LAYOUT.data("{dataset}")
+
+
 rule prepare_dataset:
     output:
-        train="results/data/{dataset}/train.safetensors",
-        test="results/data/{dataset}/test.safetensors",
-        facts="results/data/{dataset}/dataset.json",
+        DATA.files,
     log:
-        "results/logs/prepare_dataset/{dataset}.log",
+        LAYOUT.log("prepare_dataset", DATA),
     benchmark:
-        "results/benchmarks/prepare_dataset/{dataset}.tsv"
+        LAYOUT.benchmark("prepare_dataset", DATA)
     conda:
         "../../envs/compute.yaml"
     params:
-        options=lambda wildcards: PLAN.prepare_options(wildcards.dataset),
-        files=lambda wildcards: PLAN.source_state(wildcards.dataset),
-        code=lambda wildcards: PLAN.code("prepare", wildcards.dataset),
+        options=lambda wildcards: PLAN.prepare_options(*wildcards),
+        files=lambda wildcards: PLAN.source_state(*wildcards),
+        code=lambda wildcards: PLAN.code("prepare", *wildcards),
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "python -m rivalry prepare {params.options} --output $(dirname {output.facts}) > {log} 2>&1"
+        "python -m rivalry prepare {params.options} > {log} 2>&1"

@@ -1,25 +1,24 @@
+FIGURES = LAYOUT.figures("{dataset}")
+
+
 rule draw_figures:
     input:
-        RESULTS,
-        FOOLING,
-        "results/tables/scores.csv",
-        "results/tables/worst_cases.csv",
-        "results/tables/checks.csv",
-        "results/tables/comparisons.csv",
-        "results/tables/transfers.csv",
-        plan="results/plan.json",
+        made(*COMPUTED),
+        LAYOUT.plan.facts,
+        LAYOUT.tables.files,
+        LAYOUT.checks.files,
     output:
         report(
-            directory("results/figures/{dataset}"),
+            directory(FIGURES.folder),
             patterns=["{figure}.svg"],
             caption="../../report/captions/figure.rst",
             category="Figures",
             subcategory="{dataset}",
         ),
     log:
-        "results/logs/draw_figures/{dataset}.log",
+        LAYOUT.log("draw_figures", FIGURES),
     benchmark:
-        "results/benchmarks/draw_figures/{dataset}.tsv"
+        LAYOUT.benchmark("draw_figures", FIGURES)
     conda:
         "../../envs/report.yaml"
     params:
@@ -27,4 +26,4 @@ rule draw_figures:
     message:
         "draw the figures of {wildcards.dataset}"
     shell:
-        "python -m rivalry draw --dataset {wildcards.dataset} --results results --output {output} > {log} 2>&1"
+        "python -m rivalry draw --dataset {wildcards.dataset} --results {LAYOUT.root} --output {output} > {log} 2>&1"

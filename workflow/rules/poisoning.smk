@@ -1,26 +1,22 @@
+POISONING = LAYOUT.poisoning("{dataset}", "{poisoning}")
+
+
 rule poison_dataset:
     input:
-        "results/data/{dataset}/train.safetensors",
-        facts="results/data/{dataset}/dataset.json",
+        DATA.facts,
+        DATA["train"],
     output:
-        "results/poisoning/{dataset}/{poisoning}/train.safetensors",
-        "results/poisoning/{dataset}/{poisoning}/trigger.safetensors",
-        facts="results/poisoning/{dataset}/{poisoning}/poisoning.json",
+        POISONING.files,
     log:
-        "results/logs/poison_dataset/{dataset}/{poisoning}.log",
+        LAYOUT.log("poison_dataset", POISONING),
     benchmark:
-        "results/benchmarks/poison_dataset/{dataset}/{poisoning}.tsv"
+        LAYOUT.benchmark("poison_dataset", POISONING)
     conda:
         "../../envs/compute.yaml"
     params:
-        options=lambda wildcards: PLAN.poison_options(
-            wildcards.dataset, wildcards.poisoning
-        ),
-        code=lambda wildcards: PLAN.code(
-            "poison", wildcards.dataset, wildcards.poisoning
-        ),
+        options=lambda wildcards: PLAN.poison_options(*wildcards),
+        code=lambda wildcards: PLAN.code("poison", *wildcards),
     message:
         "poison {wildcards.dataset} with {wildcards.poisoning}"
     shell:
-        "python -m rivalry poison {params.options} --data $(dirname {input.facts})"
-        " --output $(dirname {output.facts}) > {log} 2>&1"
+        "python -m rivalry poison {params.options} > {log} 2>&1"

@@ -1,28 +1,16 @@
 rule collect_report:
     input:
-        RESULTS,
-        FOOLING,
-        expand("results/figures/{dataset}", dataset=PLAN.datasets),
-        expand(
-            "results/tables/{table}.csv",
-            table=[
-                "scores",
-                "worst_cases",
-                "comparisons",
-                "transfers",
-                "reported",
-                "checks",
-            ],
-        ),
-        "results/tables/kept_apart.json",
-        configuration="results/configuration.json",
-        plan="results/plan.json",
+        made(*COMPUTED, "draw"),
+        LAYOUT.plan.facts,
+        LAYOUT.configuration.facts,
+        LAYOUT.tables.files,
+        LAYOUT.checks.files,
     output:
-        "results/report/report.json",
+        LAYOUT.report.facts,
     log:
-        "results/logs/collect_report.log",
+        LAYOUT.log("collect_report", LAYOUT.report),
     benchmark:
-        "results/benchmarks/collect_report.tsv"
+        LAYOUT.benchmark("collect_report", LAYOUT.report)
     conda:
         "../../envs/report.yaml"
     params:
@@ -30,22 +18,22 @@ rule collect_report:
     message:
         "collect every number of the report"
     shell:
-        "python -m rivalry collect --results results --output {output} > {log} 2>&1"
+        "python -m rivalry collect --results {LAYOUT.root} --output {output} > {log} 2>&1"
 
 
 rule render_html:
     input:
-        expand("results/figures/{dataset}", dataset=PLAN.datasets),
+        made("draw"),
         templates=templates("html"),
-        facts="results/report/report.json",
+        facts=LAYOUT.report.facts,
     output:
         report(
-            "results/report/report.html",
+            LAYOUT.page.target,
             caption="../../report/captions/report.rst",
             category="Report",
         ),
     log:
-        "results/logs/render_html.log",
+        LAYOUT.log("render_html", LAYOUT.page),
     conda:
         "../../envs/report.yaml"
     params:
@@ -58,13 +46,13 @@ rule render_html:
 
 rule render_latex:
     input:
-        expand("results/figures/{dataset}", dataset=PLAN.datasets),
+        made("draw"),
         templates=templates("latex"),
-        facts="results/report/report.json",
+        facts=LAYOUT.report.facts,
     output:
-        "results/report/report.tex",
+        LAYOUT.paper.target,
     log:
-        "results/logs/render_latex.log",
+        LAYOUT.log("render_latex", LAYOUT.paper),
     conda:
         "../../envs/report.yaml"
     params:
@@ -77,16 +65,16 @@ rule render_latex:
 
 rule compile_pdf:
     input:
-        expand("results/figures/{dataset}", dataset=PLAN.datasets),
-        tex="results/report/report.tex",
+        made("draw"),
+        tex=LAYOUT.paper.target,
     output:
         report(
-            "results/report/report.pdf",
+            LAYOUT.pdf.target,
             caption="../../report/captions/report.rst",
             category="Report",
         ),
     log:
-        "results/logs/compile_pdf.log",
+        LAYOUT.log("compile_pdf", LAYOUT.pdf),
     conda:
         "../../envs/latex.yaml"
     params:

@@ -1,28 +1,3 @@
-RESULTS = [
-    *(f"results/data/{dataset}/dataset.json" for dataset in PLAN.datasets),
-    *(
-        f"results/victims/{dataset}/{victim}/victim.json"
-        for dataset, victim in PLAN.victims
-    ),
-    *(
-        f"results/attacks/{dataset}/{victim}/{attack}/attack.json"
-        for dataset, victim, attack in PLAN.attacks
-    ),
-    *(
-        f"results/evaluations/{dataset}/{victim}/{defense}/scores.parquet"
-        for dataset, victim, defense in PLAN.evaluations
-    ),
-    *(
-        f"results/transfers/{dataset}/{source}/scores.parquet"
-        for dataset, source in PLAN.transfers
-    ),
-]
-FOOLING = [
-    f"results/fooling/{dataset}/{victim}/{fooling}/fooling.json"
-    for dataset, victim, fooling in PLAN.foolings
-]
-
-
 localrules:
     record_plan,
     record_configuration,
@@ -32,9 +7,9 @@ localrules:
 # line has no room for a long text; parameters are functions, since Snakemake would look for wildcards in the text itself.
 rule record_plan:
     output:
-        "results/plan.json",
+        LAYOUT.plan.facts,
     log:
-        "results/logs/record_plan.log",
+        LAYOUT.log("record_plan", LAYOUT.plan),
     conda:
         "../../envs/report.yaml"
     params:
@@ -47,9 +22,9 @@ rule record_plan:
 
 rule record_configuration:
     output:
-        "results/configuration.json",
+        LAYOUT.configuration.facts,
     log:
-        "results/logs/record_configuration.log",
+        LAYOUT.log("record_configuration", LAYOUT.configuration),
     conda:
         "../../envs/report.yaml"
     params:
@@ -62,39 +37,28 @@ rule record_configuration:
 
 rule tabulate_results:
     input:
-        RESULTS,
-        plan="results/plan.json",
+        made(*TABULATED),
+        LAYOUT.plan.facts,
     output:
-        report(
-            "results/tables/scores.csv",
-            caption="../../report/captions/scores.rst",
-            category="Tables",
+        *(
+            report(
+                LAYOUT.tables[table],
+                caption=f"../../report/captions/{table}.rst",
+                category="Tables",
+            )
+            for table in (
+                "scores",
+                "worst_cases",
+                "comparisons",
+                "reported",
+                "transfers",
+            )
         ),
-        report(
-            "results/tables/worst_cases.csv",
-            caption="../../report/captions/worst_cases.rst",
-            category="Tables",
-        ),
-        report(
-            "results/tables/comparisons.csv",
-            caption="../../report/captions/comparisons.rst",
-            category="Tables",
-        ),
-        report(
-            "results/tables/reported.csv",
-            caption="../../report/captions/reported.rst",
-            category="Tables",
-        ),
-        report(
-            "results/tables/transfers.csv",
-            caption="../../report/captions/transfers.rst",
-            category="Tables",
-        ),
-        "results/tables/kept_apart.json",
+        LAYOUT.tables["kept_apart"],
     log:
-        "results/logs/tabulate_results.log",
+        LAYOUT.log("tabulate_results", LAYOUT.tables),
     benchmark:
-        "results/benchmarks/tabulate_results.tsv"
+        LAYOUT.benchmark("tabulate_results", LAYOUT.tables)
     conda:
         "../../envs/report.yaml"
     params:
@@ -103,24 +67,23 @@ rule tabulate_results:
     message:
         "tabulate"
     shell:
-        "python -m rivalry tabulate {params.options} --results results --output results/tables > {log} 2>&1"
+        "python -m rivalry tabulate {params.options} --results {LAYOUT.root} --output {LAYOUT.tables.folder} > {log} 2>&1"
 
 
 rule check_results:
     input:
-        RESULTS,
-        FOOLING,
-        plan="results/plan.json",
+        made(*COMPUTED),
+        LAYOUT.plan.facts,
     output:
         report(
-            "results/tables/checks.csv",
+            LAYOUT.checks["checks"],
             caption="../../report/captions/checks.rst",
             category="Tables",
         ),
     log:
-        "results/logs/check_results.log",
+        LAYOUT.log("check_results", LAYOUT.checks),
     benchmark:
-        "results/benchmarks/check_results.tsv"
+        LAYOUT.benchmark("check_results", LAYOUT.checks)
     conda:
         "../../envs/compute.yaml"
     threads: PLAN.config.threads.attack
@@ -130,4 +93,4 @@ rule check_results:
     message:
         "check the results against themselves"
     shell:
-        "python -m rivalry check {params.options} --results results --output results/tables > {log} 2>&1"
+        "python -m rivalry check {params.options} --results {LAYOUT.root} --output {LAYOUT.checks.folder} > {log} 2>&1"

@@ -1,27 +1,25 @@
+TRANSFER = LAYOUT.transfer("{dataset}", "{victim}")
+
+
 rule transfer_images:
     """Images crafted on one victim, the source, are shown to others."""
     input:
-        lambda wildcards: PLAN.transfer_inputs(wildcards.dataset, wildcards.victim),
-        facts="results/data/{dataset}/dataset.json",
-        test="results/data/{dataset}/test.safetensors",
+        DATA.facts,
+        DATA["test"],
+        lambda wildcards: PLAN.transfer_inputs(*wildcards),
     output:
-        "results/transfers/{dataset}/{victim}/scores.parquet",
+        TRANSFER.files,
     log:
-        "results/logs/transfer_images/{dataset}/{victim}.log",
+        LAYOUT.log("transfer_images", TRANSFER),
     benchmark:
-        "results/benchmarks/transfer_images/{dataset}/{victim}.tsv"
+        LAYOUT.benchmark("transfer_images", TRANSFER)
     conda:
         "../../envs/compute.yaml"
     threads: PLAN.config.threads.attack
     params:
-        options=lambda wildcards: PLAN.transfer_options(
-            wildcards.dataset, wildcards.victim
-        ),
-        code=lambda wildcards: PLAN.code(
-            "transfer", wildcards.dataset, wildcards.victim
-        ),
+        options=lambda wildcards: PLAN.transfer_options(*wildcards),
+        code=lambda wildcards: PLAN.code("transfer", *wildcards),
     message:
         "replay on {wildcards.dataset} what was crafted on {wildcards.victim}"
     shell:
-        "python -m rivalry transfer {params.options} --data $(dirname {input.facts})"
-        " --output $(dirname {output}) > {log} 2>&1"
+        "python -m rivalry transfer {params.options} > {log} 2>&1"

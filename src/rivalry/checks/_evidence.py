@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from rivalry.artifacts import open_tensors, read_json, read_table
 from rivalry.data._splits import Split, load_split
 from rivalry.devices import moved
+from rivalry.layout import Layout, Place, defended
 from rivalry.victims import load_victim
 
 BATCH = 256
@@ -24,14 +24,19 @@ BATCH = 256
 class Crafted:
     """One attack's set of images on disk, all its eps."""
 
-    folder: Path
-    victim: Path
+    place: Place
+    victim: Place
     facts: dict[str, Any]
     scores: pd.DataFrame
 
     @property
+    def made_on(self) -> str:
+        """The victim's name, such as plain or plain+median3."""
+        return defended(self.facts["victim"], self.facts["defense"])
+
+    @property
     def subject(self) -> str:
-        return f"{self.facts['attack']} on {self.folder.parent.name}"
+        return f"{self.facts['attack']} on {self.made_on}"
 
     @property
     def touched(self) -> dict[str, Any]:
@@ -58,7 +63,7 @@ class Crafted:
 
     def images(self, eps: float) -> Iterator[tuple[slice, Tensor]]:
         """The images made at `eps`, batch by batch, with the rows they belong to."""
-        with open_tensors(self.folder / "adversarial.safetensors") as tensors:
+        with open_tensors(self.place["images"]) as tensors:
             images = tensors.get_slice(self._key(tensors, eps))
             for start in range(0, images.get_shape()[0], BATCH):
                 rows = slice(start, start + BATCH)
@@ -66,7 +71,7 @@ class Crafted:
 
     def stored(self, eps: float) -> list[int]:
         """Which test images the file holds at `eps`; as many as there are, whatever it says."""
-        with open_tensors(self.folder / "adversarial.safetensors") as tensors:
+        with open_tensors(self.place["images"]) as tensors:
             count = tensors.get_slice(self._key(tensors, eps)).get_shape()[0]
             index: list[int] = tensors.get_tensor("index").tolist()
         return index if len(index) == count else [-1] * count
@@ -84,13 +89,13 @@ class Crafted:
 class Model:
     """A victim, or a defended one, on disk."""
 
-    folder: Path
+    place: Place
     victim: str
     defense: str
 
     @property
     def subject(self) -> str:
-        return self.victim if self.defense == "none" else f"{self.victim}+{self.defense}"
+        return defended(self.victim, self.defense)
 
     @property
     def touched(self) -> dict[str, Any]:
@@ -104,19 +109,19 @@ class Evidence:
 
     Attributes
     ----------
-    results : Path
-        Folder of the run.
+    layout : Layout
+        Where the run's files lie.
     dataset : str
     plan : dict
         What belongs to the run; see `rivalry.stages.tabulate`.
-    place : torch.device
+    device : torch.device
         Where victims predict again.
     """
 
-    results: Path
+    layout: Layout
     dataset: str
     plan: dict[str, Any]
-    place: torch.device
+    device: torch.device
 
     def planned(self, kind: str) -> list[list[str]]:
         """The plan's entries of one kind on this data set, without the data set."""
@@ -124,43 +129,37 @@ class Evidence:
 
     @cached_property
     def test(self) -> Split:
-        return load_split(self.results / "data" / self.dataset, "test")
+        return load_split(self.layout.data(self.dataset).folder, "test")
 
     @cached_property
     def classes(self) -> int:
-        return int(read_json(self.results / "data" / self.dataset / "dataset.json")["classes"])
+        return int(read_json(self.layout.data(self.dataset).facts)["classes"])
 
     @cached_property
     def models(self) -> list[Model]:
         """Victims, then defended ones, in the plan's order."""
-        plain = [Model(self.victim_folder(name), name, "none") for (name,) in self.planned("victims")]
-        defenses = self.results / "defenses" / self.dataset
-        return plain + [Model(defenses / name / by, name, by) for name, by in self.planned("evaluations")]
+        names = [*([name, "none"] for (name,) in self.planned("victims")), *self.planned("evaluations")]
+        return [Model(self.classifier(defended(victim, defense)), victim, defense) for victim, defense in names]
 
     @cached_property
     def crafted(self) -> list[Crafted]:
         """What was crafted on victims, then on defended ones, in the plan's order."""
-        attacks = self.results / "attacks" / self.dataset
-        folders = [
-            (attacks / victim / attack, self.victim_folder(victim)) for victim, attack in self.planned("attacks")
-        ]
+        names = self.planned("attacks")
         for victim, defense in self.planned("evaluations"):
             evaluated = self.evaluated(victim, defense)
-            defended = self.results / "defenses" / self.dataset / victim / defense
-            for name in evaluated.loc[evaluated["setting"] == "adaptive", "attack"].unique():
-                folders.append((attacks / f"{victim}+{defense}" / name, defended))
-        return [
-            Crafted(folder, attacked, read_json(folder / "attack.json"), read_table(folder / "scores.parquet"))
-            for folder, attacked in folders
-        ]
+            adaptive = evaluated.loc[evaluated["setting"] == "adaptive", "attack"].unique()
+            names += [[defended(victim, defense), attack] for attack in adaptive]
+        places = [(self.layout.attack(self.dataset, name, attack), self.classifier(name)) for name, attack in names]
+        return [Crafted(place, victim, read_json(place.facts), read_table(place["scores"])) for place, victim in places]
 
-    def victim_folder(self, victim: str) -> Path:
-        return self.results / "victims" / self.dataset / victim
+    def classifier(self, name: str) -> Place:
+        """Where a victim or a defended one lies."""
+        return self.layout.classifier(self.dataset, name)
 
     def evaluated(self, victim: str, defense: str) -> pd.DataFrame:
         """A defended victim's answers, one row an image, attack, setting and eps."""
-        return read_table(self.results / "evaluations" / self.dataset / victim / defense / "scores.parquet")
+        return read_table(self.layout.evaluation(self.dataset, victim, defense)["scores"])
 
-    def load(self, folder: Path) -> nn.Module:
-        """The victim or defended victim in a folder."""
-        return moved(load_victim(folder), self.place)
+    def load(self, place: Place) -> nn.Module:
+        """The victim or defended victim in a place."""
+        return moved(load_victim(place.folder), self.device)

@@ -16,7 +16,7 @@ from rivalry.checks._rows import NOTICEABLE, Row, percent, row, where
 def answers(evidence: Evidence) -> Iterator[Row]:
     """Every victim, defended or not, on the first test images."""
     for model in evidence.models:
-        victim = evidence.load(model.folder)
+        victim = evidence.load(model.place)
         yield from _logits(victim, model, evidence)
         yield from _gradients(victim, model, evidence)
 
@@ -58,14 +58,14 @@ def _gradients(victim: nn.Module, model: Model, evidence: Evidence) -> Iterator[
 
     Where it is high, attacks on the loss fail for lack of a direction, not because the victim is robust.
     """
-    images = evidence.test.floats(slice(BATCH)).to(evidence.place).requires_grad_(True)
+    images = evidence.test.floats(slice(BATCH)).to(evidence.device).requires_grad_(True)
     victim.requires_grad_(False)
     logits = victim(images)
     if not logits.requires_grad:
         words = "no gradient reaches the pixels: attacks need BPDA"
         yield row("gradients", model.subject, "warn", words, **model.touched)
         return
-    loss = cross_entropy(logits, evidence.test.labels[:BATCH].to(evidence.place), reduction="sum")
+    loss = cross_entropy(logits, evidence.test.labels[:BATCH].to(evidence.device), reduction="sum")
     (gradient,) = torch.autograd.grad(loss, images)
     flat = gradient.flatten(1)
     broken, zero = ~flat.isfinite().all(dim=1), (flat == 0).all(dim=1)

@@ -17,11 +17,11 @@ BROKEN = 0.9
 def broken_defenses(evidence: Evidence) -> Iterator[Row]:
     """A run that cannot break defensive distillation attacks too weakly."""
     for model in evidence.models:
-        if model.defense != "none" or read_json(model.folder / "victim.json")["method"] != "defensive_distillation":
+        if model.defense != "none" or read_json(model.place.facts)["method"] != "defensive_distillation":
             continue
         rates: dict[str, float] = {}
         for one in evidence.crafted:
-            if one.victim == model.folder and one.facts["goal"] == "untargeted" and one.facts["sees"] != "nothing":
+            if one.victim == model.place and one.facts["goal"] == "untargeted" and one.facts["sees"] != "nothing":
                 for eps, rows in one.budgets:
                     if rows["attacked"].any():
                         name = one.facts["attack"] + ("" if math.isnan(eps) else f" (eps {eps:.4g})")

@@ -20,12 +20,12 @@ CHECK = "fooling images repeat"
 def fooling_images(evidence: Evidence) -> Iterator[Row]:
     """Fooling images are images, and the victim is as sure of them as recorded, not surer and not less."""
     for victim, fooling in evidence.planned("fooling"):
-        folder = evidence.results / "fooling" / evidence.dataset / victim / fooling
-        scores = read_table(folder / "scores.parquet")
-        with open_tensors(folder / "images.safetensors") as tensors:
+        place = evidence.layout.fooling(evidence.dataset, victim, fooling)
+        scores = read_table(place["scores"])
+        with open_tensors(place["images"]) as tensors:
             images = tensors.get_tensor("images")
         outside = ~((images >= 0) & (images <= 1)).flatten(1).all(dim=1)
-        model = evidence.load(evidence.victim_folder(victim))
+        model = evidence.load(evidence.classifier(victim))
         probabilities = classify(model, images, BATCH).softmax(dim=1).cpu()
         sure = probabilities.gather(1, torch.tensor(scores["target"].to_numpy())[:, None]).squeeze(1)
         recorded = torch.tensor(scores["confidence"].to_numpy())

@@ -20,7 +20,7 @@ def innocent_classes(evidence: Evidence) -> Iterator[Row]:
     for model in evidence.models:
         if model.defense == "none":
             continue
-        about = read_json(model.folder / "defense.json")
+        about = read_json(model.place.facts)
         facts, planted = about.get("facts", {}), about.get("backdoor_target")
         if "flagged" not in facts:
             continue

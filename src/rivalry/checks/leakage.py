@@ -19,7 +19,7 @@ def leakage(evidence: Evidence) -> Iterator[Row]:
     A victim may know an image that it was trained on by heart, and has to be wrong about one of two labels. Up to a
     hundredth of the test images is remarked on; more is a failure.
     """
-    test, train = evidence.test, load_split(evidence.results / "data" / evidence.dataset, "train")
+    test, train = evidence.test, load_split(evidence.layout.data(evidence.dataset).folder, "train")
     tested, trained = _digests(test), _digests(train)
     known = set(trained)
     seen = [image for image, digest in enumerate(tested) if digest in known]

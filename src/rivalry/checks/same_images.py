@@ -75,6 +75,6 @@ def _named(sets: list[Crafted], crafted: list[Crafted]) -> Iterator[tuple[str, d
     for name in dict.fromkeys(one.facts["attack"] for one in sets):
         mine = [one for one in sets if one.facts["attack"] == name]
         if len(mine) == sum(one.facts["attack"] == name for one in crafted):
-            yield f"{name} on {some([one.folder.parent.name for one in mine])}", {"attack": name}
+            yield f"{name} on {some([one.made_on for one in mine])}", {"attack": name}
         else:
             yield from ((one.subject, one.touched) for one in mine)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from rivalry.checks._evidence import Crafted, Evidence
 from rivalry.checks._rows import Row, clearly, row, shared
+from rivalry.layout import defended
 
 GROWS = "success grows with eps"
 
@@ -34,7 +35,7 @@ def _replayed(attack: str, scores: pd.DataFrame, victim: str, defense: str) -> I
     small, large = rates.index[place], rates.index[place + 1]
     words = f"made without knowing the defense, success falls by {100 * falls[place]:.1f} points from eps {small:.4g} "
     words += f"to {large:.4g}: the defense sees larger changes better"
-    subject = f"{attack} on {victim}, shown to {victim}+{defense}"
+    subject = f"{attack} on {victim}, shown to {defended(victim, defense)}"
     yield row(GROWS, subject, "warn", words, victim=victim, defense=defense, attack=attack, eps=large)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from rivalry.artifacts import read_table
 from rivalry.checks._evidence import Crafted, Evidence
 from rivalry.checks._rows import NOTICEABLE, Row, at_eps, clearly, percent, row, shared, stronger
+from rivalry.layout import defended
 
 ADAPTIVE = "adaptive at least oblivious"
 BLACK_BOX = "black box at most white box"
@@ -133,9 +134,9 @@ def adaptive(evidence: Evidence) -> Iterator[Row]:
     point of all images is allowed, and a failure needs more than tossed coins give; see `_rows.clearly`. A single
     step may overshoot, through a median above all, so for it that is only remarked on.
     """
-    single = {(one.facts["attack"], one.folder.parent.name) for one in evidence.crafted if one.single}
+    single = {(one.facts["attack"], one.made_on) for one in evidence.crafted if one.single}
     for victim, defense in evidence.planned("evaluations"):
-        table = evidence.evaluated(victim, defense)
+        name, table = defended(victim, defense), evidence.evaluated(victim, defense)
         knowing = table[table["setting"] == "adaptive"]
         for _, rows in knowing.groupby(["attack", "eps"], dropna=False, sort=False):
             attack, eps = str(rows["attack"].iloc[0]), float(rows["eps"].iloc[0])
@@ -143,7 +144,7 @@ def adaptive(evidence: Evidence) -> Iterator[Row]:
             blind = blind[blind["eps"].isna() if np.isnan(eps) else blind["eps"] == eps]
             if blind.empty:
                 continue
-            subject = at_eps(f"{attack} on {victim}+{defense}", eps)
+            subject = at_eps(f"{attack} on {name}", eps)
             touched: dict[str, Any] = {"victim": victim, "defense": defense, "attack": attack, "eps": eps}
             both = shared(rows, blind)
             both = both[both["target"] == both["target_weak"]]
@@ -154,7 +155,7 @@ def adaptive(evidence: Evidence) -> Iterator[Row]:
             won = int((both["success"] & ~both["success_weak"]).sum())
             words = f"knowing the defense it fools {percent(both['success'])} of {len(both)} images, not knowing it "
             words += f"{percent(both['success_weak'])}; {len(lost)} fall to the latter only"
-            one_step = (attack, f"{victim}+{defense}") in single
+            one_step = (attack, name) in single
             if len(lost) - won <= NOTICEABLE * len(both):
                 status = "pass"
             elif one_step:
@@ -215,7 +216,7 @@ def _replayed(evidence: Evidence) -> pd.DataFrame:
     """Every set that was replayed on a data set, with its source; an image counts as attacked if its victim has it
     right."""
     tables = [
-        read_table(evidence.results / "transfers" / evidence.dataset / source / "scores.parquet").assign(source=source)
+        read_table(evidence.layout.transfer(evidence.dataset, source)["scores"]).assign(source=source)
         for (source,) in evidence.planned("transfers")
     ]
     if not tables:

@@ -29,7 +29,7 @@ def unbounded(evidence: Evidence) -> Iterator[Row]:
     the attacks that are weak, not the victim that is robust.
     """
     for model in evidence.models:
-        victim = evidence.load(model.folder).eval()
+        victim = evidence.load(model.place).eval()
         images, labels = evidence.test.floats(slice(BATCH)), evidence.test.labels[:BATCH]
         right = classify(victim, images, BATCH).argmax(dim=1).cpu() == labels
         chosen = right.nonzero().squeeze(1)[:IMAGES]
@@ -40,7 +40,7 @@ def unbounded(evidence: Evidence) -> Iterator[Row]:
         images, labels = images[chosen], labels[chosen]
         left = torch.ones(len(chosen), dtype=torch.bool)
         words = "no gradient reaches the pixels"
-        if victim(images.clone().to(evidence.place).requires_grad_(True)).requires_grad:
+        if victim(images.clone().to(evidence.device).requires_grad_(True)).requires_grad:
             left = ~pgd.run(victim, images, labels, eps=EPS, step_size=STEP_SIZE, steps=STEPS).success
             words = f"pgd at eps {EPS:g}, where any image is allowed, leaves {int(left.sum())} of {len(chosen)} images"
         if not bool(left.any()):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rivalry.artifacts import read_tensors
 from rivalry.errors import RivalryError
+from rivalry.layout import Place
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def floats(images: Tensor) -> Tensor:
 
 def load_split(folder: str | Path, split: str) -> Split:
     """Read the `train` or `test` split that was prepared in `folder`."""
-    file = Path(folder) / f"{split}.safetensors"
+    file = Place("prepare", Path(folder))[split]
     tensors = read_tensors(file)
     if missing := {"images", "labels"} - tensors.keys():
         raise RivalryError(f"{file}: has no '{min(missing)}'; delete it and run again")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rivalry.artifacts import read_tensors, write_tensors
+from rivalry.layout import Place
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Trigger:
 
     @classmethod
     def load(cls, folder: str | Path) -> Trigger:
-        tensors = read_tensors(Path(folder) / "trigger.safetensors")
+        tensors = read_tensors(Place("poison", Path(folder))["trigger"])
         return cls(tensors["mask"], tensors["pattern"], int(tensors["target"]))
 
     def save(self, folder: str | Path) -> None:
         write_tensors(
-            Path(folder) / "trigger.safetensors",
+            Place("poison", Path(folder))["trigger"],
             {"mask": self.mask, "pattern": self.pattern, "target": torch.tensor(self.target)},
         )

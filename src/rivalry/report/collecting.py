@@ -86,7 +86,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
         "check_summary": summary(checks),
         "kept_apart": plan["kept_apart"] + artifacts.read_json(layout.tables["kept_apart"]),
         "figures": {dataset: artifacts.read_json(layout.figures(dataset).facts) for dataset in plan["datasets"]},
-        "hashes": _hashes(results, plan),
+        "hashes": _hashes(layout, plan),
         "run_times": _run_times(layout) if config["record_times"] else [],
     }
     tested = {fact["dataset"]: fact["n_test"] for fact in report["datasets"]}
@@ -130,15 +130,15 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _hashes(results: Path, plan: dict[str, Any]) -> list[dict[str, str]]:
+def _hashes(layout: Layout, plan: dict[str, Any]) -> list[dict[str, str]]:
     """Checksums of what the numbers rest on, as each stage wrote them down."""
     hashes = []
-    for artifact in expected(plan):
-        if artifact.stage in (*COMPUTED, "tabulate", "check"):
-            manifest = artifacts.manifest_path(results / artifact.folder, artifact.stage)
-            if manifest.is_file():  # not of folders that nobody computed, such as a test's
-                files = artifacts.read_manifest(manifest)["files"]
-                hashes += [{"file": str(artifact.folder / name), "sha256": value} for name, value in files.items()]
+    for place in expected(plan, layout):
+        # Folders that nobody computed, such as a test's, have no manifest.
+        if place.stage in (*COMPUTED, "tabulate", "check") and place.manifest.is_file():
+            folder = place.folder.relative_to(layout.root)
+            files = artifacts.read_manifest(place.manifest)["files"]
+            hashes += [{"file": str(folder / name), "sha256": value} for name, value in files.items()]
     return sorted(hashes, key=lambda row: row["file"])
 
 

@@ -16,6 +16,7 @@ from rivalry.artifacts import read_json, write_json, write_manifest, write_table
 from rivalry.attacks._attack import Result, choose_targets
 from rivalry.data._splits import load_split, select_images
 from rivalry.devices import device
+from rivalry.layout import Layout, Place
 from rivalry.poisoning._trigger import Trigger
 from rivalry.victims import load_victim
 
@@ -53,7 +54,7 @@ def attack(
         a backdoor brings its own target.
     """
     started = time.perf_counter()
-    facts = read_json(data / "dataset.json")
+    facts = read_json(Place("prepare", data).facts)
     declared = registry.method("attacks", method)
     run = declared.load().run
     model = load_victim(victim).to(device(accelerator))
@@ -96,17 +97,14 @@ def attack(
             fits.append({name: value for name, value in vars(result.fitted).items() if name != "tensors"})
         tables.append(score(result, clean, labels, targets, index, eps))
 
-    write_tensors(output / "adversarial.safetensors", tensors)
-    write_table(output / "scores.parquet", pd.concat(tables, ignore_index=True))
-    plain, _, defense = victim_name.partition("+")
+    place = Layout().attack(facts["dataset"], victim_name, attack).at(output)
+    write_tensors(place["images"], tensors)
+    write_table(place["scores"], pd.concat(tables, ignore_index=True))
     reference = {key: Path(value).name for key, value in parameters.items() if key == "poisoning"}
     write_json(
-        output / "attack.json",
+        place.facts,
         {
-            "dataset": facts["dataset"],
-            "victim": plain,
-            "defense": defense or "none",
-            "attack": attack,
+            **place.about,
             "method": method,
             "parameters": parameters | reference,
             "goal": "untargeted" if target is None else "targeted",
@@ -123,9 +121,7 @@ def attack(
             "source": declared.traits["source"],
         },
     )
-    names = ("adversarial.safetensors", "scores.parquet", "attack.json")
-    about = {"dataset": facts["dataset"], "victim": plain, "defense": defense or "none", "attack": attack}
-    write_manifest(output, "attack", [output / name for name in names], **about)
+    write_manifest(place)
 
 
 def score(

@@ -9,6 +9,7 @@ from rivalry.artifacts import write_manifest
 from rivalry.checks import CHECKS
 from rivalry.checks._evidence import Evidence
 from rivalry.devices import device
+from rivalry.layout import Layout
 from rivalry.statistics.checked import CHECKED
 
 
@@ -28,10 +29,11 @@ def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str
     accelerator : str
         auto, cpu or gpu: where victims predict again.
     """
-    place = device(accelerator)
+    where = device(accelerator)
     rows = []
     for dataset in dict.fromkeys(dataset for dataset, _ in plan["victims"]):
-        evidence = Evidence(results, dataset, plan, place)
+        evidence = Evidence(Layout(results), dataset, plan, where)
         rows += [{"dataset": dataset, **row} for check in CHECKS for row in check(evidence)]
-    CHECKED.write(output / "checks.csv", rows)
-    write_manifest(output, "check", [output / "checks.csv"])
+    place = Layout(results).checks.at(output)
+    CHECKED.write(place["checks"], rows)
+    write_manifest(place)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rivalry import artifacts
+from rivalry.layout import Place
 from rivalry.report.collecting import gather
 
 
@@ -24,4 +25,4 @@ def collect(results: Path, output: Path, *, config: dict[str, Any], plan: dict[s
         What it asked for; see `rivalry.plan.Plan.tables`.
     """
     artifacts.write_json(output, gather(Path(results), config=config, plan=plan))
-    artifacts.write_manifest(output.parent, "collect", [output])
+    artifacts.write_manifest(Place("collect", output.parent), [output])

@@ -11,6 +11,7 @@ from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
 from rivalry.data._splits import load_split
 from rivalry.devices import device, moved
+from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
 
 
@@ -53,25 +54,22 @@ def defend(
     """
     started = time.perf_counter()
     declared = registry.method("defenses", method)
-    about = read_json(victim / "victim.json")
+    about = read_json(Place("train", victim).facts)
     model = moved(load_victim(victim), device(accelerator), grey_gradients=about["shape"][0] == 1)
     train = load_split(data, "train")
     defended = declared.load()(model, train.images, train.labels, seed, batch_size, **parameters)
 
     own = {name: t for name, t in defended.module.state_dict().items() if not name.startswith("victim.")}
-    tensors = {"defense.safetensors": own}
+    place = Layout().defense(dataset, victim_name, defense).at(output)
+    write_tensors(place["weights"], own)
     if defended.triggers is not None:
-        tensors["triggers.safetensors"] = defended.triggers
-    for name, content in tensors.items():
-        write_tensors(output / name, content)
+        write_tensors(place["triggers"], defended.triggers)
     planted, flagged = about.get("backdoor_target"), defended.facts.get("flagged")
     write_json(
-        output / "defense.json",
+        place.facts,
         {
-            "dataset": dataset,
-            "victim": victim_name,
+            **place.about,
             "victim_folder": os.path.relpath(victim, output),
-            "defense": defense,
             "method": method,
             "kind": declared.traits["kind"],
             "parameters": parameters,
@@ -85,6 +83,4 @@ def defend(
             "seconds": time.perf_counter() - started,
         },
     )
-    names = [*tensors, "defense.json"]
-    about = {"dataset": dataset, "victim": victim_name, "defense": defense}
-    write_manifest(output, "defend", [output / name for name in names], **about)
+    write_manifest(place, [*place.files, *([] if defended.triggers is None else [place["triggers"]])])

@@ -9,6 +9,7 @@ from rivalry import artifacts
 from rivalry.figures._figure import all_figures
 from rivalry.figures.results import Results
 from rivalry.figures.style import Absent, save, use_style
+from rivalry.layout import Layout
 
 
 def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list]) -> None:
@@ -30,7 +31,7 @@ def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list]) ->
     """
     use_style()
     data = Results(Path(results), dataset, plan)
-    output = Path(output)
+    place = Layout(Path(results)).figures(dataset).at(output)
     listed: list[dict[str, Any]] = []
     absent = []
     for name, function in all_figures().items():
@@ -48,9 +49,9 @@ def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list]) ->
                     "caption": drawn.caption,
                     "alt": drawn.alt,
                     "group": drawn.group,
-                    "files": save(drawn, output, f"{dataset}-{drawn.name}"),
+                    "files": save(drawn, place.folder, f"{dataset}-{drawn.name}"),
                 }
             )
-    artifacts.write_json(output / "figures.json", {"dataset": dataset, "figures": listed, "absent": absent})
-    files = [output / name for figure in listed for name in figure["files"].values()]
-    artifacts.write_manifest(output, "draw", [*files, output / "figures.json"], dataset=dataset)
+    artifacts.write_json(place.facts, {"dataset": dataset, "figures": listed, "absent": absent})
+    files = [place.folder / name for figure in listed for name in figure["files"].values()]
+    artifacts.write_manifest(place, [*files, place.facts])

@@ -17,6 +17,7 @@ from rivalry.data._splits import load_split, select_images
 from rivalry.defenses._defended import Rejecting
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
+from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
 
 SIZES = ["l0", "l2", "linf", "l2_channels", "linf_channels", "relative_l2"]
@@ -65,7 +66,7 @@ def evaluate(
     RivalryError
         An attack was made on another victim than its setting says, or on images that are not among the clean ones.
     """
-    about = read_json(defended / "defense.json")
+    about = read_json(Place("defend", defended).facts)
     victim = moved(load_victim(defended), device(accelerator))
     test = load_split(data, "test")
     index = select_images(len(test), min(images, len(test)), seed)
@@ -74,7 +75,7 @@ def evaluate(
     tables = [judged(victim, test.floats(index), rows, batch_size)]
     for setting, folders in (("oblivious", attacks), ("adaptive", adaptive)):
         for folder in folders:
-            facts = read_json(folder / "attack.json")
+            facts = read_json(Place("attack", folder).facts)
             right = (about["victim"], about["defense"] if setting == "adaptive" else "none")
             if (facts["victim"], facts["defense"]) != right:
                 raise RivalryError(
@@ -84,16 +85,16 @@ def evaluate(
             for adversarial, rows in adversarial_sets(folder):
                 rows = rows.assign(attack=facts["attack"], setting=setting)
                 tables.append(judged(victim, adversarial, rows, batch_size))
-    write_table(output / "scores.parquet", with_verdicts(pd.concat(tables, ignore_index=True)))
-    names = {name: about[name] for name in ("dataset", "victim", "defense")}
-    write_manifest(output, "evaluate", [output / "scores.parquet"], **names)
+    place = Layout().evaluation(about["dataset"], about["victim"], about["defense"]).at(output)
+    write_table(place["scores"], with_verdicts(pd.concat(tables, ignore_index=True)))
+    write_manifest(place)
 
 
 def adversarial_sets(folder: Path) -> Iterator[tuple[Tensor, pd.DataFrame]]:
     """An attack's images (N,C,H,W) and scores, one eps after the other: only one set is in memory."""
-    scores = read_table(folder / "scores.parquet")
-    file = folder / "adversarial.safetensors"
-    with open_tensors(file) as tensors:
+    place = Place("attack", folder)
+    scores = read_table(place["scores"])
+    with open_tensors(place["images"]) as tensors:
         index = tensors.get_tensor("index").numpy()
         for eps, rows in scores.groupby("eps", dropna=False, sort=False):
             name = "images" if "images" in tensors.keys() else f"images_eps_{eps:g}"  # noqa: SIM118 (no mapping)

@@ -15,6 +15,7 @@ from rivalry.artifacts import read_json, write_json, write_manifest, write_table
 from rivalry.data._splits import Split, load_split, select_images
 from rivalry.devices import device, moved
 from rivalry.fooling._fooling import fool as make_images
+from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
 
 REAL = 200
@@ -55,7 +56,7 @@ def fool(
         Chose the test images, whose distances to the training images are given beside those of the images made.
     """
     started = time.perf_counter()
-    facts = read_json(data / "dataset.json")
+    facts = read_json(Place("prepare", data).facts)
     declared = registry.method("fooling", method)
     where = device(accelerator)
     model = moved(load_victim(victim), where)
@@ -87,14 +88,13 @@ def fool(
             "finite": made.finite.numpy(),
         }
     )
-    write_tensors(output / "images.safetensors", {"images": made.images, "targets": torch.arange(facts["classes"])})
-    write_table(output / "scores.parquet", scores)
+    place = Layout().fooling(facts["dataset"], victim_name, fooling).at(output)
+    write_tensors(place["images"], {"images": made.images, "targets": torch.arange(facts["classes"])})
+    write_table(place["scores"], scores)
     write_json(
-        output / "fooling.json",
+        place.facts,
         {
-            "dataset": facts["dataset"],
-            "victim": victim_name,
-            "fooling": fooling,
+            **place.about,
             "method": method,
             "parameters": parameters,
             "sees": declared.traits["sees"],
@@ -114,9 +114,7 @@ def fool(
             "source": declared.traits["source"],
         },
     )
-    names = ("images.safetensors", "scores.parquet", "fooling.json")
-    about = {"dataset": facts["dataset"], "victim": victim_name, "fooling": fooling}
-    write_manifest(output, "fool", [output / name for name in names], **about)
+    write_manifest(place)
 
 
 def _nearest(images: Tensor, train: Split) -> Tensor:

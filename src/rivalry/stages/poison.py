@@ -11,6 +11,7 @@ from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
 from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
+from rivalry.layout import Layout, Place
 
 
 def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, output: Path, *, seed: int) -> None:
@@ -21,7 +22,7 @@ def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, 
     RivalryError
         The target class does not exist in this data set.
     """
-    facts = read_json(data / "dataset.json")
+    facts = read_json(Place("prepare", data).facts)
     if parameters["target"] >= facts["classes"]:
         raise RivalryError(
             f"poisonings.{poisoning}.target: {parameters['target']} is no class of {facts['dataset']}; "
@@ -29,8 +30,9 @@ def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, 
         )
     clean = load_split(data, "train")
     poisoned = registry.method("poisonings", method).load()(clean.images, clean.labels, seed, **parameters)
+    place = Layout().poisoning(facts["dataset"], poisoning).at(output)
     write_tensors(
-        output / "train.safetensors",
+        place["train"],
         {
             "images": poisoned.images,
             "labels": poisoned.labels,
@@ -40,10 +42,9 @@ def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, 
     )
     poisoned.trigger.save(output)
     write_json(
-        output / "poisoning.json",
+        place.facts,
         {
-            "dataset": facts["dataset"],
-            "poisoning": poisoning,
+            **place.about,
             "method": method,
             "parameters": parameters,
             "seed": seed,
@@ -54,6 +55,4 @@ def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, 
             "source": registry.method("poisonings", method).traits["source"],
         },
     )
-    names = ("train.safetensors", "trigger.safetensors", "poisoning.json")
-    about = {"dataset": facts["dataset"], "poisoning": poisoning}
-    write_manifest(output, "poison", [output / name for name in names], **about)
+    write_manifest(place)

@@ -10,12 +10,13 @@ from rivalry.artifacts import checksum, write_json, write_manifest, write_tensor
 from rivalry.data._dataset import Dataset
 from rivalry.data._fetch import Fetch
 from rivalry.errors import RivalryError
+from rivalry.layout import Layout
 
 
 def prepare_dataset(
     dataset: str, source: str, parameters: dict[str, Any], output: Path, *, seed: int, mirror: str | None
 ) -> None:
-    """Write `train.safetensors`, `test.safetensors` and `dataset.json` into the folder `output`.
+    """Write its training split, its test split and its facts into the folder `output`.
 
     Parameters
     ----------
@@ -41,11 +42,10 @@ def prepare_dataset(
     data: Dataset = method.load()(Fetch(mirror), seed, **parameters)
     classes = len(data.class_names)
     _check(dataset, data)
-    files = []
+    place = Layout().data(dataset).at(output)
     for split in ("train", "test"):
         images, labels = getattr(data, f"{split}_images"), getattr(data, f"{split}_labels")
-        files.append(output / f"{split}.safetensors")
-        write_tensors(files[-1], {"images": torch.from_numpy(images), "labels": torch.from_numpy(labels)})
+        write_tensors(place[split], {"images": torch.from_numpy(images), "labels": torch.from_numpy(labels)})
     facts = {
         "dataset": dataset,
         "source": source,
@@ -58,10 +58,10 @@ def prepare_dataset(
         "train_counts": np.bincount(data.train_labels, minlength=classes).tolist(),
         "test_counts": np.bincount(data.test_labels, minlength=classes).tolist(),
         "provenance": {**data.provenance, "citation": method.traits["citation"]},
-        "sha256": {file.stem: checksum(file) for file in files},
+        "sha256": {split: checksum(place[split]) for split in ("train", "test")},
     }
-    write_json(output / "dataset.json", facts)
-    write_manifest(output, "prepare", [*files, output / "dataset.json"], dataset=dataset)
+    write_json(place.facts, facts)
+    write_manifest(place)
 
 
 def _check(dataset: str, data: Dataset) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rivalry.artifacts import write_json, write_manifest
+from rivalry.layout import Place
 
 
 def _here(path: str | Path) -> str:
@@ -19,7 +20,7 @@ def record(content: dict[str, Any], output: str | Path) -> None:
     """Write a checked configuration with all defaults, or its plan, as JSON; see `rivalry.plan.Plan.tables`."""
     output = Path(output)
     write_json(output, content)
-    write_manifest(output.parent, f"record_{output.stem}", [output])
+    write_manifest(Place(f"record_{output.stem}", output.parent), [output])
 
 
 def record_run(
@@ -40,5 +41,6 @@ def record_run(
         "configfiles": [_here(file) for file in configfiles],
         "config": {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()},
     }
+    output = Path(output)
     write_json(output, facts)
-    write_manifest(Path(output).parent, "record_run", [output])
+    write_manifest(Place("record_run", output.parent), [output])

@@ -12,7 +12,7 @@ from typing import Any
 
 from rivalry import artifacts
 from rivalry.errors import RivalryError
-from rivalry.layout import Layout
+from rivalry.layout import Layout, Place
 from rivalry.report.html import page
 from rivalry.report.latex import paper
 
@@ -40,7 +40,7 @@ def render_html(facts: Path, output: Path) -> None:
         for dataset, listed in report["figures"].items()
     }
     artifacts.write_text(output, page(report, drawings))
-    artifacts.write_manifest(output.parent, "html", [output])
+    artifacts.write_manifest(Place("html", output.parent), [output])
 
 
 def render_latex(facts: Path, output: Path) -> None:
@@ -59,7 +59,7 @@ def render_latex(facts: Path, output: Path) -> None:
         for dataset, folder in _figures(facts, report).items()
     }
     artifacts.write_text(output, paper(report, folders))
-    artifacts.write_manifest(output.parent, "latex", [output])
+    artifacts.write_manifest(Place("latex", output.parent), [output])
 
 
 def _figures(facts: Path, report: dict[str, Any]) -> dict[str, Path]:
@@ -110,7 +110,7 @@ def compile_pdf(source: Path, output: Path) -> bool:
             raise RivalryError(f"{source}: LaTeX failed: {_first_error(Path(folder) / f'{source.stem}.log', run)}")
         with artifacts.replacing(output) as temporary:
             shutil.copyfile(pdf, temporary)
-    artifacts.write_manifest(output.parent, "pdf", [output])
+    artifacts.write_manifest(Place("pdf", output.parent), [output])
     return True
 
 

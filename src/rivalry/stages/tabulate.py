@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rivalry.artifacts import write_json, write_manifest
+from rivalry.layout import Layout
 from rivalry.statistics import worst_case
 from rivalry.statistics.columns import COMPARISONS, REPORTED, SCORES, TRANSFERS, WORST_CASES
 from rivalry.statistics.comparisons import compare, kept_apart
@@ -42,22 +43,23 @@ def tabulate(
     record_times : bool
         Whether `seconds` is filled; without it two runs give the same bytes.
     """
-    matches = [match for names in plan["attacks"] for match in undefended_matches(results, names, confidence)]
-    matches += [match for names in plan["evaluations"] for match in evaluated_matches(results, names, confidence)]
+    layout = Layout(results)
+    matches = [match for names in plan["attacks"] for match in undefended_matches(layout, names, confidence)]
+    matches += [match for names in plan["evaluations"] for match in evaluated_matches(layout, names, confidence)]
     matches.sort(key=lambda match: _position(match, plan))
     scores = [match.row | ({} if record_times else {"seconds": None}) for match in matches]
-    cases = worst_case.worst_cases(results, plan=plan, confidence=confidence)
-    comparisons = compare(matches, clean_errors(results, plan), cases, confidence=confidence, seed=seed)
-    reported = set_against_reported(results, matches, plan["victims"], confidence=confidence)
+    cases = worst_case.worst_cases(layout, plan=plan, confidence=confidence)
+    comparisons = compare(matches, clean_errors(layout, plan), cases, confidence=confidence, seed=seed)
+    reported = set_against_reported(layout, matches, plan["victims"], confidence=confidence)
 
-    SCORES.write(output / "scores.csv", scores)
-    WORST_CASES.write(output / "worst_cases.csv", [case.row for case in cases])
-    COMPARISONS.write(output / "comparisons.csv", comparisons)
-    TRANSFERS.write(output / "transfers.csv", transfer_rates(results, plan, confidence))
-    REPORTED.write(output / "reported.csv", reported)
-    write_json(output / "kept_apart.json", kept_apart(matches))
-    names = ("scores.csv", "worst_cases.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json")
-    write_manifest(output, "tabulate", [output / name for name in names])
+    tables = layout.tables.at(output)
+    SCORES.write(tables["scores"], scores)
+    WORST_CASES.write(tables["worst_cases"], [case.row for case in cases])
+    COMPARISONS.write(tables["comparisons"], comparisons)
+    TRANSFERS.write(tables["transfers"], transfer_rates(layout, plan, confidence))
+    REPORTED.write(tables["reported"], reported)
+    write_json(tables["kept_apart"], kept_apart(matches))
+    write_manifest(tables)
 
 
 def _position(match: Match, plan: dict[str, Any]) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from rivalry.codehash import code_hash
 from rivalry.data._splits import floats, load_split
 from rivalry.devices import device
 from rivalry.errors import RivalryError
+from rivalry.layout import Layout, Place
 from rivalry.seeds import derive_seed
 from rivalry.training._recipe import Direct
 
@@ -65,22 +66,22 @@ def train(
     kinds = (("architectures", architecture), ("training", method))
     if len({registry.method(kind, name).traits.get("epochs", True) for kind, name in kinds}) > 1:
         raise RivalryError(f"method: {method} cannot train {architecture}; scikit_learn trains what has no epochs")
-    facts = read_json(data / "dataset.json")
+    facts = read_json(Place("prepare", data).facts)
     backdoor_target = None
     if poisoning is None:
         split = load_split(data, "train")
         images, labels, sources = split.images, split.labels, torch.arange(len(split))
     else:
-        file = poisoning / "train.safetensors"
-        tensors = read_tensors(file)
+        poisoned = Place("poison", poisoning)
+        tensors = read_tensors(poisoned["train"])
         if missing := {"images", "labels", "sources"} - tensors.keys():
-            raise RivalryError(f"{file}: has no '{min(missing)}'; delete it and run again")
+            raise RivalryError(f"{poisoned['train']}: has no '{min(missing)}'; delete it and run again")
         images, labels, sources = (tensors[name] for name in ("images", "labels", "sources"))
-        backdoor_target = read_json(poisoning / "poisoning.json")["target"]
+        backdoor_target = read_json(poisoned.facts)["target"]
 
+    place = Layout().victim(facts["dataset"], victim).at(output)
     description = {
-        "dataset": facts["dataset"],
-        "victim": victim,
+        **place.about,
         "architecture": architecture,
         "architecture_parameters": architecture_parameters,
         "method": method,
@@ -132,11 +133,11 @@ def train(
         history, best = outcome.history, outcome.best_epoch
 
     predictions = predict(model.eval(), data)
-    write_tensors(output / "victim.safetensors", dict(model.state_dict()))
-    write_table(output / "predictions.parquet", predictions)
-    write_table(output / "training.csv", pd.DataFrame(history, columns=CURVE))
+    write_tensors(place["weights"], dict(model.state_dict()))
+    write_table(place["predictions"], predictions)
+    write_table(place["curve"], pd.DataFrame(history, columns=CURVE))
     write_json(
-        output / "victim.json",
+        place.facts,
         description
         | {
             "parameters_count": sum(p.numel() for p in model.parameters()),
@@ -147,9 +148,7 @@ def train(
             "seconds": time.perf_counter() - started,
         },
     )
-    names = ("victim.safetensors", "predictions.parquet", "training.csv", "victim.json")
-    about = {"dataset": facts["dataset"], "victim": victim}
-    write_manifest(output, "train", [output / name for name in names], **about)
+    write_manifest(place)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 

@@ -14,6 +14,7 @@ from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
+from rivalry.layout import Layout, Place
 from rivalry.stages.evaluate import adversarial_sets
 from rivalry.victims import load_victim
 
@@ -56,7 +57,7 @@ def transfer(
     RivalryError
         The attacks were made on several victims.
     """
-    facts = {folder: read_json(folder / "attack.json") for folder in attacks}
+    facts = {folder: read_json(Place("attack", folder).facts) for folder in attacks}
     sources = {(fact["victim"], fact["defense"]) for fact in facts.values()}
     if len(sources) > 1:
         made = ", ".join(sorted(victim for victim, _ in sources))
@@ -64,7 +65,7 @@ def transfer(
     test = load_split(data, "test")
     tables = []
     for folder in victims:
-        name = read_json(folder / "victim.json")["victim"]
+        name = read_json(Place("train", folder).facts)["victim"]
         victim = moved(load_victim(folder), device(accelerator))
         clean: dict[bytes, Tensor] = {}  # by the images that an attack met, of which there are few different sets
         for attack, fact in facts.items():
@@ -75,9 +76,9 @@ def transfer(
                     clean[key] = _predictions(victim, test.floats(index), batch_size)
                 rows = rows.rename(columns={"success": "success_source"}).assign(attack=fact["attack"], victim=name)
                 tables.append(_replayed(rows, clean[key], _predictions(victim, images, batch_size)))
-    write_table(output / "scores.parquet", pd.concat(tables, ignore_index=True))
-    about = {"dataset": facts[attacks[0]]["dataset"], "source": sources.pop()[0]}
-    write_manifest(output, "transfer", [output / "scores.parquet"], **about)
+    place = Layout().transfer(facts[attacks[0]]["dataset"], sources.pop()[0]).at(output)
+    write_table(place["scores"], pd.concat(tables, ignore_index=True))
+    write_manifest(place)
 
 
 def _replayed(rows: pd.DataFrame, clean: Tensor, predictions: Tensor) -> pd.DataFrame:

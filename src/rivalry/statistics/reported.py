@@ -13,6 +13,7 @@ import yaml
 
 from rivalry import registry
 from rivalry.artifacts import read_json, read_table
+from rivalry.layout import Layout
 from rivalry.statistics.columns import REPORTED
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.scores import Match, macro_measures
@@ -28,7 +29,7 @@ COUNTED = {
 
 
 def set_against_reported(
-    results: Path, matches: Sequence[Match], victims: Sequence[Sequence[str]], *, confidence: float
+    layout: Layout, matches: Sequence[Match], victims: Sequence[Sequence[str]], *, confidence: float
 ) -> pd.DataFrame:
     """One row for each printed number and each victim or match of this run that it speaks of.
 
@@ -37,8 +38,8 @@ def set_against_reported(
 
     Parameters
     ----------
-    results : Path
-        Folder of the run, for the facts of victims and data sets.
+    layout : Layout
+        Of the run, for the facts of victims and data sets.
     matches : sequence of Match
         All matches of the run.
     victims : sequence of (data set, victim)
@@ -47,15 +48,15 @@ def set_against_reported(
         Coverage of the Wilson interval of each measured rate; `within` says whether it holds the printed
         number.
     """
-    sources = {name: read_json(results / "data" / name / "dataset.json")["source"] for name, _ in victims}
-    facts = {(dataset, victim): _victim_facts(results, dataset, victim) for dataset, victim in victims}
+    sources = {name: read_json(layout.data(name).facts)["source"] for name, _ in victims}
+    facts = {(dataset, victim): _victim_facts(layout, dataset, victim) for dataset, victim in victims}
     rows = []
     for entry in reported_numbers():
         names = [name for name, source in sources.items() if source == entry["dataset"]]
         found = [
             {"dataset": name, **measured}
             for name in names
-            for measured in _measured(entry, name, results, facts, matches, confidence)
+            for measured in _measured(entry, name, layout, facts, matches, confidence)
         ]
         if names and not found:
             unknown = unregistered(entry)
@@ -107,7 +108,7 @@ def unregistered(entry: dict[str, Any]) -> list[str]:
 def _measured(
     entry: dict[str, Any],
     dataset: str,
-    results: Path,
+    layout: Layout,
     facts: dict[tuple[str, str], dict[str, Any]],
     matches: Sequence[Match],
     confidence: float,
@@ -116,7 +117,7 @@ def _measured(
     fitting = [name for (place, name), own in facts.items() if place == dataset and _fits(entry["victim"], own)]
     if "attack" not in entry and "defense" not in entry:
         for name in fitting:
-            predictions = read_table(results / "victims" / dataset / name / "predictions.parquet")
+            predictions = read_table(layout.victim(dataset, name)["predictions"])
             yield {"what": name, **_clean_measure(predictions, metric, confidence)}
         return
     seen = set()
@@ -154,12 +155,12 @@ def _with_interval(value: float, n: int | None, confidence: float) -> dict[str, 
     return {"measured": value, "low": low, "high": high}
 
 
-def _victim_facts(results: Path, dataset: str, victim: str) -> dict[str, Any]:
+def _victim_facts(layout: Layout, dataset: str, victim: str) -> dict[str, Any]:
     """A victim's facts, the name of its poisoning replaced by that poisoning's own facts."""
-    facts = read_json(results / "victims" / dataset / victim / "victim.json")
+    facts = read_json(layout.victim(dataset, victim).facts)
     name = facts.get("poisoning")
     if name is not None:
-        facts["poisoning"] = read_json(results / "poisoning" / dataset / name / "poisoning.json")
+        facts["poisoning"] = read_json(layout.poisoning(dataset, name).facts)
     return facts
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from rivalry.artifacts import read_json, read_table
+from rivalry.layout import Layout, defended
 from rivalry.statistics.rates import wilson_interval
 
 SIZES = ["l0", "l2", "linf"]
@@ -56,10 +56,11 @@ class Match:
         return "poisoning" in self.attack["parameters"]
 
 
-def undefended_matches(results: Path, names: Sequence[str], confidence: float) -> list[Match]:
+def undefended_matches(layout: Layout, names: Sequence[str], confidence: float) -> list[Match]:
     """The matches of one attack with one victim, one an eps; `names` are data set, victim, attack."""
-    folder = results.joinpath("attacks", *names)
-    facts, scores = read_json(folder / "attack.json"), read_table(folder / "scores.parquet")
+    dataset, victim, attack = names
+    place = layout.attack(dataset, victim, attack)
+    facts, scores = read_json(place.facts), read_table(place["scores"])
     scores["clean_handled"] = scores["clean_prediction"] == scores["label"]
     right = scores["prediction"] == scores["label"]
     scores["handled"] = scores["clean_handled"] & (right | ~scores["attacked"])
@@ -69,22 +70,22 @@ def undefended_matches(results: Path, names: Sequence[str], confidence: float) -
     ]
 
 
-def evaluated_matches(results: Path, names: Sequence[str], confidence: float) -> list[Match]:
+def evaluated_matches(layout: Layout, names: Sequence[str], confidence: float) -> list[Match]:
     """The matches of all attacks with one defended victim, oblivious and adaptive.
 
     `names` are data set, victim, defense.
     """
     dataset, victim, defense = names
-    scores = read_table(results / "evaluations" / dataset / victim / defense / "scores.parquet")
-    facts = read_json(results / "defenses" / dataset / victim / defense / "defense.json")
+    scores = read_table(layout.evaluation(dataset, victim, defense)["scores"])
+    facts = read_json(layout.defense(dataset, victim, defense).facts)
     clean = scores[scores["setting"] == "clean"].set_index("index")
     matches = []
     adversarial = scores[scores["setting"] != "clean"]
     for (attack, setting), rows in adversarial.groupby(["attack", "setting"], sort=False):
-        attacked = f"{victim}+{defense}" if setting == "adaptive" else victim
-        folder = results / "attacks" / dataset / attacked / str(attack)
-        attack_facts = read_json(folder / "attack.json")
-        traces = read_table(folder / "scores.parquet")[["index", "eps", *TRACES]]
+        attacked = defended(victim, defense) if setting == "adaptive" else victim
+        place = layout.attack(dataset, attacked, str(attack))
+        attack_facts = read_json(place.facts)
+        traces = read_table(place["scores"])[["index", "eps", *TRACES]]
         rows = rows.drop(columns=[name for name in TRACES if name in rows])
         for _, images in rows.merge(traces, on=["index", "eps"], how="left").groupby("eps", dropna=False):
             if facts["kind"] == "detector":
@@ -94,17 +95,17 @@ def evaluated_matches(results: Path, names: Sequence[str], confidence: float) ->
     return matches
 
 
-def clean_errors(results: Path, plan: dict[str, Any]) -> dict[tuple[str, str, str], pd.Series]:
+def clean_errors(layout: Layout, plan: dict[str, Any]) -> dict[tuple[str, str, str], pd.Series]:
     """Whether each victim errs on each clean test image, by (data set, victim, defense), then by row.
 
     Victims alone ("none") are measured on the whole test split, defended ones on the evaluated images.
     """
     errors = {}
     for dataset, victim in plan["victims"]:
-        rows = read_table(results / "victims" / dataset / victim / "predictions.parquet").set_index("index")
+        rows = read_table(layout.victim(dataset, victim)["predictions"]).set_index("index")
         errors[dataset, victim, "none"] = rows["prediction"] != rows["label"]
     for dataset, victim, defense in plan["evaluations"]:
-        rows = read_table(results / "evaluations" / dataset / victim / defense / "scores.parquet")
+        rows = read_table(layout.evaluation(dataset, victim, defense)["scores"])
         rows = rows[rows["setting"] == "clean"].set_index("index")
         errors[dataset, victim, defense] = ~rows["handled"]
     return errors

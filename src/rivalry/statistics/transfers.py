@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from rivalry.artifacts import read_json, read_table
+from rivalry.layout import Layout
 from rivalry.statistics.columns import TRANSFERS
 from rivalry.statistics.scores import rate
 
 
-def transfer_rates(results: Path, plan: dict[str, Any], confidence: float) -> pd.DataFrame:
+def transfer_rates(layout: Layout, plan: dict[str, Any], confidence: float) -> pd.DataFrame:
     """One row for each set of images and victim that they were shown to, in the plan's order.
 
     `transfer_rate`: the share that fools the victim (untargeted: it errs; targeted: it gives the target) of the
@@ -21,9 +21,9 @@ def transfer_rates(results: Path, plan: dict[str, Any], confidence: float) -> pd
     """
     rows = []
     for dataset, source in plan["transfers"]:
-        scores = read_table(results / "transfers" / dataset / source / "scores.parquet")
+        scores = read_table(layout.transfer(dataset, source)["scores"])
         for (attack, eps, victim), images in scores.groupby(["attack", "eps", "victim"], dropna=False, sort=False):
-            facts = read_json(results / "attacks" / dataset / source / str(attack) / "attack.json")
+            facts = read_json(layout.attack(dataset, source, str(attack)).facts)
             fair = images[images["attacked"] & images["clean_correct"]]
             fooling = fair[fair["success_source"]]
             rows.append(

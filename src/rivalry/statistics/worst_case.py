@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rivalry.artifacts import read_json, read_table
+from rivalry.layout import Layout, defended
 from rivalry.statistics.columns import WORST_CASES
 from rivalry.statistics.headlines import headline_budget
 from rivalry.statistics.rates import wilson_interval
@@ -115,7 +115,7 @@ def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
     return held[0], held[1], names
 
 
-def worst_cases(results: Path, *, plan: dict[str, list], confidence: float) -> list[Case]:
+def worst_cases(layout: Layout, *, plan: dict[str, list], confidence: float) -> list[Case]:
     """Accuracy against the worst attack per image, for every victim, defended victim, norm and budget.
 
     An attack counts at an eps only where it was run at that eps or looks for the smallest change. An image falls when
@@ -128,7 +128,7 @@ def worst_cases(results: Path, *, plan: dict[str, list], confidence: float) -> l
 
     Parameters
     ----------
-    results : Path
+    layout : Layout
         Folder of the run.
     plan : dict
         What belongs to the run; see `rivalry.plan.Plan.tables`.
@@ -143,44 +143,44 @@ def worst_cases(results: Path, *, plan: dict[str, list], confidence: float) -> l
     """
     cases = []
     for dataset in dict.fromkeys(names[0] for names in plan["victims"]):
-        tried = _tried(results, dataset, plan)
+        tried = _tried(layout, dataset, plan)
         # L0, L2 and Linf, in that order.
         for norm in sorted({attack.norm for attacks in tried.values() for attack in attacks}):
             cases += _of_norm(dataset, norm, tried, confidence)
     return cases
 
 
-def _tried(results: Path, dataset: str, plan: dict[str, list]) -> dict[tuple[str, str], list[Tried]]:
+def _tried(layout: Layout, dataset: str, plan: dict[str, list]) -> dict[tuple[str, str], list[Tried]]:
     """Every attack on every classifier (victim, defense) of a data set, in the plan's order."""
     tried: dict[tuple[str, str], list[Tried]] = {}
     for _, victim, attack in (names for names in plan["attacks"] if names[0] == dataset):
-        folder = results / "attacks" / dataset / victim / attack
+        place = layout.attack(dataset, victim, attack)
         mine = tried.setdefault((victim, "none"), [])
-        facts = read_json(folder / "attack.json")
-        scores = read_table(folder / "scores.parquet")
+        facts = read_json(place.facts)
+        scores = read_table(place["scores"])
         if _counts(facts, scores):
             mine.append(_one(attack, facts, scores, direct=True))
     for _, source in (names for names in plan["transfers"] if names[0] == dataset):
-        replayed = read_table(results / "transfers" / dataset / source / "scores.parquet")
+        replayed = read_table(layout.transfer(dataset, source)["scores"])
         others = replayed[replayed["victim"] != source]
         for names, rows in others.groupby(["victim", "attack"], sort=False):
             victim, attack = map(str, names)
             mine = tried.setdefault((victim, "none"), [])
-            folder = results / "attacks" / dataset / source / attack
-            facts = read_json(folder / "attack.json")
+            place = layout.attack(dataset, source, attack)
+            facts = read_json(place.facts)
             if _counts(facts, rows) and facts["sees"] != "nothing":
-                sizes = read_table(folder / "scores.parquet")[["index", "eps", *DISTANCES.values()]]
+                sizes = read_table(place["scores"])[["index", "eps", *DISTANCES.values()]]
                 rows = rows.merge(sizes, on=["index", "eps"])
                 mine.append(_one(f"{attack} from {source}", facts, rows, direct=False))
     for _, victim, defense in (names for names in plan["evaluations"] if names[0] == dataset):
         mine = tried.setdefault((victim, defense), [])
-        scores = read_table(results / "evaluations" / dataset / victim / defense / "scores.parquet")
+        scores = read_table(layout.evaluation(dataset, victim, defense)["scores"])
         scores["clean_correct"] = scores["clean_handled"]
         for names, rows in scores[scores["setting"] != "clean"].groupby(["attack", "setting"], sort=False):
             attack, setting = map(str, names)
             knows = setting == "adaptive"
-            attacked = f"{victim}+{defense}" if knows else victim
-            facts = read_json(results / "attacks" / dataset / attacked / attack / "attack.json")
+            attacked = defended(victim, defense) if knows else victim
+            facts = read_json(layout.attack(dataset, attacked, attack).facts)
             if _counts(facts, rows):
                 name = attack if knows or facts["sees"] == "nothing" else f"{attack} (oblivious)"
                 mine.append(_one(name, facts, rows, direct=knows))
