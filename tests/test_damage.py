@@ -72,10 +72,6 @@ def attack(*names: str) -> list[str]:
     return command("attack", PLAN.attack_options(*names))
 
 
-def later(stage: str, output: str, options: str = "") -> list[str]:
-    return command(stage, f"{options} --results results --output {output}")
-
-
 STAGES = {
     "poison": command("poison", PLAN.poison_options("digits", "corner")),
     "train": command("train", PLAN.train_options("digits", "backdoored")),
@@ -85,10 +81,10 @@ STAGES = {
     "defend": command("defend", PLAN.defend_options("digits", "plain", "median")),
     "evaluate": command("evaluate", PLAN.evaluate_options("digits", "plain", "median")),
     "transfer": command("transfer", PLAN.transfer_options("digits", "plain")),
-    "tabulate": later("tabulate", "results/tables", PLAN.tabulate_options()),
-    "check": later("check", "results/tables", "--accelerator cpu"),
-    "draw": later("draw", "results/figures/digits", "--dataset digits"),
-    "collect": later("collect", "results/report/report.json"),
+    "tabulate": command("tabulate", PLAN.tabulate_options()),
+    "check": command("check", PLAN.check_options()),
+    "draw": command("draw", PLAN.draw_options("digits")),
+    "collect": command("collect", PLAN.collect_options()),
     "html": ["report", "html", "--input=results/report/report.json", "--output=results/report/report.html"],
     "latex": ["report", "latex", "--input=results/report/report.json", "--output=results/report/report.tex"],
     "pdf": ["report", "pdf", "--input=results/report/report.tex", "--output=results/report/report.pdf"],
@@ -156,7 +152,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run(STAGES["check"])
         for dataset in ("digits", "twin"):
             patch.setattr("rivalry.stages.draw.all_figures", dict)
-            run(later("draw", f"results/figures/{dataset}", f"--dataset {dataset}"))
+            run(command("draw", PLAN.draw_options(dataset)))
         for stage in ("collect", "html", "latex"):
             run(STAGES[stage])
     return folder

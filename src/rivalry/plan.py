@@ -298,7 +298,27 @@ class Plan:
 
     def tabulate_options(self) -> str:
         times = "--record-times" if self.config.record_times else "--no-record-times"
-        return f"{_options(confidence=self.config.confidence, seed=self.config.seed)} {times}"
+        options = _options(
+            confidence=self.config.confidence,
+            seed=self.config.seed,
+            results=self.layout.root,
+            output=self.layout.tables,
+        )
+        return f"{options} {times}"
+
+    def check_options(self) -> str:
+        return _options(
+            threads=self.config.threads.attack,
+            accelerator=self.config.accelerator,
+            results=self.layout.root,
+            output=self.layout.checks,
+        )
+
+    def draw_options(self, dataset: str) -> str:
+        return _options(dataset=dataset, results=self.layout.root, output=self.layout.figures(dataset))
+
+    def collect_options(self) -> str:
+        return _options(results=self.layout.root, output=self.layout.report.facts)
 
     def transfer_options(self, dataset: str, source: str) -> str:
         attacks, victims = self._transferred(dataset, source)

@@ -22,8 +22,9 @@ rule draw_figures:
     conda:
         "../../envs/report.yaml"
     params:
+        options=lambda wildcards: PLAN.draw_options(*wildcards),
         code=PLAN.code("draw"),
     message:
         "draw the figures of {wildcards.dataset}"
     shell:
-        "python -m rivalry draw --dataset {wildcards.dataset} --results {LAYOUT.root} --output {output} > {log} 2>&1"
+        "python -m rivalry draw {params.options} > {log} 2>&1"

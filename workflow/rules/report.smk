@@ -14,11 +14,12 @@ rule collect_report:
     conda:
         "../../envs/report.yaml"
     params:
+        options=PLAN.collect_options(),
         code=PLAN.code("collect"),
     message:
         "collect every number of the report"
     shell:
-        "python -m rivalry collect --results {LAYOUT.root} --output {output} > {log} 2>&1"
+        "python -m rivalry collect {params.options} > {log} 2>&1"
 
 
 rule render_html:

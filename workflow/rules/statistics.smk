@@ -67,7 +67,7 @@ rule tabulate_results:
     message:
         "tabulate"
     shell:
-        "python -m rivalry tabulate {params.options} --results {LAYOUT.root} --output {LAYOUT.tables.folder} > {log} 2>&1"
+        "python -m rivalry tabulate {params.options} > {log} 2>&1"
 
 
 rule check_results:
@@ -88,9 +88,9 @@ rule check_results:
         "../../envs/compute.yaml"
     threads: PLAN.config.threads.attack
     params:
-        options=f"--threads {PLAN.config.threads.attack} --accelerator {PLAN.config.accelerator}",
+        options=PLAN.check_options(),
         code=PLAN.code("check"),
     message:
         "check the results against themselves"
     shell:
-        "python -m rivalry check {params.options} --results {LAYOUT.root} --output {LAYOUT.checks.folder} > {log} 2>&1"
+        "python -m rivalry check {params.options} > {log} 2>&1"
