@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rivalry import artifacts
 from rivalry.layout import Layout
 from rivalry.statistics.columns import WORST_CASES
-from rivalry.statistics.headlines import headline_budget, ranking
+from rivalry.statistics.headlines import Listed, headline_budget, ranking
 from rivalry.statistics.tables import records
 from rivalry.statistics.worst_case import Case, worst_cases
 
@@ -301,3 +301,8 @@ def test_the_table_survives_the_file(run: Run) -> None:
 def test_the_headline_budget_is_the_one_that_most_classifiers_met() -> None:
     assert headline_budget([0.1, 0.3, 0.1, 0.3, 0.5]) == 0.3
     assert headline_budget([0.1, 0.2]) == 0.2
+
+
+@pytest.mark.parametrize("listed", [Listed("pgd"), Listed("pgd", source="linear"), Listed("pgd", oblivious=True)])
+def test_how_an_attack_is_listed_can_be_read_again(listed: Listed) -> None:
+    assert Listed.read(str(listed)) == listed

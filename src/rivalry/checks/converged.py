@@ -80,9 +80,9 @@ def _distance(
         return row("distance converged", subject, "warn", "no image that both fooled", **touched)
     found, was = both[size].median(), both[f"{size}_weak"].median()
     share = found / was - 1 if was > 0 else math.nan
-    said = f"{words} the median {size} goes from {was:.3g} to {found:.3g} ({100 * share:+.1f} %) "
-    said += f"on {len(both)} images that both fooled"
-    return row("distance converged", subject, "pass" if share > -STILL_FALLS else "warn", said, **touched)
+    words += f" the median {size} goes from {was:.3g} to {found:.3g} ({100 * share:+.1f} %) "
+    words += f"on {len(both)} images that both fooled"
+    return row("distance converged", subject, "pass" if share > -STILL_FALLS else "warn", words, **touched)
 
 
 def _effort(short: Crafted, long: Crafted) -> str:

@@ -32,10 +32,10 @@ def fooling_images(evidence: Evidence) -> Iterator[Row]:
         other = ~(((sure - recorded).abs() <= SURE) | (sure.isnan() & recorded.isnan()))
         subject = f"{fooling} on {victim}"
         touched: dict[str, Any] = {"victim": victim, "defense": "none", "attack": fooling}
-        for wrong, said in ((outside, "images leave [0,1]"), (other, "images have other confidences than recorded")):
+        for wrong, words in ((outside, "images leave [0,1]"), (other, "images have other confidences than recorded")):
             if bool(wrong.any()):
                 yield row(
-                    CHECK, subject, "fail", f"{int(wrong.sum())} of {len(scores)} {said}", where(wrong), **touched
+                    CHECK, subject, "fail", f"{int(wrong.sum())} of {len(scores)} {words}", where(wrong), **touched
                 )
         if not len(scores):
             yield row(CHECK, subject, "warn", "there is no image to look at", **touched)

@@ -20,11 +20,10 @@ from rivalry.formatting import (
     percent,
     plural,
     points,
-    true,
 )
 from rivalry.report.summary import checked, leader, paired, within
 from rivalry.statistics import marks
-from rivalry.statistics.headlines import at_headline
+from rivalry.statistics.headlines import Listed, at_headline
 
 Fact = dict[str, Any]
 
@@ -140,7 +139,7 @@ def _strongest(part: Fact) -> Iterator[Said]:
 
 def _tried(names: list[str]) -> str:
     """How many attacks were run on a victim, and how many sets replayed on it."""
-    replayed = sum(" from " in name for name in names)
+    replayed = sum(bool(Listed.read(name).source) for name in names)
     said = plural(len(names) - replayed, "attack")
     return f"{said} and {plural(replayed, 'replayed set')}" if replayed else said
 
@@ -288,7 +287,7 @@ def _backdoors(part: Fact) -> Iterator[Said]:
                     ),
                     None,
                 )
-                dear = price is not None and true(price["significant"]) and price["difference"] > 0
+                dear = price is not None and price["significant"] and price["difference"] > 0
                 verdict = "trigger gone" if gone else "trigger weaker" if less else "trigger works"
                 repair = next(
                     (f for f in part["defenses"] if (f["victim"], f["defense"]) == (victim, after["defense"])), None
@@ -335,8 +334,8 @@ def _fooled(part: Fact) -> Iterator[Said]:
 
 def _ties(part: Fact) -> Iterator[Said]:
     """How many like-for-like comparisons cannot tell the two sides apart."""
-    fair = [c for c in part["comparisons"] if true(c["like_for_like"])]
-    tied = [c for c in fair if not true(c["significant"])]
+    fair = [c for c in part["comparisons"] if c["like_for_like"]]
+    tied = [c for c in fair if not c["significant"]]
     if not tied:
         return
     same = sum(c["kind"] != "budget" and not c["discordant_a"] and not c["discordant_b"] for c in tied)
@@ -361,7 +360,7 @@ def _whole_run(report: Fact) -> Iterator[Said]:
     )
     measured = [row for row in report["reported"] if row["measured"] is not None]
     if measured:
-        agree = sum(true(row["within"]) for row in measured)
+        agree = sum(bool(row["within"]) for row in measured)
         yield Said(
             "Reported numbers",
             f"{agree} of {len(measured)} agree",

@@ -18,7 +18,6 @@ from rivalry.formatting import (
     plural,
     points,
     probability,
-    true,
 )
 from rivalry.statistics.headlines import ranking
 from rivalry.statistics.marks import words
@@ -118,7 +117,7 @@ def paired(report: Fact, place: Fact, one: Fact, other: Fact) -> Fact | None:
             "low": ends[0],
             "high": ends[1],
             "holm_p": row["holm_p"],
-            "significant": true(row["significant"]),
+            "significant": row["significant"],
             "note": row["note"],
         }
     return None

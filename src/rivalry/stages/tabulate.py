@@ -11,7 +11,7 @@ from rivalry.statistics import worst_case
 from rivalry.statistics.columns import COMPARISONS, REPORTED, SCORES, TRANSFERS, WORST_CASES
 from rivalry.statistics.comparisons import compare, kept_apart
 from rivalry.statistics.reported import set_against_reported
-from rivalry.statistics.scores import Match, clean_errors, evaluated_matches, undefended_matches
+from rivalry.statistics.scores import ScoredMatch, clean_errors, evaluated_matches, undefended_matches
 from rivalry.statistics.transfers import transfer_rates
 
 SETTINGS = ["undefended", "oblivious", "adaptive"]
@@ -62,7 +62,7 @@ def tabulate(
     write_manifest(tables)
 
 
-def _position(match: Match, plan: dict[str, Any]) -> tuple[int, ...]:
+def _position(match: ScoredMatch, plan: dict[str, Any]) -> tuple[int, ...]:
     """Where the configuration names the match's data set and victim, its attack and its defense."""
     row = match.row
     names = {

@@ -11,12 +11,12 @@ from rivalry.statistics.comparisons import compare, kept_apart
 from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
 from rivalry.statistics.rates import difference_of_error_rates, verdict, wilson_interval
 from rivalry.statistics.reported import set_against_reported
-from rivalry.statistics.scores import Match, evaluated_matches, undefended_matches
+from rivalry.statistics.scores import ScoredMatch, evaluated_matches, undefended_matches
 from rivalry.statistics.trust import summary, touching
 
 __all__ = [
     "BudgetComparison",
-    "Match",
+    "ScoredMatch",
     "bootstrap_interval",
     "budget_verdict",
     "compare",

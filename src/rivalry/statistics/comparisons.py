@@ -15,7 +15,7 @@ from rivalry.statistics.budgets import budget_verdict, compare_budgets
 from rivalry.statistics.columns import COMPARISONS
 from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
 from rivalry.statistics.rates import difference_of_error_rates, significance_level, verdict
-from rivalry.statistics.scores import Match
+from rivalry.statistics.scores import ScoredMatch
 from rivalry.statistics.worst_case import Case, in_common
 
 CleanErrors = dict[tuple[str, str, str], pd.Series]
@@ -26,13 +26,13 @@ class Pairing:
     """Two matches to be set against each other, what they differ in (`kind`), and why they are not compared, if so."""
 
     kind: str
-    a: Match
-    b: Match
+    a: ScoredMatch
+    b: ScoredMatch
     reason: str = ""
 
 
 def compare(
-    matches: Sequence[Match], clean: CleanErrors, cases: Sequence[Case], *, confidence: float, seed: int
+    matches: Sequence[ScoredMatch], clean: CleanErrors, cases: Sequence[Case], *, confidence: float, seed: int
 ) -> pd.DataFrame:
     """Set everything against everything that it can be compared with.
 
@@ -48,7 +48,7 @@ def compare(
 
     Parameters
     ----------
-    matches : sequence of Match
+    matches : sequence of ScoredMatch
         In the order of the configuration; it decides the order of rows and which side is called a, nothing
         else.
     clean : dict
@@ -84,7 +84,7 @@ def compare(
     return COMPARISONS.frame(rows)
 
 
-def kept_apart(matches: Sequence[Match]) -> list[dict[str, str]]:
+def kept_apart(matches: Sequence[ScoredMatch]) -> list[dict[str, str]]:
     """What is not compared although it meets in one place, as a list of {what, reason}."""
     groups: dict[tuple[str, str], tuple[dict[str, None], dict[str, None]]] = {}
     for pairing in _pairings(matches):
@@ -102,11 +102,11 @@ def kept_apart(matches: Sequence[Match]) -> list[dict[str, str]]:
     ]
 
 
-def _pairings(matches: Sequence[Match]) -> Iterator[Pairing]:
+def _pairings(matches: Sequence[ScoredMatch]) -> Iterator[Pairing]:
     """Pairs of attacks, of victims, and of defended victims with themselves undefended and with each other."""
     undefended = {_key(match.row): match for match in matches if match.row["defense"] == "none"}
-    headlines: dict[tuple[str, str], dict[str, Match]] = {}
-    met: dict[tuple[Any, ...], list[Match]] = {}
+    headlines: dict[tuple[str, str], dict[str, ScoredMatch]] = {}
+    met: dict[tuple[Any, ...], list[ScoredMatch]] = {}
     for match in undefended.values():
         attacks = headlines.setdefault((match.row["dataset"], match.row["victim"]), {})
         known = attacks.get(match.row["attack"])
@@ -119,7 +119,7 @@ def _pairings(matches: Sequence[Match]) -> Iterator[Pairing]:
     for same in met.values():
         for a, b in combinations(same, 2):
             yield Pairing("victim", a, b, _no_shared_images(a, b))
-    guarded: dict[tuple[Any, ...], list[Match]] = {}
+    guarded: dict[tuple[Any, ...], list[ScoredMatch]] = {}
     for match in matches:
         if match.row["defense"] == "none":
             continue
@@ -137,7 +137,7 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["dataset"], row["victim"], row["attack"], eps
 
 
-def _attack_pairing(a: Match, b: Match) -> Pairing:
+def _attack_pairing(a: ScoredMatch, b: ScoredMatch) -> Pairing:
     if a.trigger != b.trigger:
         reason = "a trigger works through what its victim was trained on, evasion through any victim's weakness"
         return Pairing("attack", *((a, b) if a.trigger else (b, a)), reason)
@@ -149,7 +149,7 @@ def _attack_pairing(a: Match, b: Match) -> Pairing:
     return Pairing("attack", a, b, _no_shared_images(a, b))
 
 
-def _no_shared_images(a: Match, b: Match) -> str:
+def _no_shared_images(a: ScoredMatch, b: ScoredMatch) -> str:
     return "" if len(a.images.index.intersection(b.images.index)) else "they share no test image"
 
 

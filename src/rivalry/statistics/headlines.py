@@ -1,15 +1,31 @@
-"""The budget at which a report compares, who leads there, and which replayed sets it shows."""
+"""The budget at which a report compares, who leads there, which replayed sets it shows, and how attacks are listed."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 Row = dict[str, Any]
+
+
+class Listed(NamedTuple):
+    """An attack as a worst case lists it: pgd, pgd from VICTIM (replayed), or pgd (oblivious)."""
+
+    attack: str
+    source: str = ""
+    oblivious: bool = False
+
+    def __str__(self) -> str:
+        return self.attack + (f" from {self.source}" if self.source else " (oblivious)" if self.oblivious else "")
+
+    @classmethod
+    def read(cls, text: str) -> Listed:
+        attack, _, rest = text.partition(" ")
+        return cls(attack, rest.removeprefix("from ") if rest != "(oblivious)" else "", rest == "(oblivious)")
 
 
 def headline_budget(budgets: Iterable[float]) -> float:

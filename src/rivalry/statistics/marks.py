@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rivalry.formatting import missing
+from rivalry.statistics.headlines import Listed
 from rivalry.statistics.trust import touching
 
 Fact = dict[str, Any]
@@ -29,15 +30,15 @@ def of_case(checks: list[Fact], case: Fact) -> list[Fact]:
     """The kinds of checks that touch a worst case: those about its classifier, and about its attacks at its budget."""
     found: list[Any] = []
     for name in case["attacks"]:
-        attack, _, place = name.partition(" ")
-        if place.startswith("from "):  # replayed: made on another victim, and judged by what it does to this one
+        listed = Listed.read(name)
+        if listed.source:  # replayed: made on another victim, and judged by what it does to this one
             continue
         found += touching(
             checks,
             **{key: case[key] for key in ("dataset", "victim", "defense")},
-            attack=attack,
+            attack=listed.attack,
             eps=case["eps"],
-            setting="oblivious" if place else None,
+            setting="oblivious" if listed.oblivious else None,
         )
     return kinds(found)
 

@@ -16,7 +16,7 @@ from rivalry.artifacts import read_json, read_table
 from rivalry.layout import Layout
 from rivalry.statistics.columns import REPORTED
 from rivalry.statistics.rates import wilson_interval
-from rivalry.statistics.scores import Match, macro_measures
+from rivalry.statistics.scores import ScoredMatch, macro_measures
 
 COUNTED = {
     "clean_accuracy": "n",
@@ -29,7 +29,7 @@ COUNTED = {
 
 
 def set_against_reported(
-    layout: Layout, matches: Sequence[Match], victims: Sequence[Sequence[str]], *, confidence: float
+    layout: Layout, matches: Sequence[ScoredMatch], victims: Sequence[Sequence[str]], *, confidence: float
 ) -> pd.DataFrame:
     """One row for each printed number and each victim or match of this run that it speaks of.
 
@@ -40,7 +40,7 @@ def set_against_reported(
     ----------
     layout : Layout
         Of the run, for the facts of victims and data sets.
-    matches : sequence of Match
+    matches : sequence of ScoredMatch
         All matches of the run.
     victims : sequence of (data set, victim)
         All victims of the run.
@@ -110,7 +110,7 @@ def _measured(
     dataset: str,
     layout: Layout,
     facts: dict[tuple[str, str], dict[str, Any]],
-    matches: Sequence[Match],
+    matches: Sequence[ScoredMatch],
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
     metric = entry["metric"]
@@ -157,7 +157,7 @@ def _with_interval(value: float, n: int | None, confidence: float) -> dict[str, 
 
 def _victim_facts(layout: Layout, dataset: str, victim: str) -> dict[str, Any]:
     """A victim's facts, the name of its poisoning replaced by that poisoning's own facts."""
-    facts = read_json(layout.victim(dataset, victim).facts)
+    facts: dict[str, Any] = read_json(layout.victim(dataset, victim).facts)
     name = facts.get("poisoning")
     if name is not None:
         facts["poisoning"] = read_json(layout.poisoning(dataset, name).facts)
@@ -181,7 +181,7 @@ def _agrees(wanted: Any, found: Any) -> bool:
         return isinstance(found, dict) and _fits(wanted, found)
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
         return isinstance(found, int | float) and bool(np.isclose(wanted, found, rtol=0.01, atol=0))
-    return wanted == found
+    return bool(wanted == found)
 
 
 def _describe(entry: dict[str, Any]) -> str:

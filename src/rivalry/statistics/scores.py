@@ -31,7 +31,7 @@ TRACES = ["iterations", "zero_gradient", "finite"]
 
 
 @dataclass(frozen=True)
-class Match:
+class ScoredMatch:
     """One data set x victim x attack x defense at one eps.
 
     `row` is its row of scores; `images`, indexed by row of the test split, has `wrong` (the victim errs;
@@ -56,7 +56,7 @@ class Match:
         return "poisoning" in self.attack["parameters"]
 
 
-def undefended_matches(layout: Layout, names: Sequence[str], confidence: float) -> list[Match]:
+def undefended_matches(layout: Layout, names: Sequence[str], confidence: float) -> list[ScoredMatch]:
     """The matches of one attack with one victim, one an eps; `names` are data set, victim, attack."""
     dataset, victim, attack = names
     place = layout.attack(dataset, victim, attack)
@@ -65,12 +65,12 @@ def undefended_matches(layout: Layout, names: Sequence[str], confidence: float) 
     right = scores["prediction"] == scores["label"]
     scores["handled"] = scores["clean_handled"] & (right | ~scores["attacked"])
     return [
-        _match(images, facts, None, {"defense": "none", "setting": "undefended"}, confidence)
+        _scored(images, facts, None, {"defense": "none", "setting": "undefended"}, confidence)
         for _, images in scores.groupby("eps", dropna=False)
     ]
 
 
-def evaluated_matches(layout: Layout, names: Sequence[str], confidence: float) -> list[Match]:
+def evaluated_matches(layout: Layout, names: Sequence[str], confidence: float) -> list[ScoredMatch]:
     """The matches of all attacks with one defended victim, oblivious and adaptive.
 
     `names` are data set, victim, defense.
@@ -91,7 +91,7 @@ def evaluated_matches(layout: Layout, names: Sequence[str], confidence: float) -
             if facts["kind"] == "detector":
                 images = images.join(clean[["flagged", "score"]].add_prefix("clean_"), on="index")
             context = {"victim": victim, "defense": defense, "setting": str(setting)}
-            matches.append(_match(images, attack_facts, facts, context, confidence))
+            matches.append(_scored(images, attack_facts, facts, context, confidence))
     return matches
 
 
@@ -111,13 +111,13 @@ def clean_errors(layout: Layout, plan: dict[str, Any]) -> dict[tuple[str, str, s
     return errors
 
 
-def _match(
+def _scored(
     images: pd.DataFrame,
     attack: dict[str, Any],
     defense: dict[str, Any] | None,
     context: dict[str, str],
     confidence: float,
-) -> Match:
+) -> ScoredMatch:
     crafted = images[images["attacked"]]
     attacked = crafted[crafted["clean_handled"]]
     fooled = attacked[attacked["success"]]
@@ -162,7 +162,7 @@ def _match(
     aimed = images[images["label"] != images["target"]].set_index("index")
     success = aimed["success"] & aimed["attacked"] & aimed["clean_handled"]
     slim = pd.DataFrame({"wrong": success if targeted else ~aimed["handled"], "success": success, "l2": aimed["l2"]})
-    return Match(row, slim, attack, defense)
+    return ScoredMatch(row, slim, attack, defense)
 
 
 def macro_measures(labels: pd.Series, predictions: pd.Series) -> tuple[float, float]:

@@ -16,7 +16,7 @@ import pandas as pd
 from rivalry.artifacts import read_json, read_table
 from rivalry.layout import Layout, defended
 from rivalry.statistics.columns import WORST_CASES
-from rivalry.statistics.headlines import headline_budget
+from rivalry.statistics.headlines import Listed, headline_budget
 from rivalry.statistics.rates import wilson_interval
 
 DISTANCES = {"inf": "linf", "2": "l2", "0": "l0"}
@@ -37,8 +37,8 @@ class Tried:
 
     Attributes
     ----------
-    name : str
-        How the attack is listed.
+    listed : Listed
+        Which attack, and from where its images are.
     method, norm, sees : str
         As `attack.json` has them.
     minimal : bool
@@ -49,7 +49,7 @@ class Tried:
         One row an image and eps: index, eps (NaN: as small as it can), clean_correct, turned, size (in the norm).
     """
 
-    name: str
+    listed: Listed
     method: str
     norm: str
     sees: str
@@ -58,9 +58,9 @@ class Tried:
     rows: pd.DataFrame
 
     @property
-    def stem(self) -> str:
-        """The attack's own name, whatever victim its images were made on."""
-        return self.name.partition(" ")[0]
+    def name(self) -> str:
+        """How the attack is listed."""
+        return str(self.listed)
 
     def ran_at(self, eps: float | None) -> bool:
         return self.minimal or (eps is not None and bool((self.rows["eps"] == eps).any()))
@@ -110,12 +110,13 @@ def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
     if not names or images.empty:
         return pd.Series(dtype=bool), pd.Series(dtype=bool), names
     held = [
-        _held([one for one in side if one.stem in names and " from " not in one.name], images, eps) for side in sides
+        _held([one for one in side if one.listed.attack in names and not one.listed.source], images, eps)
+        for side in sides
     ]
     return held[0], held[1], names
 
 
-def worst_cases(layout: Layout, *, plan: dict[str, list], confidence: float) -> list[Case]:
+def worst_cases(layout: Layout, *, plan: dict[str, Any], confidence: float) -> list[Case]:
     """Accuracy against the worst attack per image, for every victim, defended victim, norm and budget.
 
     An attack counts at an eps only where it was run at that eps or looks for the smallest change. An image falls when
@@ -150,7 +151,7 @@ def worst_cases(layout: Layout, *, plan: dict[str, list], confidence: float) -> 
     return cases
 
 
-def _tried(layout: Layout, dataset: str, plan: dict[str, list]) -> dict[tuple[str, str], list[Tried]]:
+def _tried(layout: Layout, dataset: str, plan: dict[str, Any]) -> dict[tuple[str, str], list[Tried]]:
     """Every attack on every classifier (victim, defense) of a data set, in the plan's order."""
     tried: dict[tuple[str, str], list[Tried]] = {}
     for _, victim, attack in (names for names in plan["attacks"] if names[0] == dataset):
@@ -159,7 +160,7 @@ def _tried(layout: Layout, dataset: str, plan: dict[str, list]) -> dict[tuple[st
         facts = read_json(place.facts)
         scores = read_table(place["scores"])
         if _counts(facts, scores):
-            mine.append(_one(attack, facts, scores, direct=True))
+            mine.append(_one(Listed(attack), facts, scores, direct=True))
     for _, source in (names for names in plan["transfers"] if names[0] == dataset):
         replayed = read_table(layout.transfer(dataset, source)["scores"])
         others = replayed[replayed["victim"] != source]
@@ -171,7 +172,7 @@ def _tried(layout: Layout, dataset: str, plan: dict[str, list]) -> dict[tuple[st
             if _counts(facts, rows) and facts["sees"] != "nothing":
                 sizes = read_table(place["scores"])[["index", "eps", *DISTANCES.values()]]
                 rows = rows.merge(sizes, on=["index", "eps"])
-                mine.append(_one(f"{attack} from {source}", facts, rows, direct=False))
+                mine.append(_one(Listed(attack, source=source), facts, rows, direct=False))
     for _, victim, defense in (names for names in plan["evaluations"] if names[0] == dataset):
         mine = tried.setdefault((victim, defense), [])
         scores = read_table(layout.evaluation(dataset, victim, defense)["scores"])
@@ -182,8 +183,8 @@ def _tried(layout: Layout, dataset: str, plan: dict[str, list]) -> dict[tuple[st
             attacked = defended(victim, defense) if knows else victim
             facts = read_json(layout.attack(dataset, attacked, attack).facts)
             if _counts(facts, rows):
-                name = attack if knows or facts["sees"] == "nothing" else f"{attack} (oblivious)"
-                mine.append(_one(name, facts, rows, direct=knows))
+                blind = not knows and facts["sees"] != "nothing"
+                mine.append(_one(Listed(attack, oblivious=blind), facts, rows, direct=knows))
     return tried
 
 
@@ -197,13 +198,13 @@ def _counts(facts: dict[str, Any], scores: pd.DataFrame) -> bool:
     )
 
 
-def _one(name: str, facts: dict[str, Any], scores: pd.DataFrame, *, direct: bool) -> Tried:
+def _one(listed: Listed, facts: dict[str, Any], scores: pd.DataFrame, *, direct: bool) -> Tried:
     """An image is turned when it was right unattacked, and what came of it is neither right nor refused (-1)."""
     norm = str(facts["norm"])
     right = scores["clean_correct"].astype(bool)
     turned = right & (scores["prediction"] != scores["label"]) & (scores["prediction"] != REFUSED)
     rows = scores[["index", "eps"]].assign(clean_correct=right, turned=turned, size=scores[DISTANCES[norm]])
-    return Tried(name, facts["method"], norm, facts["sees"], facts["budget"] == "minimal", direct, rows)
+    return Tried(listed, facts["method"], norm, facts["sees"], facts["budget"] == "minimal", direct, rows)
 
 
 def _of_norm(dataset: str, norm: str, tried: dict[tuple[str, str], list[Tried]], confidence: float) -> list[Case]:
@@ -339,4 +340,5 @@ def _fallen(attack: Tried, eps: float | None) -> pd.Index:
     """The images that an attack turned with a change within `eps`."""
     rows = attack.rows
     within = rows["size"] <= (np.inf if eps is None else eps + TOLERANCE * (1 + eps))
-    return pd.Index(rows.loc[rows["turned"] & within, "index"].unique())
+    fallen: pd.Index = pd.Index(rows.loc[rows["turned"] & within, "index"].unique())
+    return fallen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rivalry.formatting import NORMS, epsilon, missing, plural, true
+from rivalry.formatting import NORMS, epsilon, missing, plural
 from rivalry.report.tables._table import LONG, MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
 
@@ -57,9 +57,7 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
     tables = []
     for kind, (title, note) in KINDS.items():
         rows = [
-            row
-            | {"under": _under(row), "like": "yes" if true(row["like_for_like"]) else "no"}
-            | mark(_touched(report, row))
+            row | {"under": _under(row), "like": "yes" if row["like_for_like"] else "no"} | mark(_touched(report, row))
             for row in report["comparisons"]
             if row["dataset"] == dataset and row["kind"] == kind
         ]

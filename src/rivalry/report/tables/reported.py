@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rivalry.formatting import MISSING, true
+from rivalry.formatting import MISSING
 from rivalry.report.tables._table import Column, Row, Table
 
 
@@ -10,7 +10,7 @@ def reported(report: Row) -> Table:
     rows = [
         row
         | {
-            "agrees": MISSING if row["within"] is None else "yes" if true(row["within"]) else "no",
+            "agrees": MISSING if row["within"] is None else "yes" if row["within"] else "no",
             "rate": row["metric"] not in ("rho_adv", "auc") and not row["metric"].startswith(("mean_", "median_")),
             "metric": row["metric"].replace("_", " "),
         }
