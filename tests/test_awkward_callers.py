@@ -564,7 +564,7 @@ def test_a_projection_stays_on_its_device(norm: str | int, eps: float) -> None:
     assert project(torch.zeros(2, 1, 3, 3, device="meta"), norm, eps).device.type == "meta"
 
 
-# ---- images of nothing ----
+# ---- images without content ----
 
 FOOLING = {
     "gradient_ascent": {"steps": 4},

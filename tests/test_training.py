@@ -138,7 +138,7 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
 ) -> None:
     with pytest.raises(PowerCut):
         learn(tmp_path, model(), interrupted(at))
-    assert goes_on(tmp_path, whole, capsys, after) == f"training goes on after epoch {after} of 4"
+    assert goes_on(tmp_path, whole, capsys, after) == f"training continues after epoch {after} of 4"
 
 
 @pytest.mark.parametrize("moment", ["half written", "written, under no name", "whole"])
@@ -176,7 +176,7 @@ def test_a_checkpoint_that_is_being_written_costs_no_other(
         learn(tmp_path, model())
     monkeypatch.undo()
     after = 3 if moment == "whole" else 2
-    assert goes_on(tmp_path, whole, capsys, after) == f"training goes on after epoch {after} of 4"
+    assert goes_on(tmp_path, whole, capsys, after) == f"training continues after epoch {after} of 4"
 
 
 def cut_to(share: float) -> Callable[[Path], None]:
@@ -204,12 +204,12 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize(
     ("names", "after", "said"),
     [
-        ([LAST], 1, "last.ckpt is damaged and set aside; training goes on after epoch 1 of 4"),
-        ([PREVIOUS], 2, "training goes on after epoch 2 of 4"),
+        ([LAST], 1, "last.ckpt is damaged and set aside; training continues after epoch 1 of 4"),
+        ([PREVIOUS], 2, "training continues after epoch 2 of 4"),
         (
             [LAST, PREVIOUS],
             0,
-            "last.ckpt is damaged and set aside; previous.ckpt is damaged and set aside; training begins anew",
+            "last.ckpt is damaged and set aside; previous.ckpt is damaged and set aside; training starts again",
         ),
     ],
     ids=["last", "previous", "both"],
@@ -251,7 +251,7 @@ def test_it_goes_on_after_its_last_epoch_and_not_after_its_best(
     with pytest.raises(PowerCut):
         learn(tmp_path, model(), interrupted(45), **options)
     assert learn(tmp_path, model(seed=5), **options).best_epoch == 1
-    assert "training goes on after epoch 4 of 6" in capsys.readouterr().out
+    assert "training continues after epoch 4 of 6" in capsys.readouterr().out
 
 
 CHILD = """

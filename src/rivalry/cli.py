@@ -178,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     data(sub)
     folders(sub, "victim", "output")
 
-    sub = command("fool", _fool, "make images of nothing that a victim is sure about")
+    sub = command("fool", _fool, "make images without an object in which a victim is sure to see one")
     words(sub, "fooling", "method")
     settings(sub, "set", method_text)
     sub.add_argument(

@@ -2,7 +2,7 @@ FOOLING = LAYOUT.fooling("{dataset}", "{victim}", "{fooling}")
 
 
 rule fool_victim:
-    """One image per class that means nothing and that the victim is sure about."""
+    """One image per class without any object, in which the victim is sure to see that class."""
     input:
         DATA.files,
         VICTIM.facts,

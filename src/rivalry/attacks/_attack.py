@@ -158,8 +158,8 @@ class Attack:
         Raises
         ------
         WrongArgument
-            Images outside [0,1] or not (N,C,H,W); labels, targets or parameters that are none; a goal
-            this attack does not pursue; a victim that does not answer with logits.
+            Images outside [0,1] or not (N,C,H,W); wrong labels, targets or parameters; a goal
+            that this attack does not have; a victim that does not answer with logits.
 
         Warns
         -----
@@ -360,7 +360,7 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
     """
     rules = ["next", "random", "least_likely"]
     if isinstance(rule, bool) or not isinstance(rule, int | str):
-        raise WrongArgument(f"target: {rule!r} is none; give a class number, {', '.join(rules)}")
+        raise WrongArgument(f"target: {rule!r} is no target; give a class number, {', '.join(rules)}")
     if isinstance(rule, str) and rule not in rules:
         raise WrongArgument(f"target: '{rule}' is unknown; {nearest(rule, rules)}")
     images, labels = _examples("images", images, "labels", labels)
@@ -398,7 +398,7 @@ def _classes(what: str, classes: Any, n: int) -> Tensor:
     try:
         numbers = torch.as_tensor(classes)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise WrongArgument(f"{what}: {type(classes).__name__} is none; {right}") from error
+        raise WrongArgument(f"{what}: {type(classes).__name__} holds no class numbers; {right}") from error
     if numbers.shape != (n,):
         wide = numbers.dim() == 2 and len(numbers) == n
         hint = f"; {what}.{'squeeze(1)' if numbers.shape[1] == 1 else 'argmax(dim=1)'}" if wide else ""

@@ -56,7 +56,8 @@ def _logits(victim: nn.Module, model: Model, evidence: Evidence) -> Iterator[Row
 def _gradients(victim: nn.Module, model: Model, evidence: Evidence) -> Iterator[Row]:
     """Gradients reach the pixels: the share of images whose loss gradient is zero or not finite.
 
-    Where it is high, attacks on the loss fail for lack of a direction, not because the victim is robust.
+    Where it is high, attacks on the loss fail because they have no gradient to follow, not because the
+    victim is robust.
     """
     images = evidence.test.floats(slice(BATCH)).to(evidence.device).requires_grad_(True)
     victim.requires_grad_(False)

@@ -109,7 +109,7 @@ class AttackEntry(Entry):
 
 class FoolingEntry(Entry):
     confidence: Fraction = 0.99
-    """The victim's probability of a class from which on it is fooled by an image of nothing."""
+    """An image fools the victim when the victim gives its class at least this probability."""
 
 
 class Match(Strict):
@@ -126,7 +126,7 @@ class Match(Strict):
     settings: Annotated[list[Literal["oblivious", "adaptive"]], Field(min_length=1)] = ["oblivious", "adaptive"]
     """Whether attacks on a defended victim know of the defense."""
     fooling: list[str] = []
-    """Names from `fooling`: images of nothing, made for the victims without a defense."""
+    """Names from `fooling`: images that show no object, made for the victims without a defense."""
 
 
 class Transfer(Strict):

@@ -170,7 +170,7 @@ def fooling(data: Results) -> list[Drawn]:
                 f"class it is meant for and the victim's probability of that class. Bold and coloured: at least "
                 f"{_confidence(fact['asked_confidence'])}, so the victim is fooled, as by {fact['n_success']} of "
                 f"{fact['n']}.{some}",
-                f"Images of nothing and what {victim} takes them for: {', '.join(said)}.",
+                f"Fooling images and what {victim} takes them for: {', '.join(said)}.",
                 figure,
                 group=f"fooling_{fooling}",
             )

@@ -314,7 +314,7 @@ def _backdoors(part: Fact) -> Iterator[Said]:
 
 
 def _fooled(part: Fact) -> Iterator[Said]:
-    """Of how many classes each victim is sure that it sees them in images of nothing."""
+    """Of how many classes each victim is sure that it sees them in fooling images."""
     for victim in dict.fromkeys(fact["victim"] for fact in part["fooling"]):
         mine = sorted((f for f in part["fooling"] if f["victim"] == victim), key=lambda f: -f["success_rate"])
         share = mine[0]["success_rate"]

@@ -1,4 +1,4 @@
-"""Making images that mean nothing and that a victim is sure about."""
+"""Making images without an object in which a victim is sure to see one."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def of_transfer(checks: list[Fact], row: Fact) -> list[Fact]:
 
 
 def of_fooling(checks: list[Fact], fact: Fact) -> list[Fact]:
-    """The kinds of checks that touch the images of nothing that a method made for a victim."""
+    """The kinds of checks that touch the fooling images that a method made for a victim."""
     names = {name: fact[name] for name in ("dataset", "victim")}
     return kinds(touching(checks, **names, defense="none", attack=fact["fooling"], eps=float("nan")))
 

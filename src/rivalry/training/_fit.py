@@ -171,14 +171,14 @@ def _resumable(folder: Path, epochs: int) -> Path | None:
                 damaged = archive.testzip()  # PyTorch does not look at its files' checksums
             if damaged is None:
                 epoch = torch.load(path, map_location="cpu", weights_only=True)["epoch"] + 1
-                print(_aside(aside) + f"training goes on after epoch {epoch} of {epochs}", flush=True)
+                print(_aside(aside) + f"training continues after epoch {epoch} of {epochs}", flush=True)
                 return path
         except Exception:  # whatever a reader makes of damaged bytes
             pass
         path.replace(path.with_suffix(".damaged"))
         aside.append(path.name)
     if aside:
-        print(_aside(aside) + "training begins anew", flush=True)
+        print(_aside(aside) + "training starts again", flush=True)
     return None
 
 

@@ -16,7 +16,8 @@ def defensive_distillation(
     """Defensive distillation: learn a teacher's softened probabilities; deployed at temperature 1.
 
     All labels are replaced by soft ones. The student's logits grow by the temperature, so that its softmax
-    saturates and loss gradients vanish: attacks on the loss fail for lack of a gradient, not of weakness.
+    saturates and loss gradients vanish: attacks on the loss fail because they have no gradient
+    to follow, not because the victim is robust.
 
     Parameters
     ----------
