@@ -128,8 +128,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        record(PLAN.tables(), "results/plan.json")
-        record(PLAN.config.recorded(), "results/configuration.json")
+        record("plan", PLAN.tables(), "results/plan.json")
+        record("configuration", PLAN.config.recorded(), "results/configuration.json")
         record_run("results/run.json", snakefile="Snakefile", configfiles=["my config.yaml"], config={"seed": 3})
         for dataset in PLAN.datasets:
             run(command("prepare", PLAN.prepare_options(dataset)))

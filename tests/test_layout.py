@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rivalry.cli import main
 from rivalry.codehash import modules_behind
+from rivalry.config import load_config
 from rivalry.layout import FILES, Layout, Place, defended, parts
+from rivalry.plan import Plan
+from rivalry.stages.record import record, record_run
+from rivalry.verification import verify
 
+ROOT = Path(__file__).parent.parent
 LAYOUT = Layout()
 
 
@@ -132,3 +143,121 @@ def test_layout_imports_nothing_of_this_package() -> None:
     text = "import sys, rivalry.layout; print({m for m in sys.modules if m.startswith('rivalry.')})"
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "{'rivalry.layout'}"
+
+
+# ---- written here and nowhere else ----
+
+FILE_NAMES = {name for roles in FILES.values() for name in roles.values()}
+FOLDERS = {place.folder.relative_to(LAYOUT.root).parts[0] for place in places(LAYOUT) if place.folder != LAYOUT.root}
+FOLDERS |= {str(LAYOUT.root), LAYOUT.log("rule", LAYOUT.tables).parent.name}
+FOLDERS |= {LAYOUT.benchmark("rule", LAYOUT.tables).parent.name}
+
+
+def writes(node: ast.AST) -> bool:
+    """Whether a node is a path below the results, or joins or cuts a defended victim's name."""
+
+    def constants(parts: Iterable[ast.AST]) -> set[Any]:
+        return {part.value for part in parts if isinstance(part, ast.Constant)}
+
+    match node:
+        case ast.Constant(value=str(text)):
+            return text in FILE_NAMES or f"{LAYOUT.root}/" in text
+        case ast.BinOp(op=ast.Div(), right=right):
+            return bool(constants([right]) & FOLDERS)
+        case ast.Call(func=ast.Name(id="Path") | ast.Attribute(attr="joinpath"), args=words):
+            return bool(constants(words) & FOLDERS)
+        case ast.Call(func=ast.Attribute(attr="partition" | "rpartition" | "split" | "rsplit"), args=words):
+            return "+" in constants(words)
+        case ast.JoinedStr(values=parts):
+            return "+" in constants(parts)
+    return False
+
+
+def for_readers(tree: ast.AST) -> set[ast.AST]:
+    """Docstrings, and those beneath constants, which may name folders."""
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+
+
+def test_no_other_module_writes_a_path_or_joins_a_name() -> None:
+    found = []
+    for file in sorted((ROOT / "src").rglob("*.py")):
+        if file.name == "layout.py" or file.parent.name == "figures":
+            continue
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        nodes = set(ast.walk(tree)) - for_readers(tree)
+        found += [f"{file.name}: {ast.unparse(node)}" for node in nodes if writes(node)]
+    assert not found
+
+
+def test_no_rule_writes_a_path() -> None:
+    names = "|".join(re.escape(name) for name in FILE_NAMES)
+    for file in (ROOT / "Snakefile", *(ROOT / "workflow").rglob("*.smk")):
+        text = re.sub("#.*", "", file.read_text(encoding="utf-8"))
+        assert not re.findall(rf"results/|{names}|dirname", text), file.name
+
+
+# ---- and so everything may be called otherwise ----
+
+CONFIG = {
+    "datasets": {"digits": {"source": "digits", "images": 20}},
+    "poisonings": {"corner": {"method": "backdoor", "target": 3}},
+    "victims": {
+        "plain": {"method": "scikit_learn", "architecture": "linear"},
+        "backdoored": {"method": "scikit_learn", "architecture": "linear", "poisoning": "corner"},
+    },
+    "attacks": {"fgsm": {"method": "fgsm", "eps": 0.2}},
+    "defenses": {"median": {"method": "spatial_smoothing", "kind": "median"}},
+    "fooling": {"ascent": {"method": "gradient_ascent", "steps": 2}},
+    "matches": [
+        {"datasets": ["digits"], "victims": ["plain"], "attacks": ["fgsm"], "defenses": ["median"]},
+        {"datasets": ["digits"], "victims": ["backdoored"], "attacks": ["fgsm"], "fooling": ["ascent"]},
+    ],
+    "transfers": [
+        {"datasets": ["digits"], "sources": ["plain"], "victims": ["plain", "backdoored"], "attacks": ["fgsm"]}
+    ],
+}
+
+
+def test_a_run_whose_folders_and_files_are_all_called_otherwise_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {stage: {role: f"new_{name}" for role, name in roles.items()} for stage, roles in FILES.items()}
+    place = Layout._place
+    monkeypatch.setattr("rivalry.layout.FILES", files)
+    monkeypatch.setattr(
+        Layout, "_place", lambda self, stage, folder, **names: place(self, stage, folder and f"new_{folder}", **names)
+    )
+    monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
+    monkeypatch.setattr("rivalry.stages.draw.all_figures", dict)
+    monkeypatch.chdir(tmp_path)
+    plan = Plan(load_config(CONFIG, "config.yaml"))
+    layout = plan.layout
+
+    def run(stage: str, options: str) -> None:
+        assert main([stage, *shlex.split(options)]) == 0, stage
+
+    record("plan", plan.tables(), layout.plan.facts)
+    record("configuration", plan.config.recorded(), layout.configuration.facts)
+    record_run(layout.run.facts, snakefile="Snakefile", configfiles=[], config={})
+    run("prepare", plan.prepare_options("digits"))
+    run("poison", plan.poison_options("digits", "corner"))
+    for names in plan.victims:
+        run("train", plan.train_options(*names))
+    for names in plan.attacks:
+        run("attack", plan.attack_options(*names))
+    run("defend", plan.defend_options("digits", "plain", "median"))
+    run("attack", plan.attack_options("digits", "plain+median", "fgsm"))
+    run("evaluate", plan.evaluate_options("digits", "plain", "median"))
+    run("fool", plan.fool_options("digits", "backdoored", "ascent"))
+    run("transfer", plan.transfer_options("digits", "plain"))
+    run("tabulate", plan.tabulate_options())
+    run("check", plan.check_options())
+    run("draw", plan.draw_options("digits"))
+    run("collect", plan.collect_options())
+    for form, made in (("html", layout.page), ("latex", layout.paper)):
+        run("report", f"{form} --input {layout.report.facts} --output {made.target}")
+
+    assert verify(layout.root)[1:] == ([], [])
+    written = [path.relative_to(layout.root) for path in layout.root.rglob("*") if path.is_file()]
+    assert all(path.parts[0].startswith("new_") for path in written if len(path.parts) > 1)
+    assert {path.name for path in written if not path.name.startswith(("new_", "."))} == set()

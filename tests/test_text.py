@@ -122,7 +122,7 @@ def test_a_recorded_configuration_holds_any_text(text: str, tmp_path: Path) -> N
         """
     )
     (tmp_path / "c.yaml").write_text(json.dumps(content | {"title": text}), encoding="utf-8")
-    record(load_config(read_yaml(tmp_path / "c.yaml")).recorded(), tmp_path / "configuration.json")
+    record("configuration", load_config(read_yaml(tmp_path / "c.yaml")).recorded(), tmp_path / "configuration.json")
     recorded = artifacts.read_json(tmp_path / "configuration.json")
     assert recorded["title"] == text
     listed = yaml.dump(recorded, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)

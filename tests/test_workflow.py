@@ -153,6 +153,23 @@ def test_job_counts_of_shipped_configurations(file: str, jobs: dict[str, int], t
     assert planned(copy_project(tmp_path), "--configfile", file) == jobs | ENDING
 
 
+def test_a_folder_and_a_file_are_renamed_in_one_place(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    before = planned(project, *SMOKE)
+    file = project / "src/rivalry/layout.py"
+    text = file.read_text()
+    for old, new in (('"attacks"', '"crafted"'), ('"victim.json"', '"about.json"')):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    file.write_text(text)
+    assert planned(project, *SMOKE) == before
+    printed = snakemake(project, "--dry-run", "--printshellcmds", *SMOKE).stdout
+    assert "results/crafted/digits/plain+median3/fgsm" in printed
+    assert "results/victims/digits/plain/about.json" in printed
+    assert "results/attacks" not in printed
+    assert "victim.json" not in printed
+
+
 def test_a_dry_run_imports_nothing_heavy(tmp_path: Path) -> None:
     text = (
         "import contextlib, os, sys, snakemake.cli\n"
@@ -276,7 +293,7 @@ CODE = "\nADDED = 1\n"
         ("src/rivalry/stages/check.py", None, CODE, {"check_results": 1, **DRAWN}),
         ("src/rivalry/figures/galleries.py", None, CODE, DRAWN),
         ("src/rivalry/report/findings.py", None, CODE, COLLECTED),
-        ("src/rivalry/report/rendering.py", None, CODE, RENDERED),
+        ("src/rivalry/report/html.py", None, CODE, RENDERED),
         ("report/html/report.html.j2", "</html>", "</html>\n", {"render_html": 1, "all": 1}),
         # The configuration.
         ("config/smoke.yaml", "title: Smoke test", "title: Another", TOLD),
@@ -319,7 +336,16 @@ def test_what_no_job_runs_reruns_nothing(finished: Path, edit: Callable[..., Non
     edit("src/rivalry/attacks/fgsm.py", "    _, _, gradient", "    # a comment\n    _, _, gradient")
     edit("src/rivalry/attacks/pgd.py", '"""', '"""As it is said elsewhere. ')
     edit("src/rivalry/__init__.py", '__version__ = "', '__version__ = "1')
-    for name in ("cli", "config/models", "config/resolving", "plan", "codehash", "attacks/lbfgs", "attacks/__init__"):
+    for name in (
+        "cli",
+        "config/models",
+        "config/resolving",
+        "plan",
+        "layout",
+        "codehash",
+        "attacks/lbfgs",
+        "attacks/__init__",
+    ):
         edit(f"src/rivalry/{name}.py", None, CODE)
     edit("config/smoke.yaml", "datasets:", "# a comment\ndatasets:")
     edit("config/smoke.yaml", "method: fgsm\n    eps: 0.2\n    target: 3", "target: 3\n    eps: 0.2\n    method: fgsm")

@@ -452,7 +452,7 @@ def _record(o: Any) -> None:
     # JSON is read as such: YAML takes 1e-05 for a text.
     content = json.loads(o.config.read_text(encoding="utf-8")) if o.config.suffix == ".json" else read_yaml(o.config)
     config = load_config(content, o.config)
-    record(config.recorded() if o.what == "configuration" else Plan(config).tables(), o.output)
+    record(o.what, config.recorded() if o.what == "configuration" else Plan(config).tables(), o.output)
 
 
 def _tabulate(o: Any) -> None:

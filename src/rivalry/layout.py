@@ -139,7 +139,7 @@ class Layout:
         """An attack on a victim, which may be a defended one."""
         plain, defense = parts(victim)
         about = {"dataset": dataset, "victim": plain, "defense": defense or "none", "attack": attack}
-        return Place("attack", self.root / "attacks" / dataset / victim / attack, about)
+        return replace(self._place("attack", "attacks", dataset=dataset, victim=victim, attack=attack), about=about)
 
     def defense(self, dataset: str, victim: str, defense: str) -> Place:
         return self._place("defend", "defenses", dataset=dataset, victim=victim, defense=defense)

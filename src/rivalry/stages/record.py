@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rivalry.artifacts import write_json, write_manifest
 from rivalry.layout import Place
@@ -16,11 +16,11 @@ def _here(path: str | Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def record(content: dict[str, Any], output: str | Path) -> None:
+def record(what: Literal["configuration", "plan"], content: dict[str, Any], output: str | Path) -> None:
     """Write a checked configuration with all defaults, or its plan, as JSON; see `rivalry.plan.Plan.tables`."""
     output = Path(output)
     write_json(output, content)
-    write_manifest(Place(f"record_{output.stem}", output.parent), [output])
+    write_manifest(Place(f"record_{what}", output.parent), [output])
 
 
 def record_run(
