@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits
 from statsmodels.stats.proportion import proportion_confint
 
 from rivalry import artifacts
+from rivalry.adversarial import CraftedSet, write_crafted
 from rivalry.layout import Layout, Place
 from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, undefended_matches, worst_case
@@ -302,13 +303,14 @@ class _Dataset:
         )
         artifacts.write_manifest(Place("fool", folder))
 
-    def _simulate(self, victim: str, attack: str, correct: np.ndarray, margin: np.ndarray) -> tuple[dict, pd.DataFrame]:
+    def _simulate(self, victim: str, attack: str, correct: np.ndarray, margin: np.ndarray) -> tuple[list, pd.DataFrame]:
         _, goal, sees, _, eps_list, _, strength, _ = ATTACKS[attack]
         rng, shape = self.rng, self.images.shape
         target = np.where(goal == "targeted", (self.labels + 1) % 10, -1) if attack != "trigger" else np.zeros(N, int)
         attacked = correct & (self.labels != target)
-        frames, tensors = [], {}
+        frames, sets = [], []
         for eps in eps_list or [float("nan")]:
+            fitted = {}
             if attack == "trigger":
                 change = np.zeros(shape)
                 change[:, :, -4:, -4:] = 1 - self.images[:, :, -4:, -4:]
@@ -322,11 +324,10 @@ class _Dataset:
                 change = eps * np.sign(rng.normal(size=shape[1:] if attack == "universal" else shape))
                 hit = strength * eps > margin
                 if attack == "universal":
-                    tensors["fitted.perturbation"] = torch.from_numpy(change.astype(np.float32))[None]
+                    fitted["perturbation"] = torch.from_numpy(change.astype(np.float32))[None]
             success = hit & attacked
             images = np.where(attacked[:, None, None, None], np.clip(self.images + change, 0, 1), self.images)
-            key = f"images_eps_{eps:g}" if eps_list and len(eps_list) > 1 else "images"
-            tensors[key] = torch.from_numpy(images.astype(np.float32))
+            sets.append(CraftedSet(torch.from_numpy(images.astype(np.float32)), eps, fitted))
             delta = (images - self.images).reshape(N, -1)
             wrong = (self.labels + 1) % 10 if goal == "untargeted" else target
             frames.append(
@@ -357,15 +358,15 @@ class _Dataset:
                     }
                 )
             )
-        return tensors, pd.concat(frames, ignore_index=True)
+        return sets, pd.concat(frames, ignore_index=True)
 
     def _attack(
         self, victim: str, folder_name: str, attack: str, correct: np.ndarray, margin: np.ndarray
     ) -> pd.DataFrame:
         method, goal, sees, norm, eps, budget, strength, source = ATTACKS[attack]
-        tensors, table = self._simulate(victim, attack, correct, margin)
+        sets, table = self._simulate(victim, attack, correct, margin)
         folder = self.results / "attacks" / self.dataset / folder_name / attack
-        artifacts.write_tensors(folder / "adversarial.safetensors", {**tensors, "index": torch.arange(N)})
+        write_crafted(Place("attack", folder), torch.arange(N), sets)
         artifacts.write_table(folder / "scores.parquet", table)
         parameters = {"poisoning": "badnets"} if attack == "trigger" else {"steps": 10} if strength > 1.5 else {}
         facts = {

@@ -19,7 +19,7 @@ LAYERS = (
     ("answers", "victims", "_torchvision"),
     ("training", "poisoning"),
     ("attacks", "defenses"),
-    ("fooling", "verification", "config"),
+    ("fooling", "verification", "config", "adversarial"),
     ("plan", "statistics"),
     ("checks",),
     ("figures", "report"),

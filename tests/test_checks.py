@@ -233,6 +233,7 @@ def test_classes_without_a_backdoor_are_innocent(run, planted, flagged, indices,
     defend(run)
     facts = {"flagged": flagged, "anomaly_index": indices, "largest_index": largest}
     about = {"parameters": {"anomaly": 2.0}, "facts": facts, "backdoor_target": planted}
+    about["innocent_flagged"] = [label for label in flagged if label != planted]
     write_json(run.results / "defenses/toy/plain/bid/defense.json", about)
     found = row(run.checks(), check="only the backdoor's class flagged")
     assert found[["status", "victim", "defense"]].tolist() == [verdict, "plain", "bid"]

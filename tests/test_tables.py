@@ -22,11 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from rivalry.adversarial import CraftedSet, write_crafted
 from rivalry.artifacts import read_json, read_table, read_tensors, write_json, write_table, write_tensors
 from rivalry.checks import _evidence as evidence
 from rivalry.checks.same_images import same_images
 from rivalry.errors import RivalryError
-from rivalry.layout import Layout
+from rivalry.layout import Layout, Place
 from rivalry.stages.check import check
 from rivalry.stages.evaluate import CARRIED, judged, with_verdicts
 from rivalry.stages.tabulate import SETTINGS, tabulate
@@ -104,7 +105,7 @@ class Run:
         attacked = (predictions == labels) & (labels != target)
         each = torch.arange(len(rows))
         needed = (clean[each, 0, 0, labels] - clean[each, 0, 0, target]) / 2 + 0.01
-        tensors, tables = {"index": rows}, []
+        sets, tables = [], []
         for value in eps or [math.nan]:
             full = torch.full_like(needed, strength * (1 if eps is None else value))
             amount = torch.where(attacked, torch.minimum(full, needed) if stops else full, 0)
@@ -112,7 +113,7 @@ class Run:
             images[each, 0, 0, labels] -= amount
             images[each, 0, 0, target] += amount
             images = images.clamp(0, 1)
-            tensors["images" if eps is None or len(eps) == 1 else f"images_eps_{value:g}"] = images
+            sets.append(CraftedSet(images, value))
             length = (images - clean).flatten(1).norm(dim=1)
             prediction = images.flatten(1).argmax(dim=1)
             success = attacked & (prediction != labels if aim is None else prediction == target)
@@ -144,7 +145,7 @@ class Run:
                 pd.DataFrame({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in columns.items()})
             )
         folder = self.results / "attacks/toy" / victim / name
-        write_tensors(folder / "adversarial.safetensors", tensors)
+        write_crafted(Place("attack", folder), rows, sets)
         write_table(folder / "scores.parquet", pd.concat(tables))
         plain, _, defense = victim.partition("+")
         own = {

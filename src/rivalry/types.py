@@ -65,6 +65,9 @@ Degrees = Annotated[float, Field(ge=0, le=180)]
 Norm = Annotated[Literal["inf", 2], BeforeValidator(_plain_norm)]
 AnyNorm = Annotated[Literal["inf", 2, 0], BeforeValidator(_plain_norm)]
 
+SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
+"""The column of an attack's scores that measures a change in each norm."""
+
 VictimName = Annotated[str, Reference("victims")]
 PoisoningName = Annotated[str, Reference("poisonings")]
 AttackName = Annotated[str, Reference("attacks")]

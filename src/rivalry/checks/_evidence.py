@@ -11,10 +11,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from rivalry.artifacts import open_tensors, read_json, read_table
+from rivalry.adversarial import open_crafted
+from rivalry.artifacts import read_json, read_table
 from rivalry.data._splits import Split, load_split
 from rivalry.devices import moved
 from rivalry.layout import Layout, Place, defended
+from rivalry.types import SIZES
 from rivalry.victims import load_victim
 
 BATCH = 256
@@ -59,25 +61,20 @@ class Crafted:
     @property
     def size(self) -> str:
         """The column of the scores that measures changes in the attack's norm."""
-        return {"inf": "linf", "2": "l2", "0": "l0"}[str(self.facts["norm"])]
+        return SIZES[str(self.facts["norm"])]
 
     def images(self, eps: float) -> Iterator[tuple[slice, Tensor]]:
         """The images made at `eps`, batch by batch, with the rows they belong to."""
-        with open_tensors(self.place["images"]) as tensors:
-            images = tensors.get_slice(self._key(tensors, eps))
-            for start in range(0, images.get_shape()[0], BATCH):
+        with open_crafted(self.place) as crafted:
+            for start in range(0, crafted.count(eps), BATCH):
                 rows = slice(start, start + BATCH)
-                yield rows, images[rows]
+                yield rows, crafted.images(eps, rows)
 
     def stored(self, eps: float) -> list[int]:
         """Which test images the file holds at `eps`; as many as there are, whatever it says."""
-        with open_tensors(self.place["images"]) as tensors:
-            count = tensors.get_slice(self._key(tensors, eps)).get_shape()[0]
-            index: list[int] = tensors.get_tensor("index").tolist()
+        with open_crafted(self.place) as crafted:
+            index, count = crafted.index, crafted.count(eps)
         return index if len(index) == count else [-1] * count
-
-    def _key(self, tensors: Any, eps: float) -> str:
-        return "images" if "images" in tensors.keys() else f"images_eps_{eps:g}"  # noqa: SIM118 (no mapping)
 
     def same_game(self, other: Crafted) -> bool:
         """Whether two sets differ in nothing but the attack: victim, goal, target and norm agree."""

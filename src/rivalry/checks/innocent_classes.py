@@ -25,7 +25,7 @@ def innocent_classes(evidence: Evidence) -> Iterator[Row]:
         if "flagged" not in facts:
             continue
         flagged, indices, largest = (facts.get(name) for name in ("flagged", "anomaly_index", "largest_index"))
-        innocent = [label for label in flagged if label != planted]
+        innocent = about["innocent_flagged"]
         words = f"flags {_classes(flagged)}; the victim has " + (
             "no backdoor" if planted is None else f"one in class {planted}"
         )

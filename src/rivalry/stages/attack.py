@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from rivalry import registry
-from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
+from rivalry.adversarial import CraftedSet, write_crafted
+from rivalry.artifacts import read_json, write_json, write_manifest, write_table
 from rivalry.attacks._attack import Result, choose_targets
 from rivalry.data._splits import load_split, select_images
 from rivalry.devices import device
@@ -75,8 +76,7 @@ def attack(
 
     budgets = parameters.get("eps")
     settings = [parameters | {"eps": eps} for eps in budgets] if isinstance(budgets, list) else [parameters]
-    tensors: dict[str, Tensor] = {"index": index}
-    tables, fits = [], []
+    sets, tables, fits = [], [], []
     for setting in settings:
         result = run(
             model,
@@ -90,15 +90,13 @@ def attack(
             **setting,
         )
         eps = setting.get("eps")
-        suffix = "" if len(settings) == 1 else f"_eps_{eps:g}"
-        tensors[f"images{suffix}"] = result.images
+        sets.append(CraftedSet(result.images, eps, result.fitted.tensors if result.fitted else {}))
         if result.fitted is not None:
-            tensors |= {f"fitted{suffix}.{name}": tensor for name, tensor in result.fitted.tensors.items()}
             fits.append({name: value for name, value in vars(result.fitted).items() if name != "tensors"})
         tables.append(score(result, clean, labels, targets, index, eps))
 
     place = Layout().attack(facts["dataset"], victim_name, attack).at(output)
-    write_tensors(place["images"], tensors)
+    write_crafted(place, index, sets)
     write_table(place["scores"], pd.concat(tables, ignore_index=True))
     reference = {key: Path(value).name for key, value in parameters.items() if key == "poisoning"}
     write_json(

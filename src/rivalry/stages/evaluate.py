@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from rivalry.adversarial import read_sets
 from rivalry.answers import NO_ANSWER, answers, classify
-from rivalry.artifacts import open_tensors, read_json, read_table, write_manifest, write_table
+from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split, select_images
 from rivalry.defenses._defended import Rejecting
@@ -82,23 +82,12 @@ def evaluate(
                     f"{folder}: was made on {facts['victim']} with defense {facts['defense']}; "
                     f"for the {setting} setting it must be made on {right[0]} with defense {right[1]}"
                 )
-            for adversarial, rows in adversarial_sets(folder):
+            for adversarial, rows in read_sets(Place("attack", folder)):
                 rows = rows.assign(attack=facts["attack"], setting=setting)
                 tables.append(judged(victim, adversarial, rows, batch_size))
     place = Layout().evaluation(about["dataset"], about["victim"], about["defense"]).at(output)
     write_table(place["scores"], with_verdicts(pd.concat(tables, ignore_index=True)))
     write_manifest(place)
-
-
-def adversarial_sets(folder: Path) -> Iterator[tuple[Tensor, pd.DataFrame]]:
-    """An attack's images (N,C,H,W) and scores, one eps after the other: only one set is in memory."""
-    place = Place("attack", folder)
-    scores = read_table(place["scores"])
-    with open_tensors(place["images"]) as tensors:
-        index = tensors.get_tensor("index").numpy()
-        for eps, rows in scores.groupby("eps", dropna=False, sort=False):
-            name = "images" if "images" in tensors.keys() else f"images_eps_{eps:g}"  # noqa: SIM118 (no mapping)
-            yield tensors.get_tensor(name), rows.set_index("index").loc[index].reset_index()
 
 
 def judged(victim: nn.Module, images: Tensor, rows: pd.DataFrame, batch_size: int) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from rivalry.adversarial import read_sets
 from rivalry.answers import NO_ANSWER, answers, classify
 from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks._goals import Goal
@@ -15,7 +16,6 @@ from rivalry.data._splits import load_split
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
-from rivalry.stages.evaluate import adversarial_sets
 from rivalry.victims import load_victim
 
 COLUMNS = [
@@ -69,7 +69,7 @@ def transfer(
         victim = moved(load_victim(folder), device(accelerator))
         clean: dict[bytes, Tensor] = {}  # by the images that an attack met, of which there are few different sets
         for attack, fact in facts.items():
-            for images, rows in adversarial_sets(attack):
+            for images, rows in read_sets(Place("attack", attack)):
                 index = torch.tensor(rows["index"].to_numpy())
                 key = index.numpy().tobytes()
                 if key not in clean:

@@ -18,9 +18,7 @@ from rivalry.layout import Layout, defended
 from rivalry.statistics.columns import WORST_CASES
 from rivalry.statistics.headlines import Listed, headline_budget
 from rivalry.statistics.rates import wilson_interval
-
-DISTANCES = {"inf": "linf", "2": "l2", "0": "l0"}
-"""The column of an attack's scores that measures a change in each norm."""
+from rivalry.types import SIZES
 
 REFUSED = -1
 """The prediction of an image that a detector refuses."""
@@ -170,7 +168,7 @@ def _tried(layout: Layout, dataset: str, plan: dict[str, Any]) -> dict[tuple[str
             place = layout.attack(dataset, source, attack)
             facts = read_json(place.facts)
             if _counts(facts, rows) and facts["sees"] != "nothing":
-                sizes = read_table(place["scores"])[["index", "eps", *DISTANCES.values()]]
+                sizes = read_table(place["scores"])[["index", "eps", *SIZES.values()]]
                 rows = rows.merge(sizes, on=["index", "eps"])
                 mine.append(_one(Listed(attack, source=source), facts, rows, direct=False))
     for _, victim, defense in (names for names in plan["evaluations"] if names[0] == dataset):
@@ -191,11 +189,7 @@ def _tried(layout: Layout, dataset: str, plan: dict[str, Any]) -> dict[tuple[str
 def _counts(facts: dict[str, Any], scores: pd.DataFrame) -> bool:
     """Whether an attack plays this game: untargeted, in a norm, within a budget or for the smallest change."""
     plays = facts["goal"] == "untargeted" and "poisoning" not in facts["parameters"]
-    return (
-        plays
-        and str(facts["norm"]) in DISTANCES
-        and (facts["budget"] == "minimal" or bool(scores["eps"].notna().any()))
-    )
+    return plays and str(facts["norm"]) in SIZES and (facts["budget"] == "minimal" or bool(scores["eps"].notna().any()))
 
 
 def _one(listed: Listed, facts: dict[str, Any], scores: pd.DataFrame, *, direct: bool) -> Tried:
@@ -203,7 +197,7 @@ def _one(listed: Listed, facts: dict[str, Any], scores: pd.DataFrame, *, direct:
     norm = str(facts["norm"])
     right = scores["clean_correct"].astype(bool)
     turned = right & (scores["prediction"] != scores["label"]) & (scores["prediction"] != REFUSED)
-    rows = scores[["index", "eps"]].assign(clean_correct=right, turned=turned, size=scores[DISTANCES[norm]])
+    rows = scores[["index", "eps"]].assign(clean_correct=right, turned=turned, size=scores[SIZES[norm]])
     return Tried(listed, facts["method"], norm, facts["sees"], facts["budget"] == "minimal", direct, rows)
 
 
