@@ -158,6 +158,12 @@ def guarded(victim: str, defense: str) -> str:
     return victim if defense == "none" else f"{victim} + {defense}"
 
 
+def tied(names: str) -> str:
+    """The first of some attacks that are equal, and how many more there are: 'pgd (and 2 equal)'."""
+    first, *others = names.split(", ")
+    return f"{first} (and {len(others)} equal)" if others else first
+
+
 def setting(name: str, value: Any) -> str:
     """One configured parameter, readably: 'steps 40', 'eps 0.1, 0.2, 0.3'; of a path only the last part."""
     values = value if isinstance(value, list | tuple) else [value]

@@ -20,6 +20,7 @@ from rivalry.formatting import (
     percent,
     plural,
     points,
+    tied,
 )
 from rivalry.report.summary import checked, leader, paired, within
 from rivalry.statistics import marks
@@ -28,7 +29,7 @@ from rivalry.statistics.headlines import Listed, at_headline
 Fact = dict[str, Any]
 
 
-class Said(NamedTuple):
+class Finding(NamedTuple):
     """One finding; `touched` are the kinds of self-checks that touch its numbers."""
 
     topic: str
@@ -55,35 +56,35 @@ def find(report: Fact) -> list[Fact]:
             if isinstance(rows, list) and all(isinstance(row, dict) and "dataset" in row for row in rows)
         }
         for rule in (_clean, _robust, _strongest, _transferred, _defended, _backdoors, _fooled, _ties):
-            findings += [_listed(dataset, said) for said in rule(part)]
-    return findings + [_listed("", said) for said in _whole_run(report)]
+            findings += [_listed(dataset, finding) for finding in rule(part)]
+    return findings + [_listed("", finding) for finding in _whole_run(report)]
 
 
-def _listed(dataset: str, said: Said) -> Fact:
-    touched = marks.kinds(said.touched)
-    about = {name: getattr(said, name) for name in ("topic", "verdict", "tone", "text")}
+def _listed(dataset: str, finding: Finding) -> Fact:
+    touched = marks.kinds(finding.touched)
+    about = {name: getattr(finding, name) for name in ("topic", "verdict", "tone", "text")}
     return {"dataset": dataset, **about, "mark": marks.sign(touched), "doubts": marks.words(touched)}
 
 
-def _clean(part: Fact) -> Iterator[Said]:
+def _clean(part: Fact) -> Iterator[Finding]:
     victims = sorted(part["victims"], key=lambda v: v["clean_accuracy"])
     worst, best = victims[0], victims[-1]
-    said = f"{percent(best['clean_accuracy'])} % ({best['victim']})"
+    text = f"{percent(best['clean_accuracy'])} % ({best['victim']})"
     if len(victims) > 1:
-        said = f"from {percent(worst['clean_accuracy'])} % ({worst['victim']}) to {said}"
-    yield Said(
+        text = f"from {percent(worst['clean_accuracy'])} % ({worst['victim']}) to {text}"
+    yield Finding(
         "Clean accuracy",
         "baseline",
         "neutral",
-        f"Without an attack, accuracy on the {best['n_test']:,} test images is {said}.",
+        f"Without an attack, accuracy on the {best['n_test']:,} test images is {text}.",
         [*marks.of_victim(part["checks"], worst), *marks.of_victim(part["checks"], best)],
     )
 
 
-def _robust(part: Fact) -> Iterator[Said]:
+def _robust(part: Fact) -> Iterator[Finding]:
     """Who leads each ranking."""
     for place in part["rankings"]:
-        said = leader(part, place)
+        text = leader(part, place)
         rows = [row for row in place["rows"] if not row["reason"]]
         if not any(row["strongest"] for row in rows):
             verdict, tone = "nothing to withstand", "open"
@@ -97,12 +98,12 @@ def _robust(part: Fact) -> Iterator[Said]:
             verdict = guarded(rows[0]["victim"], rows[0]["defense"]) if clear else "no clear leader"
             tone = "neutral" if clear else "open"
         unknown = [guarded(row["victim"], row["defense"]) for row in place["rows"] if row["reason"]]
-        said += f". Not measured: {listing(unknown)}" if unknown else ""
+        text += f". Not measured: {listing(unknown)}" if unknown else ""
         touched = [mark for row in rows[:2] for mark in row["marks"]]
-        yield Said("Robustness", verdict, tone, f"{said[0].upper()}{said[1:]}.", touched)
+        yield Finding("Robustness", verdict, tone, f"{text[0].upper()}{text[1:]}.", touched)
 
 
-def _strongest(part: Fact) -> Iterator[Said]:
+def _strongest(part: Fact) -> Iterator[Finding]:
     """Per victim the attack that leaves least at the headline budget, and the change that its images needed."""
     for victim in dict.fromkeys(fact["victim"] for fact in part["attacks"]):
         sentences, names, touched = [], [], []
@@ -118,7 +119,7 @@ def _strongest(part: Fact) -> Iterator[Said]:
                     continue
                 names.append(case["strongest"])
                 sentences.append(
-                    f"Of {_tried(case['attacks'])} at {at}, {_several(case['strongest'])} leaves least: "
+                    f"Of {_tried(case['attacks'])} at {at}, {tied(case['strongest'])} leaves least: "
                     f"{percent(case['strongest_accuracy'])} % of {case['n']} images; all together leave "
                     f"{percent(case['accuracy'])} %."
                 )
@@ -128,9 +129,9 @@ def _strongest(part: Fact) -> Iterator[Said]:
                     f"{number(case['median_distance'])} over {case['n_right']} images."
                 )
         if sentences:
-            yield Said(
+            yield Finding(
                 f"Attacks on {victim}",
-                _several(names[0]) if names else "measured by size",
+                tied(names[0]) if names else "measured by size",
                 "neutral",
                 " ".join(sentences),
                 touched,
@@ -140,17 +141,11 @@ def _strongest(part: Fact) -> Iterator[Said]:
 def _tried(names: list[str]) -> str:
     """How many attacks were run on a victim, and how many sets replayed on it."""
     replayed = sum(bool(Listed.read(name).source) for name in names)
-    said = plural(len(names) - replayed, "attack")
-    return f"{said} and {plural(replayed, 'replayed set')}" if replayed else said
+    text = plural(len(names) - replayed, "attack")
+    return f"{text} and {plural(replayed, 'replayed set')}" if replayed else text
 
 
-def _several(names: str) -> str:
-    """The first of some names that are equal, and how many more there are."""
-    first, *others = names.split(", ")
-    return f"{first} (and {len(others)} equal)" if others else first
-
-
-def _transferred(part: Fact) -> Iterator[Said]:
+def _transferred(part: Fact) -> Iterator[Finding]:
     """Between which victims an untargeted attack transfers best and worst, at the budget that the figures show.
 
     Noise looks at no victim, so it is no transfer.
@@ -164,16 +159,16 @@ def _transferred(part: Fact) -> Iterator[Said]:
             continue
         least, most = met[0], met[-1]
         at = "" if most["eps"] is None else f" (ε {epsilon(most['eps'])})"
-        said = f"Images that {attack}{at} crafted on {most['source']} fool {most['victim']} in {_rate(most)}"
+        text = f"Images that {attack}{at} crafted on {most['source']} fool {most['victim']} in {_rate(most)}"
         if len(met) > 1:
-            said += f"; at the other end, those crafted on {least['source']} fool {least['victim']} in {_rate(least)}"
-        said += ". The first rate is over the images that both had right, the second over those that fooled the source"
+            text += f"; at the other end, those crafted on {least['source']} fool {least['victim']} in {_rate(least)}"
+        text += ". The first rate is over the images that both had right, the second over those that fooled the source"
         strong, weak = most["low"] > 0.5, most["low"] > 0.05
-        yield Said(
+        yield Finding(
             f"Transfer of {attack}",
             "transfers" if strong else "transfers in part" if weak else "hardly seen to transfer",
             "neutral",
-            f"{said}.",
+            f"{text}.",
             [mark for row in (least, most) for mark in marks.of_transfer(part["checks"], row)],
         )
 
@@ -184,7 +179,7 @@ def _rate(row: Fact) -> str:
     return f"{percent(row['transfer_rate'])} % [{between(row['low'], row['high'])}] and {fooling} of {row['n_fooling']}"
 
 
-def _defended(part: Fact) -> Iterator[Said]:
+def _defended(part: Fact) -> Iterator[Finding]:
     """Whether each preprocessor or detector keeps more images than no defense, against attacks that know it."""
     for fact in part["defenses"]:
         victim, defense = fact["victim"], fact["defense"]
@@ -198,29 +193,29 @@ def _defended(part: Fact) -> Iterator[Said]:
             if mine is None or mine["reason"]:
                 continue
             judged = True
-            said = f"{within(place)}: all attacks, those that know it among them, leave {percent(mine['accuracy'])} % "
-            said += f"[{between(mine['low'], mine['high'])}] of {mine['n']} images, taken image by image"
+            text = f"{within(place)}: all attacks, those that know it among them, leave {percent(mine['accuracy'])} % "
+            text += f"[{between(mine['low'], mine['high'])}] of {mine['n']} images, taken image by image"
             if mine["strongest"]:
-                said += f"; {_several(mine['strongest'])} alone leaves {percent(mine['strongest_accuracy'])} %"
-            said += _told_apart(part, victim, defense)
+                text += f"; {tied(mine['strongest'])} alone leaves {percent(mine['strongest_accuracy'])} %"
+            text += _told_apart(part, victim, defense)
             test = paired(part, place, mine, bare) if bare and not bare["reason"] else None
             if bare is None or test is None or test["holm_p"] is None:
-                said += f". It was not set against {victim} without the defense."
-                yield Said(topic, "not compared", "open", said, mine["marks"])
+                text += f". It was not compared with {victim} without the defense."
+                yield Finding(topic, "not compared", "open", text, mine["marks"])
                 continue
             with_it, without = test["accuracies"]
-            said += (
+            text += (
                 f". Under the attacks that were aimed at both, {percent(with_it)} % of {test['n']} images remain with "
             )
-            said += f"it and {percent(without)} % without, a difference of {points(test['ahead'])} points "
-            said += f"[{between_points(test['low'], test['high'])}]."
+            text += f"it and {percent(without)} % without, a difference of {points(test['ahead'])} points "
+            text += f"[{between_points(test['low'], test['high'])}]."
             ahead = test["significant"] and test["ahead"] > 0
             behind = test["significant"] and test["ahead"] < 0
-            yield Said(
+            yield Finding(
                 topic,
                 "keeps more" if ahead else "keeps less" if behind else "no difference shown",
                 "good" if ahead else "bad" if behind else "open",
-                said,
+                text,
                 [*mine["marks"], *bare["marks"]],
             )
         if not judged:
@@ -230,7 +225,9 @@ def _defended(part: Fact) -> Iterator[Said]:
                 if (row["victim"], row["defense"]) == (victim, defense) and row["reason"]
             }
             why = f" ({listing(sorted(reasons))})" if reasons else ""
-            yield Said(topic, "not measured", "open", f"No robustness is claimed for {victim} behind {defense}{why}.")
+            yield Finding(
+                topic, "not measured", "open", f"No robustness is claimed for {victim} behind {defense}{why}."
+            )
 
 
 def _told_apart(part: Fact, victim: str, defense: str) -> str:
@@ -244,11 +241,11 @@ def _told_apart(part: Fact, victim: str, defense: str) -> str:
     if not found:
         return ""
     best = max(found)
-    said = "; it tells the easiest of attacks that ignore it from clean images with an AUC of "
-    return f"{said}{number(best)} (chance: 0.5)"
+    text = "; it tells the easiest of attacks that ignore it from clean images with an AUC of "
+    return f"{text}{number(best)} (chance: 0.5)"
 
 
-def _backdoors(part: Fact) -> Iterator[Said]:
+def _backdoors(part: Fact) -> Iterator[Finding]:
     """What a trigger does to the victim trained on it, to the others, and after a repair."""
     triggers = [a["attack"] for a in part["attacks"] if "poisoning" in a["parameters"]]
     rows = [s for s in part["scores"] if s["attack"] in triggers and s["success_rate"] is not None]
@@ -263,14 +260,18 @@ def _backdoors(part: Fact) -> Iterator[Said]:
             listed = [f"{s['victim']} {percent(s['success_rate'])} %" for s in controls]
             usual = max((s["success_high"] for s in controls), default=None)
             works = usual is not None and mine["success_low"] > usual
-            yield Said(
+            yield Finding(
                 f"Backdoor in {victim}",
                 "no control" if usual is None else "backdoored" if works else "no effect shown",
                 "open" if usual is None else "neutral",
-                f"{mine['attack']} takes {percent(mine['success_rate'])} % "
+                f"{mine['attack']} turns {percent(mine['success_rate'])} % "
                 f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} images of "
-                "other classes to its target"
-                + (f"; on victims without the poison: {', '.join(listed)}." if listed else "; no other victim met it."),
+                "other classes into its target class"
+                + (
+                    f"; on victims that were not trained on its poison: {', '.join(listed)}."
+                    if listed
+                    else "; no other victim met it."
+                ),
                 marks.of_score(part["checks"], mine),
             )
             for after in rows:
@@ -293,7 +294,7 @@ def _backdoors(part: Fact) -> Iterator[Said]:
                     (f for f in part["defenses"] if (f["victim"], f["defense"]) == (victim, after["defense"])), None
                 )
                 innocent = (repair or {}).get("innocent_flagged") or []
-                yield Said(
+                yield Finding(
                     f"{after['defense']} on {victim}",
                     f"{verdict} at a price" if dear and less else verdict,
                     "open",
@@ -313,26 +314,26 @@ def _backdoors(part: Fact) -> Iterator[Said]:
                 )
 
 
-def _fooled(part: Fact) -> Iterator[Said]:
+def _fooled(part: Fact) -> Iterator[Finding]:
     """Of how many classes each victim is sure that it sees them in fooling images."""
     for victim in dict.fromkeys(fact["victim"] for fact in part["fooling"]):
         mine = sorted((f for f in part["fooling"] if f["victim"] == victim), key=lambda f: -f["success_rate"])
         share = mine[0]["success_rate"]
-        said = [
+        counts = [
             f"{fact['n_success']} of {fact['n']} classes in those of {fact['fooling']} "
             f"(at least {epsilon(100 * fact['asked_confidence'])} %)"
             for fact in mine
         ]
-        yield Said(
+        yield Finding(
             f"Fooling {victim}",
             "fooled" if share == 1 else "partly fooled" if share > 0 else "not fooled",
             "neutral",
-            f"Shown images without any object, {victim} is sure that it sees {listing(said)}.",
+            f"Shown images without any object, {victim} is sure that it sees {listing(counts)}.",
             [mark for fact in mine for mark in marks.of_fooling(part["checks"], fact)],
         )
 
 
-def _ties(part: Fact) -> Iterator[Said]:
+def _ties(part: Fact) -> Iterator[Finding]:
     """How many like-for-like comparisons cannot tell the two sides apart."""
     fair = [c for c in part["comparisons"] if c["like_for_like"]]
     tied = [c for c in fair if not c["significant"]]
@@ -340,7 +341,7 @@ def _ties(part: Fact) -> Iterator[Said]:
         return
     same = sum(c["kind"] != "budget" and not c["discordant_a"] and not c["discordant_b"] for c in tied)
     attacks = [f"{c['a']} and {c['b']} on {c['victim']}" for c in tied if c["kind"] == "attack"]
-    yield Said(
+    yield Finding(
         "Comparisons",
         "not distinguishable",
         "open",
@@ -349,10 +350,10 @@ def _ties(part: Fact) -> Iterator[Said]:
     )
 
 
-def _whole_run(report: Fact) -> Iterator[Said]:
+def _whole_run(report: Fact) -> Iterator[Finding]:
     kinds = report["check_summary"]
     fails, warns = sum(kind["fail"] for kind in kinds), sum(kind["warn"] for kind in kinds)
-    yield Said(
+    yield Finding(
         "Self-checks",
         "failed" if fails else "warnings" if warns else "passed" if kinds else "none",
         "bad" if fails else "open" if warns or not kinds else "good",
@@ -361,7 +362,7 @@ def _whole_run(report: Fact) -> Iterator[Said]:
     measured = [row for row in report["reported"] if row["measured"] is not None]
     if measured:
         agree = sum(bool(row["within"]) for row in measured)
-        yield Said(
+        yield Finding(
             "Reported numbers",
             f"{agree} of {len(measured)} agree",
             "neutral",

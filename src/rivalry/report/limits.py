@@ -11,7 +11,7 @@ Fact = dict[str, Any]
 
 def limits(report: Fact) -> list[str]:
     """Sentences that say what the numbers do not cover."""
-    said = [
+    sentences = [
         "Every victim was trained once, from one seed. Intervals and tests cover the choice of test images, not what "
         "another training run would give.",
         "A worst case is as strong as the attacks that were run: it bounds accuracy from above, and says nothing of "
@@ -19,12 +19,12 @@ def limits(report: Fact) -> list[str]:
     ]
     for fact in report["datasets"]:
         if fact["provenance"].get("limit"):
-            said.append(f"{fact['dataset']}: {fact['provenance']['limit']}.")
+            sentences.append(f"{fact['dataset']}: {fact['provenance']['limit']}.")
         met = {row["attack"]: row["n"] for row in report["attacks"] if row["dataset"] == fact["dataset"]}
         most = max(met.values(), default=0)
         if most and most < fact["n_test"]:
-            said.append(f"{fact['dataset']}: attacks met at most {most:,} of {fact['n_test']:,} test images.")
+            sentences.append(f"{fact['dataset']}: attacks met at most {most:,} of {fact['n_test']:,} test images.")
         fewer = [f"{attack} ({n:,})" for attack, n in met.items() if n < most]
         if fewer:
-            said.append(f"{fact['dataset']}: some attacks met fewer images: {listing(fewer)}.")
-    return said
+            sentences.append(f"{fact['dataset']}: some attacks met fewer images: {listing(fewer)}.")
+    return sentences

@@ -58,7 +58,7 @@ def summarise(report: Fact) -> list[Fact]:
 
 
 def leader(report: Fact, place: Fact) -> str:
-    """Who leads one ranking and by how much; says so where nothing can be said."""
+    """Who leads one ranking and by how much; says so where nothing can be text."""
     rows = [row for row in place["rows"] if not row["reason"]]
     budget = within(place)
     if place["eps"] is None:
@@ -137,10 +137,10 @@ def checked(report: Fact) -> str:
         return "No self-check was made."
     failed = [kind["check"] for kind in kinds if kind["fail"]]
     warned = [kind["check"] for kind in kinds if kind["warn"] and not kind["fail"]]
-    said = f"Of {plural(len(kinds), 'kind')} of self-checks, {len(kinds) - len(failed) - len(warned)} passed throughout"
-    said += f"; {plural(len(warned), 'kind')} warned at least once ({listing(warned)})" if warned else ""
-    said += f"; {plural(len(failed), 'kind')} failed at least once ({listing(failed)})" if failed else "; none failed"
-    return f"{said}."
+    text = f"Of {plural(len(kinds), 'kind')} of self-checks, {len(kinds) - len(failed) - len(warned)} passed throughout"
+    text += f"; {plural(len(warned), 'kind')} warned at least once ({listing(warned)})" if warned else ""
+    text += f"; {plural(len(failed), 'kind')} failed at least once ({listing(failed)})" if failed else "; none failed"
+    return f"{text}."
 
 
 def _compared(report: Fact) -> str:
@@ -152,18 +152,18 @@ def _compared(report: Fact) -> str:
         images = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "no"
         victims = sum(place == dataset for place, _ in attacked)
         parts.append(f"each of {plural(victims, 'victim')} on {images} test images of {dataset}")
-    said = f"Up to {plural(len(crafted), 'attack')} met {listing(parts)}"
+    text = f"Up to {plural(len(crafted), 'attack')} met {listing(parts)}"
     if report["defenses"]:
-        said += f", and {plural(len(report['defenses']), 'defended victim')}"
-    return f"{said}."
+        text += f", and {plural(len(report['defenses']), 'defended victim')}"
+    return f"{text}."
 
 
 def _ahead(report: Fact) -> str:
     limited = [place for place in report["rankings"] if place["eps"] is not None] or report["rankings"]
     if not limited:
         return "Nobody: no classifier met two attacks of one norm, so nothing was ranked."
-    said = "; ".join(leader(report, place) + _doubts(place) for place in limited)
-    return f"{said[0].upper()}{said[1:]}."
+    text = "; ".join(leader(report, place) + _doubts(place) for place in limited)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _doubts(place: Fact) -> str:
@@ -177,17 +177,17 @@ def _needs_most(rows: list[Fact], budget: str) -> str:
     if not rows[0]["n_right"]:
         return f"{budget}, there is no image that all of these classifiers had right, so sizes are not ranked"
     held = [guarded(row["victim"], row["defense"]) for row in rows if row["median_distance"] is None]
-    said = [f"fewer than half of the images of {listing(held)} fell"] if held else []
+    parts = [f"fewer than half of the images of {listing(held)} fell"] if held else []
     needed = [row for row in rows if row["median_distance"] is not None]
     if needed:
         most = max(needed, key=lambda row: row["median_distance"])
         name = guarded(most["victim"], most["defense"])
         size = number(most["median_distance"])
-        said.append(
+        parts.append(
             f"{name} needs the largest change, median {size} over the {most['n_right']} images that all had right "
             "(not tested)"
         )
-    return f"{budget}, {', and '.join(said)}"
+    return f"{budget}, {', and '.join(parts)}"
 
 
 def _survivors(report: Fact) -> str:
@@ -209,13 +209,13 @@ def _survivors(report: Fact) -> str:
     if not (better or rest or unknown):
         return "No defense met an attacker who knows it within a budget."
     tested = len(better) + len(rest)
-    said = f"Against attackers who know the defense, {len(better)} of {plural(tested, 'defended victim')} "
-    said += f"{'is' if len(better) == 1 else 'are'} shown to keep more images than without it"
+    text = f"Against attackers who know the defense, {len(better)} of {plural(tested, 'defended victim')} "
+    text += f"{'is' if len(better) == 1 else 'are'} shown to keep more images than without it"
     if not tested:
-        said = "No defended victim could be tested against itself without the defense"
-    said += f": {'; '.join(better)}" if better else ""
-    said += f". Not measured: {listing(unknown)}" if unknown and tested else ""
-    return f"{said}."
+        text = "No defended victim could be tested against itself without the defense"
+    text += f": {'; '.join(better)}" if better else ""
+    text += f". Not measured: {listing(unknown)}" if unknown and tested else ""
+    return f"{text}."
 
 
 def _effort(report: Fact) -> str:
@@ -225,13 +225,13 @@ def _effort(report: Fact) -> str:
         + sum(fit[name] for fact in report["attacks"] for fit in fact.get("fits") or [])
         for name in ("queries", "gradients")
     }
-    said = f"{plural(len(report['victims']), 'victim')} trained once each"
-    said += f", {count(work['queries'])} forward and {count(work['gradients'])} gradient passes of attacks"
+    text = f"{plural(len(report['victims']), 'victim')} trained once each"
+    text += f", {count(work['queries'])} forward and {count(work['gradients'])} gradient passes of attacks"
     seconds = sum(row["seconds"] for row in report["run_times"])
     if seconds:
         jobs = sum(row["jobs"] for row in report["run_times"])
-        said += f"; {plural(jobs, 'job')} that took {duration(seconds)} in all"
-    return f"{said}. Seed {report['seed']}."
+        text += f"; {plural(jobs, 'job')} that took {duration(seconds)} in all"
+    return f"{text}. Seed {report['seed']}."
 
 
 def _p(test: Fact) -> str:

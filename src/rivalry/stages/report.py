@@ -115,9 +115,9 @@ def compile_pdf(source: Path, output: Path) -> bool:
 
 
 def _first_error(log: Path, run: subprocess.CompletedProcess[str]) -> str:
-    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    said += run.stdout + run.stderr
-    found = re.search(r"^! (.*(?:\n(?!l\.\d).*)*\nl\.\d+.*)|^error: (.*)", said, re.MULTILINE)
+    output = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    output += run.stdout + run.stderr
+    found = re.search(r"^! (.*(?:\n(?!l\.\d).*)*\nl\.\d+.*)|^error: (.*)", output, re.MULTILINE)
     if not found:
         return f"exit status {run.returncode}"
     return re.sub(r"\s+", " ", found[1] or found[2])[:300]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rivalry.formatting import MISSING, NORMS, epsilon, guarded, listing
+from rivalry.formatting import MISSING, NORMS, epsilon, guarded, listing, tied
 from rivalry.report.tables._table import Column, Row, Table
 from rivalry.statistics import marks
 
@@ -86,9 +86,8 @@ def worst_cases(report: Row, dataset: str) -> Table:
 def _case(case: Row) -> Row:
     """A worst case for readers: what it is called, and what stands in place of a number that was not measured."""
     trust = f"not measured: {case['reason']}" if case["reason"] else marks.words(case["marks"])
-    first, *others = case["strongest"].split(", ") if case["strongest"] else ["none turned an image"]
     return case | {
         "classifier": guarded(case["victim"], case["defense"]),
-        "strongest": MISSING if case["reason"] else f"{first} (and {len(others)} equal)" if others else first,
+        "strongest": MISSING if case["reason"] else tied(case["strongest"]) or "none turned an image",
         "trust": trust,
     }
