@@ -267,11 +267,7 @@ def _backdoors(part: Fact) -> Iterator[Finding]:
                 f"{mine['attack']} turns {percent(mine['success_rate'])} % "
                 f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} images of "
                 "other classes into its target class"
-                + (
-                    f"; on victims that were not trained on its poison: {', '.join(listed)}."
-                    if listed
-                    else "; no other victim met it."
-                ),
+                + (f"; on victims without its poison: {', '.join(listed)}." if listed else "; no other victim met it."),
                 marks.of_score(part["checks"], mine),
             )
             for after in rows:
