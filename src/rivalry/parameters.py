@@ -40,7 +40,7 @@ def checked(method: Method, given: Mapping[str, Any], prefix: str, *, several: b
             raise WrongArgument(
                 f"{prefix}{name}: {method.name} has no such parameter; {nearest(name, list(method.parameters))}"
             )
-    values = {name: parameter.default for name, parameter in method.parameters.items() if not parameter.required}
+    values = method.defaults
     for name, parameter in method.parameters.items():
         if name in given:
             annotation = types.NonNegative if method.kind == "attacks" and name == "eps" else parameter.annotation

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from rivalry import types
 from rivalry.errors import RivalryError, nearest
@@ -69,6 +71,10 @@ class Method:
     @property
     def module(self) -> str:
         return f"rivalry.{ROOMS[self.kind]}.{self.name}"
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return {name: parameter.default for name, parameter in self.parameters.items() if not parameter.required}
 
     def load(self) -> Any:
         """Import the method's module and return its function."""
@@ -127,6 +133,24 @@ def _read(kind: str, node: ast.FunctionDef) -> Method:
             doc=described.get(argument.arg, ""),
         )
     return Method(kind, node.name, doc.split("\n")[0].strip(), doc, traits, parameters)
+
+
+def described(kind: str, function: Callable[..., Any], traits: dict[str, Any]) -> Method:
+    """The method that a function is, wherever it was written: what `method` reads from a room's file."""
+    doc = inspect.getdoc(function) or ""
+    docs, annotations = _parameter_docs(doc), get_type_hints(function, include_extras=True)
+    parameters = {
+        name: Parameter(
+            name=name,
+            annotation=annotations.get(name, object),
+            required=parameter.default is parameter.empty,
+            default=None if parameter.default is parameter.empty else parameter.default,
+            doc=docs.get(name, ""),
+        )
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    return Method(kind, function.__name__, doc.split("\n")[0].strip(), doc, traits, parameters)
 
 
 def _parameter_docs(doc: str) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_type_hints, overload
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from tqdm import tqdm
 from rivalry import registry, types
 from rivalry.answers import NO_ANSWER, answers, classify
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._oracles import ORACLES, Ledger
+from rivalry.attacks._oracles import ORACLES, Decisions, Ledger
 from rivalry.attacks._random import Random
+from rivalry.attacks._result import Fitted, Result
 from rivalry.attacks._shown import Shown, computing, reject_class
 from rivalry.devices import device_of, frozen
 from rivalry.errors import WrongArgument, nearest
@@ -28,109 +29,84 @@ BAR = "{desc}: {n} of {total} images |{bar:20}| {elapsed}<{remaining}{postfix}"
 """Whoever shows a run reads "n of total images" in the job's log."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """What an attack did to N images; all tensors are on the CPU and (N,) unless said otherwise.
+P = ParamSpec("P")
+Oracle = TypeVar("Oracle", bound=Decisions)
+T = TypeVar("T")
 
-    Attributes
-    ----------
-    images : Tensor
-        float32 (N,C,H,W) in [0,1]. Images that were not attacked are returned untouched.
-    attacked : Tensor
-        bool: the clean image was classified correctly, so that there was something to attack.
-    success : Tensor
-        bool: attacked, and the goal was reached.
-    clean_predictions, predictions : Tensor
-        int64: the victim's classes before and after; -2 where its answer is no number.
-    confidence : Tensor
-        float32: the victim's probability of `predictions`; NaN where these are -2.
-    iterations, queries, gradients : Tensor
-        int64: the attack's steps, and the forward and backward passes they took.
-    zero_gradient, finite : Tensor
-        bool: the attack met an all-zero gradient; it met only finite numbers (a logit of minus infinity may be).
-    seconds : Tensor
-        float64: the image's share of its batch's wall time.
-    fitted : Fitted or None
-        What was made beforehand, from other images, for attacks that do so.
-    """
-
-    images: Tensor
-    attacked: Tensor
-    success: Tensor
-    clean_predictions: Tensor
-    predictions: Tensor
-    confidence: Tensor
-    iterations: Tensor
-    queries: Tensor
-    gradients: Tensor
-    zero_gradient: Tensor
-    finite: Tensor
-    seconds: Tensor
-    fitted: Fitted | None = None
+Sight = Literal["nothing", "decisions", "scores", "gradients"]
+Numbers = Tensor | np.ndarray | Sequence[int]
+"""One integer for each image."""
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """What an attack made once, from training images, to use on every image: a perturbation, a patch, a model.
-
-    Attributes
-    ----------
-    tensors : dict of Tensor
-        By name, on the CPU.
-    images : int
-        How many images it was fitted to.
-    queries, gradients : int
-        The victim's forward and backward passes that it took, all images together.
-    zero_gradient, not_finite : int
-        For how many images it met an all-zero gradient, and a number that is not finite.
-    seconds : float
-        Wall time.
-    """
-
-    tensors: dict[str, Tensor]
-    images: int
-    queries: int
-    gradients: int
-    zero_gradient: int
-    not_finite: int
-    seconds: float
-
-
-class Attack:
+class Attack(Generic[P]):
     """A registered attack: its function, what it sees, and the bookkeeping around it."""
 
-    def __init__(
-        self,
-        function: Callable[..., Tensor],
-        sees: str,
-        goals: Sequence[str],
-        target: str | None,
-        fitted: bool,
-    ) -> None:
+    def __init__(self, function: Callable[..., Tensor], traits: dict[str, Any]) -> None:
         functools.update_wrapper(self, function)
         self.name = function.__name__
         self.function = function
-        self.sees = sees
-        self.goals = tuple(goals)
-        self.target = target
-        self._fit: Callable[..., dict[str, Tensor]] | None = function.__globals__["fit"] if fitted else None
+        self.method = registry.described("attacks", function, traits)
+        self.sees: Sight = traits["sees"]
+        self.goals: Sequence[str] = traits["goals"]
+        self.target: str | None = traits["target"]
+        self._fit: Callable[..., dict[str, Tensor]] | None = function.__globals__["fit"] if traits["fitted"] else None
+        self.__doc__ = f"{self.method.doc}\n\nExamples\n--------\n{self._example()}"
+        self.__signature__ = _signature(type(self).__call__, function)
+        self.run = _signed(self.run, _signature(type(self).run, function))  # type: ignore[method-assign]
 
-    def __call__(self, victim: nn.Module, images: Tensor, labels: Tensor, **options: Any) -> Tensor:
+    def __repr__(self) -> str:
+        return f"<attack {self.name}: sees {self.sees}, {' or '.join(self.goals)}>"
+
+    def _example(self) -> str:
+        """Calls that run, for whoever asks for help: `victim`, `images` and `labels` are there."""
+        options = ["victim", "images", "labels"]
+        for name, parameter in self.method.parameters.items():
+            if name == "eps":
+                options.append(f"eps={parameter.default:g}")
+            elif parameter.required:
+                options.append(f"{name}={name}")
+        if "untargeted" not in self.goals and self.target is None:
+            options.append("targets=0")
+        if self._fit is not None:
+            options.append("training=(other_images, other_labels)")
+        call = f"({', '.join(options)})"
+        return (
+            f">>> from {self.function.__module__.rpartition('.')[0]} import {self.name}\n"
+            f">>> adversarial = {self.name}{call}\n>>> result = {self.name}.run{call}  # with all that was counted\n"
+        )
+
+    def __call__(
+        self,
+        victim: nn.Module,
+        images: Tensor,
+        labels: Numbers,
+        progress: bool = False,
+        targets: Numbers | int | str | None = None,
+        training: tuple[Tensor, Numbers] | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+        *args: P.args,
+        **parameters: P.kwargs,
+    ) -> Tensor:
         """Adversarial images, float32 (N,C,H,W) in [0,1]; see `run` for the options."""
-        return self.run(victim, images, labels, **options).images
+        return self.run(
+            victim, images, labels, progress, targets, training, seed, batch_size, *args, **parameters
+        ).images
 
+    # Python has no way to say that the options are given by name, and that others are the attack's own. So `progress`
+    # comes first: a number that was meant as the budget is then no truth value, and is refused.
     def run(
         self,
         victim: nn.Module,
         images: Tensor,
-        labels: Tensor | np.ndarray | Sequence[int],
-        *,
-        targets: Tensor | np.ndarray | Sequence[int] | int | str | None = None,
-        training: tuple[Tensor, Tensor] | None = None,
+        labels: Numbers,
+        progress: bool = False,
+        targets: Numbers | int | str | None = None,
+        training: tuple[Tensor, Numbers] | None = None,
         seed: int = 0,
         batch_size: int = 64,
-        progress: bool = False,
-        **parameters: Any,
+        *args: P.args,
+        **parameters: P.kwargs,
     ) -> Result:
         """Attack images in batches.
 
@@ -141,6 +117,8 @@ class Attack:
             says that the last means refusal. It is asked in evaluation mode, and left as it was.
         images, labels : Tensor
             float32 (N,C,H,W) in [0,1], and class numbers, any integers (N,).
+        progress : bool
+            Show a progress bar on standard error.
         targets : Tensor, int or str, optional
             Classes to reach, (N,); one for all; or a rule of `choose_targets`. Images of that class are not attacked.
         training : tuple of Tensor, optional
@@ -150,8 +128,6 @@ class Attack:
             Seeds the attack's random numbers, together with each image's content.
         batch_size : int
             Images attacked at once, and the most the victim is ever given at once: bounds the memory.
-        progress : bool
-            Show a progress bar on standard error.
         **parameters
             The attack's own parameters.
 
@@ -166,30 +142,52 @@ class Attack:
         UserWarning
             The victim answers with probabilities.
         """
-        parameters = checked(registry.method("attacks", self.name), parameters, f"{self.name}: ")
+        if args or not isinstance(progress, bool):
+            raise WrongArgument(f"{self.name}: give parameters by name: {self.name}(victim, images, labels, eps=...)")
+        settings = checked(self.method, parameters, f"{self.name}: ")
         batch_size = checked_value("batch_size", types.BatchSize, batch_size, f"{self.name}: ")
         with computing(victim):
-            images, labels = _examples("images", images, "labels", labels)
-            rule: Any = self.target if targets is None else targets
-            if getattr(rule, "shape", None) == ():
-                rule = rule.item()  # a number of NumPy's or PyTorch's
-            if isinstance(rule, str | int):
-                targets = choose_targets(rule, victim, images, labels, seed) if len(images) else labels
-            elif targets is not None:
-                targets = _classes("targets", targets, len(images))
-            kind = "untargeted" if targets is None else "targeted"
-            if kind not in self.goals:
-                raise WrongArgument(f"{self.name} has no {kind} form")
+            images, classes = _examples("images", images, "labels", labels)
+            goals = self._targets(targets, victim, images, classes, seed)
+            others = None
             if self._fit is not None:
-                training = self._training(training, parameters, seed)
-                if targets is not None and len(targets.unique()) > 1:
+                others = self._training(training, settings, seed)
+                if goals is not None and len(goals.unique()) > 1:
                     raise WrongArgument(f"{self.name} makes one thing for all images, so all need the same target")
-            if len(images) == 0:
-                return _nothing(images)
-            return self._run(victim, images, labels, targets, training, seed, batch_size, progress, parameters)
+            fitted, columns = None, _nothing()
+            if len(images):
+                fitted, columns = self._run(
+                    victim, images, classes, goals, others, seed, batch_size, progress, settings
+                )
+        known = self.method.defaults | settings
+        return Result(
+            attack=self.name,
+            norm=known.get("norm", self.method.traits["norms"][0]),
+            eps=known.get("eps"),
+            clean=images.cpu(),
+            labels=classes,
+            targets=goals,
+            fitted=fitted,
+            **{"images": images.cpu()} | columns,  # type: ignore[arg-type]  # they are named like its tensors
+        )
+
+    def _targets(self, targets: Any, victim: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Tensor | None:
+        """The classes to reach, if any."""
+        if targets is None:
+            targets = self.target
+        if getattr(targets, "shape", None) == ():
+            targets = targets.item()  # a number of NumPy's or PyTorch's
+        if isinstance(targets, str | int):
+            targets = choose_targets(targets, victim, images, labels, seed) if len(images) else labels
+        elif targets is not None:
+            targets = _classes("targets", targets, len(images))
+        kind = "untargeted" if targets is None else "targeted"
+        if kind not in self.goals:
+            raise WrongArgument(f"{self.name} has no {kind} form")
+        return targets
 
     def _training(
-        self, training: tuple[Tensor, Tensor] | None, parameters: dict[str, Any], seed: int
+        self, training: tuple[Tensor, Numbers] | None, parameters: dict[str, Any], seed: int
     ) -> tuple[Tensor, Tensor]:
         """The images and labels that it is fitted to."""
         if training is None:
@@ -197,7 +195,7 @@ class Attack:
         images, labels = _examples("training[0]", training[0], "training[1]", training[1])
         if len(images) == 0:
             raise WrongArgument(f"{self.name}: training: holds no images to fit to")
-        most = ((self.function.__kwdefaults__ or {}) | parameters)["training_images"]
+        most = (self.method.defaults | parameters)["training_images"]
         if len(images) > most:
             generator = torch.Generator().manual_seed(derive_seed(seed, "training images"))
             chosen = torch.randperm(len(images), generator=generator)[:most].sort().values
@@ -215,8 +213,9 @@ class Attack:
         batch_size: int,
         progress: bool,
         parameters: dict[str, Any],
-    ) -> Result:
-        fitted, results = None, []
+    ) -> tuple[Fitted | None, dict[str, Tensor]]:
+        fitted = None
+        results: list[dict[str, Tensor]] = []
         named = {"labels": labels, "targets": targets, "training[1]": None if training is None else training[1]}
         shown = Shown(victim, functools.partial(_fit_classes, named))
         place, reject = device_of(victim, images), reject_class(victim)
@@ -233,8 +232,7 @@ class Attack:
                 part = images[rows].to(place)
                 results.append(self._run_batch(shown, part, goal, seed, batch_size, parameters, fitted, bar))
                 bar.update(len(rows))
-        tensors = [field.name for field in fields(Result) if field.name != "fitted"]
-        return Result(**{name: torch.cat([getattr(r, name) for r in results]) for name in tensors}, fitted=fitted)
+        return fitted, {name: torch.cat([result[name] for result in results]) for name in results[0]}
 
     def _fit_to(
         self,
@@ -251,7 +249,7 @@ class Attack:
         n = len(images)
         ledger = Ledger(n, functools.partial(_say, bar, "fitting, "), goal.labels)
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
-        settings = (self.function.__kwdefaults__ or {}) | parameters  # the defaults stand in the attack alone
+        settings = self.method.defaults | parameters  # the defaults stand in the attack alone
         tensors = self._fit(oracle, images, goal, Random.for_images(images, seed), **settings)
         return Fitted(
             tensors={name: tensor.detach().cpu() for name, tensor in tensors.items()},
@@ -273,7 +271,7 @@ class Attack:
         parameters: dict[str, Any],
         fitted: Fitted | None,
         bar: tqdm[Any],
-    ) -> Result:
+    ) -> dict[str, Tensor]:
         started = time.perf_counter()
         made = [] if fitted is None else [{name: tensor.to(images.device) for name, tensor in fitted.tensors.items()}]
         n = len(images)
@@ -296,32 +294,58 @@ class Attack:
 
         predictions, confidence = answers(oracle.outcome(adversarial))
         elapsed = time.perf_counter() - started
-        return Result(
-            images=adversarial.cpu(),
-            attacked=attackable.cpu(),
-            success=(attackable & goal.reached(predictions) & (predictions != NO_ANSWER)).cpu(),
-            clean_predictions=clean.cpu(),
-            predictions=predictions.cpu(),
-            confidence=confidence.cpu(),
-            iterations=ledger.iterations,
-            queries=ledger.queries,
-            gradients=ledger.gradients,
-            zero_gradient=ledger.flat,
-            finite=~ledger.broken,
-            seconds=torch.full((n,), elapsed / n, dtype=torch.float64),
-        )
+        return {
+            "images": adversarial.cpu(),
+            "attacked": attackable.cpu(),
+            "success": (attackable & goal.reached(predictions) & (predictions != NO_ANSWER)).cpu(),
+            "clean_predictions": clean.cpu(),
+            "predictions": predictions.cpu(),
+            "confidence": confidence.cpu(),
+            "iterations": ledger.iterations,
+            "queries": ledger.queries,
+            "gradients": ledger.gradients,
+            "zero_gradient": ledger.flat,
+            "finite": ~ledger.broken,
+            "seconds": torch.full((n,), elapsed / n, dtype=torch.float64),
+        }
+
+
+@overload
+def attack(
+    *,
+    sees: Sight,
+    goals: Sequence[str],
+    norms: Sequence[str | int],
+    budget: str,
+    source: str,
+    target: str | None = None,
+    fitted: Literal[False] = False,
+) -> Callable[[Callable[Concatenate[Oracle, Tensor, Goal, Random, P], Tensor]], Attack[P]]: ...
+
+
+@overload
+def attack(
+    *,
+    sees: Sight,
+    goals: Sequence[str],
+    norms: Sequence[str | int],
+    budget: str,
+    source: str,
+    target: str | None = None,
+    fitted: Literal[True],
+) -> Callable[[Callable[Concatenate[Oracle, Tensor, Goal, Random, dict[str, Tensor], P], Tensor]], Attack[P]]: ...
 
 
 def attack(
     *,
-    sees: str,
+    sees: Sight,
     goals: Sequence[str],
     norms: Sequence[str | int],
     budget: str,
     source: str,
     target: str | None = None,
     fitted: bool = False,
-) -> Callable[[Callable[..., Tensor]], Attack]:
+) -> Callable[[Callable[..., Tensor]], Attack[...]]:
     """Register a function as an attack.
 
     Parameters
@@ -344,7 +368,29 @@ def attack(
         that after `random`. With a target, all images have the same one. Its parameter `training_images` says
         from how many images.
     """
-    return lambda function: Attack(function, sees, goals, target, fitted)
+    traits = {"sees": sees, "goals": goals, "norms": norms, "budget": budget, "source": source}
+    return lambda function: Attack(function, traits | {"target": target, "fitted": fitted})
+
+
+def _signature(method: Callable[..., Any], function: Callable[..., Any]) -> inspect.Signature:
+    """How an attack is called: with what `method` of `Attack` takes, and by name with the parameters of `function`."""
+    whole = inspect.signature(method, eval_str=True)
+    _, victim, images, labels, *options = (p for p in whole.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD)
+    types_of = get_type_hints(function)
+    own = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    named = [p.replace(annotation=types_of[p.name]) for p in own] + [p.replace(kind=p.KEYWORD_ONLY) for p in options]
+    return whole.replace(parameters=[victim, images, labels, *named])
+
+
+def _signed(function: Callable[P, T], signature: inspect.Signature) -> Callable[P, T]:
+    """The function, with this signature for whoever asks."""
+
+    @functools.wraps(function)
+    def signed(*args: P.args, **options: P.kwargs) -> T:
+        return function(*args, **options)
+
+    vars(signed)["__signature__"] = signature
+    return signed
 
 
 def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Tensor:
@@ -416,23 +462,12 @@ def _fit_classes(named: dict[str, Tensor | None], classes: int) -> None:
             raise WrongArgument(f"{what}: {wrong} is no class; the victim tells apart 0 to {classes - 1}")
 
 
-def _nothing(images: Tensor) -> Result:
+def _nothing() -> dict[str, Tensor]:
     """What was done to no images."""
-    none, no = torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
-    return Result(
-        images=images.cpu(),
-        attacked=no,
-        success=no,
-        clean_predictions=none,
-        predictions=none,
-        confidence=torch.zeros(0),
-        iterations=none,
-        queries=none,
-        gradients=none,
-        zero_gradient=no,
-        finite=no,
-        seconds=torch.zeros(0, dtype=torch.float64),
-    )
+    kinds = dict.fromkeys(("attacked", "success", "zero_gradient", "finite"), torch.bool)
+    kinds |= {"confidence": torch.float32, "seconds": torch.float64}
+    counts = ("clean_predictions", "predictions", "iterations", "queries", "gradients")
+    return {name: torch.zeros(0, dtype=kind) for name, kind in (kinds | dict.fromkeys(counts, torch.int64)).items()}
 
 
 def _say(bar: tqdm[Any], prefix: str, passes: int) -> None:

@@ -132,4 +132,5 @@ def substitute(
         copy = _untrained(architecture, images, int(weights.pop("classes")))
     copy.load_state_dict(weights)
     oracle = _oracle(copy.eval().requires_grad_(False), images, victim.batch)
-    return {"fgsm": fgsm, "mi_fgsm": mi_fgsm}[crafting].function(oracle, images, goal, random, eps=eps)
+    attack = fgsm.function if crafting == "fgsm" else mi_fgsm.function
+    return attack(oracle, images, goal, random, eps=eps)

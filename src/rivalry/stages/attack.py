@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from rivalry import registry
 from rivalry.adversarial import CraftedSet, write_crafted
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table
-from rivalry.attacks._attack import Result, choose_targets
+from rivalry.attacks._attack import choose_targets
 from rivalry.data._splits import load_split, select_images
 from rivalry.devices import device
 from rivalry.layout import Layout, Place
@@ -93,7 +92,7 @@ def attack(
         sets.append(CraftedSet(result.images, eps, result.fitted.tensors if result.fitted else {}))
         if result.fitted is not None:
             fits.append({name: value for name, value in vars(result.fitted).items() if name != "tensors"})
-        tables.append(score(result, clean, labels, targets, index, eps))
+        tables.append(result.to_frame(index))
 
     place = Layout().attack(facts["dataset"], victim_name, attack).at(output)
     write_crafted(place, index, sets)
@@ -120,43 +119,3 @@ def attack(
         },
     )
     write_manifest(place)
-
-
-def score(
-    result: Result, clean: Tensor, labels: Tensor, targets: Tensor | None, index: Tensor, eps: float | None
-) -> pd.DataFrame:
-    """One row an image: what the attack achieved, at which perturbation and at which cost.
-
-    `l0` counts changed pixels (places, whatever the channels); `l2_channels` and `linf_channels` are the norms
-    of each channel's change, summed over channels.
-    """
-    change = (result.images - clean).flatten(2)
-    whole = change.flatten(1)
-    lengths = {
-        "l0": (change != 0).any(dim=1).sum(dim=1).float(),
-        "l2": whole.norm(dim=1),
-        "linf": whole.abs().amax(dim=1),
-        "l2_channels": change.norm(dim=2).sum(dim=1),
-        "linf_channels": change.abs().amax(dim=2).sum(dim=1),
-        "relative_l2": whole.norm(dim=1) / clean.flatten(1).norm(dim=1).clamp_min(1e-12),
-    }
-    columns = {
-        "index": index,
-        "label": labels,
-        "target": torch.full_like(labels, -1) if targets is None else targets,
-        "eps": torch.full((len(labels),), torch.nan if eps is None else eps, dtype=torch.float64),
-        "clean_prediction": result.clean_predictions,
-        "clean_correct": result.clean_predictions == labels,
-        "attacked": result.attacked,
-        "prediction": result.predictions,
-        "confidence": result.confidence,
-        "success": result.success,
-        **lengths,
-        "iterations": result.iterations,
-        "queries": result.queries,
-        "gradients": result.gradients,
-        "finite": result.finite,
-        "zero_gradient": result.zero_gradient,
-        "seconds": result.seconds,
-    }
-    return pd.DataFrame({name: column.numpy() for name, column in columns.items()})
