@@ -249,9 +249,8 @@ def test_no_images_give_an_empty_result(attack: Callable[..., Result]) -> None:
     images, labels = problem()[1:]
     result = attack(images=images[:0], labels=labels[:0])
     assert result.images.shape == (0, 1, 8, 8)
-    assert all(len(value) == 0 for name, value in vars(result).items() if name != "fitted")
-    dtypes = {name: value.dtype for name, value in vars(attack()).items() if name != "fitted"}
-    assert dtypes == {name: value.dtype for name, value in vars(result).items() if name != "fitted"}
+    assert len(result) == len(result.to_frame()) == 0
+    assert result.to_frame().dtypes.equals(attack().to_frame().dtypes)
 
 
 # ---- answers that are no numbers ----

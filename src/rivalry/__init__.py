@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rivalry.victims import load_victim
+    from rivalry import architectures as architectures
+    from rivalry import attacks as attacks
+    from rivalry import data as data
+    from rivalry import defenses as defenses
+    from rivalry import fooling as fooling
+    from rivalry import poisoning as poisoning
+    from rivalry import statistics as statistics
+    from rivalry import training as training
+    from rivalry.victims import load_victim as load_victim
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_victim"]
+__all__ = [
+    "__version__",
+    "architectures",
+    "attacks",
+    "data",
+    "defenses",
+    "fooling",
+    "load_victim",
+    "poisoning",
+    "statistics",
+    "training",
+]
 
 
-def __getattr__(name: str) -> Any:
-    # Importing the package must stay light: reading a configuration needs no PyTorch.
-    if name == "load_victim":
-        from rivalry.victims import load_victim
+def __dir__() -> list[str]:
+    return __all__
 
-        return load_victim
-    if name in {"attacks", "data", "defenses", "poisoning", "statistics", "training", "architectures"}:
-        return importlib.import_module(f"rivalry.{name}")
-    raise AttributeError(f"module 'rivalry' has no attribute '{name}'")
+
+if not TYPE_CHECKING:  # which would let any name pass
+
+    def __getattr__(name: str) -> object:
+        # Importing the package must stay light: reading a configuration needs no PyTorch.
+        if name == "load_victim":
+            from rivalry.victims import load_victim
+
+            return load_victim
+        if name in __all__:
+            return importlib.import_module(f"rivalry.{name}")
+        raise AttributeError(f"module 'rivalry' has no attribute '{name}'")

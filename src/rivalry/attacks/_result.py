@@ -51,7 +51,7 @@ class Result:
     fitted : Fitted or None
         What was made beforehand, from other images, for attacks that do so.
     parts : dict of Result
-        For an ensemble: what each attack did to the images that were left to it, in their order.
+        For an ensemble: what each attack did, within eps, to the images that were left to it.
     """
 
     attack: str
