@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import os
@@ -174,10 +175,34 @@ def test_a_room_shows_its_methods_and_nothing_else(kind: str) -> None:
     room = importlib.import_module(f"rivalry.{registry.ROOMS[kind]}")
     shown: dict[str, object] = {}
     exec(f"from {room.__name__} import *", shown)
-    assert dir(room) == sorted(shown.keys() - {"__builtins__"}) == registry.names(kind)
+    others = ["autoattack"] if kind == "attacks" else []
+    assert dir(room) == sorted(shown.keys() - {"__builtins__"}) == sorted([*registry.names(kind), *others])
     for name in registry.names(kind):
         file = importlib.import_module(f"{room.__name__}.{name}")  # which is not what the room shows afterwards
         assert getattr(room, name) is shown[name] is getattr(file, name)
+
+
+@pytest.mark.parametrize("kind", registry.ROOMS)
+def test_editors_read_what_a_room_shows(kind: str) -> None:
+    """A new method has a line in its package's file: to complete a name, an editor imports nothing."""
+    room = importlib.import_module(f"rivalry.{registry.ROOMS[kind]}")
+    tree = ast.parse(Path(room.__file__ or "").read_text())
+    (shown,) = (node for node in tree.body if isinstance(node, ast.If))
+    lines = [f"from rivalry.{registry.ROOMS[kind]}.{name} import {name} as {name}" for name in registry.names(kind)]
+    assert {*lines} == {ast.unparse(line) for line in shown.body} - {
+        "from rivalry.attacks._autoattack import autoattack as autoattack"
+    }
+
+
+def test_looking_at_the_package_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, rivalry, rivalry.attacks; print(*dir(rivalry), *dir(rivalry.attacks));"
+        "print({'torch', 'numpy', 'pandas', 'yaml'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    names, heavy = done.stdout.splitlines()
+    assert {"attacks", "load_victim", "training", "pgd", "autoattack"} <= set(names.split())
+    assert heavy == "set()"
 
 
 def test_a_method_that_is_not_there_is_named_and_its_neighbour_too() -> None:

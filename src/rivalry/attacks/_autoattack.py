@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from rivalry.attacks._attack import Numbers

@@ -163,7 +163,7 @@ class Result:
                 f"at most {scale / 2:.2g}",
             ]
             for axis, shown, title in zip(axes[:, column], (clean, image, change / scale + 0.5), told, strict=True):
-                axis.imshow(shown.permute(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+                axis.imshow(shown.permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1)
                 axis.set_title(title, fontsize=9)
                 axis.set(xticks=[], yticks=[])
         for axis, word in zip(axes[:, 0], ("before", "after", "change"), strict=True):
