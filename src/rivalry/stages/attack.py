@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 
 from rivalry import registry
 from rivalry.adversarial import CraftedSet, write_crafted
