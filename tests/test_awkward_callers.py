@@ -342,7 +342,7 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "too few labels": (lambda: {"labels": problem()[2][:5]}, r"labels: have shape \(5,\); .*\(6,\)"),
     "a label too high": (lambda: {"labels": problem()[2] + CLASSES}, "labels: [4-7] is no class; .*0 to 3"),
     "a negative label": (lambda: {"labels": problem()[2] - CLASSES}, "labels: -[1-4] is no class"),
-    "labels of text": (lambda: {"labels": ["cat"] * N}, "labels: list is none"),
+    "labels of text": (lambda: {"labels": ["cat"] * N}, "labels: list holds no class numbers"),
     "pixels up to 255": (lambda: {"images": problem()[1] * 255}, r"images must lie in \[0,1\]"),
     "a NaN pixel": (lambda: {"images": torch.full((N, 1, 8, 8), torch.nan)}, r"images must lie in \[0,1\]"),
     "bytes": (lambda: {"images": torch.zeros(N, 1, 8, 8, dtype=torch.uint8)}, "float32 tensor .N,C,H,W., not uint8"),
@@ -367,7 +367,7 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         lambda: {"targets": torch.full((N,), CLASSES)},
         "targets: 4 is no class; the victim tells apart 0 to 3|no targeted form",
     ),
-    "a target that is true": (lambda: {"targets": True}, "target: True is none|no targeted form"),
+    "a target that is true": (lambda: {"targets": True}, "target: True is no target|no targeted form"),
     "too few targets": (lambda: {"targets": torch.zeros(2).long()}, r"targets: have shape \(2,\)|no targeted form"),
     "float targets": (lambda: {"targets": torch.zeros(N)}, "targets: are float32|no targeted form"),
 }
