@@ -50,7 +50,7 @@ from rivalry.stages.train import train
 from rivalry.stages.transfer import transfer
 from rivalry.statistics import wilson_interval
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import TRANSFERS
+from rivalry.statistics.columns import TRANSFERS, WORST_CASES
 from rivalry.statistics.headlines import at_headline
 from rivalry.statistics.transfers import transfer_rates
 
@@ -362,8 +362,12 @@ def test_the_headline_is_one_budget_per_attack() -> None:
     def rows(attack: str, *budgets: float | None) -> list[dict[str, Any]]:
         return [{"attack": attack, "norm": "inf", "eps": eps} for eps in budgets]
 
-    shown = at_headline([*rows("fgsm", 0.1, 0.2, 0.3), *rows("pgd", 0.2), *rows("big", 0.5), *rows("free", None)])
+    replayed = [*rows("fgsm", 0.1, 0.2, 0.3), *rows("pgd", 0.2), *rows("big", 0.5), *rows("free", None)]
+    cases = [{"norm": "inf", "eps": eps, "headline": eps == 0.25} for eps in (0.1, 0.25, None)]
+    shown = at_headline(replayed, cases)
     assert [(row["attack"], row["eps"]) for row in shown] == [("fgsm", 0.2), ("pgd", 0.2), ("big", 0.5), ("free", None)]
+    shown = at_headline(replayed, [])
+    assert [(row["attack"], row["eps"]) for row in shown] == [("fgsm", 0.3), ("pgd", 0.2), ("big", 0.5), ("free", None)]
 
 
 def test_the_finding_names_both_ends_and_leaves_out_noise_and_sources() -> None:
@@ -375,11 +379,12 @@ def test_the_finding_names_both_ends_and_leaves_out_noise_and_sources() -> None:
 
     rows = [row("fgsm", "a", "a", 1.0), row("fgsm", "a", "b", 0.7), row("fgsm", "b", "a", 0.02)]
     sees = [{"attack": "fgsm", "sees": "gradients"}, {"attack": "noise", "sees": "nothing"}]
-    (finding,) = _transferred({"transfers": [*rows, row("noise", "a", "b", 0.9)], "attacks": sees, "checks": []})
+    part = {"attacks": sees, "checks": [], "worst_cases": []}
+    (finding,) = _transferred(part | {"transfers": [*rows, row("noise", "a", "b", 0.9)]})
     assert finding[:3] == ("Transfer of fgsm", "transfers", "neutral")
     assert "crafted on a fool b in 70.0 % [60.4–78.1] and 90.0 % of 50" in finding[3]
     assert "crafted on b fool a in 2.0 % [0.6–7.0] and – of 0" in finding[3]
-    (finding,) = _transferred({"transfers": rows[2:], "attacks": sees, "checks": []})
+    (finding,) = _transferred(part | {"transfers": rows[2:]})
     assert (finding.verdict, finding.tone) == ("hardly seen to transfer", "neutral")
 
 
@@ -391,6 +396,7 @@ def test_the_matrix_says_what_the_table_says(run: Path) -> None:
     }
     table = transfer_rates(Layout(run), plan, 0.95)
     TRANSFERS.write(run / "tables/transfers.csv", table)
+    WORST_CASES.write(run / "tables/worst_cases.csv", [])
     CHECKED.write(run / "tables/checks.csv", [])
     (drawn,) = transfer_matrix(Results(run, "digits", plan))
     for row in table[table["eps"] == 0.3].to_dict("records"):

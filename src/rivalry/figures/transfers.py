@@ -20,7 +20,7 @@ def transfer(data: Results) -> list[Drawn]:
     if data.transfers.empty:
         raise Absent("nothing was replayed on other victims")
     rows: list[Any] = data.transfers.to_dict("records")
-    shown = pd.DataFrame(at_headline(rows))
+    shown = pd.DataFrame(at_headline(rows, data.worst_cases))
     drawn = []
     for attack, part in shown.groupby("attack", sort=False):
         victims = [name for name in data.victims if name in set(part["victim"])]

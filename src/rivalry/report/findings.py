@@ -151,7 +151,8 @@ def _transferred(part: Fact) -> Iterator[Finding]:
     Noise looks at no victim, so it is no transfer.
     """
     blind = {fact["attack"] for fact in part["attacks"] if fact["sees"] == "nothing"}
-    rows = [r for r in at_headline(part["transfers"]) if r["source"] != r["victim"] and r["attack"] not in blind]
+    shown = at_headline(part["transfers"], part["worst_cases"])
+    rows = [r for r in shown if r["source"] != r["victim"] and r["attack"] not in blind]
     rows = [row for row in rows if row["goal"] == "untargeted"]
     for attack in dict.fromkeys(row["attack"] for row in rows):
         met = sorted((r for r in rows if r["attack"] == attack and r["n"]), key=lambda r: r["transfer_rate"])

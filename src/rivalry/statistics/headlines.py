@@ -52,19 +52,16 @@ def ranking(rows: Sequence[Row]) -> list[Row]:
     return sorted((row for row in rows if row["headline"]), key=place)
 
 
-def at_headline(rows: list[Row]) -> list[Row]:
-    """The rows of each attack at its largest eps up to its norm's headline budget; all of an attack without eps.
+def at_headline(transfers: Sequence[Row], cases: Sequence[Row]) -> list[Row]:
+    """One data set's replayed sets at the budget that its worst cases compare at.
 
-    An attack that only met larger budgets is shown at its smallest.
+    Of each attack the rows at its largest eps up to its norm's headline budget, or at its smallest where it only met
+    larger ones; all of an attack without eps.
     """
-    limited = [row for row in rows if pd.notna(row["eps"])]
-    headline = {
-        norm: headline_budget(row["eps"] for row in limited if row["norm"] == norm)
-        for norm in dict.fromkeys(row["norm"] for row in limited)
-    }
+    headline = {case["norm"]: case["eps"] for case in cases if case["headline"] and case["eps"] is not None}
+    limited = [row for row in transfers if pd.notna(row["eps"])]
     chosen: dict[str, float] = {}
-    for attack in dict.fromkeys(row["attack"] for row in limited):
+    for attack, norm in dict.fromkeys((row["attack"], row["norm"]) for row in limited):
         met = [row["eps"] for row in limited if row["attack"] == attack]
-        norm = next(row["norm"] for row in limited if row["attack"] == attack)
-        chosen[attack] = max((eps for eps in met if eps <= headline[norm]), default=min(met))
-    return [row for row in rows if pd.isna(row["eps"]) or row["eps"] == chosen[row["attack"]]]
+        chosen[attack] = max((eps for eps in met if eps <= headline.get(norm, math.inf)), default=min(met))
+    return [row for row in transfers if pd.isna(row["eps"]) or row["eps"] == chosen[row["attack"]]]

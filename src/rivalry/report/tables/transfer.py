@@ -9,7 +9,8 @@ from rivalry.statistics.headlines import at_headline
 
 def transfers(report: Row, dataset: str) -> Table:
     rows = [row for row in report["transfers"] if row["dataset"] == dataset]
-    drawn = [id(row) for row in at_headline(rows)]
+    cases = [row for row in report["worst_cases"] if row["dataset"] == dataset]
+    drawn = [id(row) for row in at_headline(rows, cases)]
     rows = [
         row | mark(marks.of_transfer(report["checks"], row)) | {"figure": "yes" if id(row) in drawn else "no"}
         for row in rows
