@@ -29,7 +29,7 @@ def bim(
 ) -> Tensor:
     """Basic iterative method: small sign steps from the image itself, all of them, clipped to the eps ball.
 
-    i_fgsm stops once an image is misclassified; this goes on to the highest loss and so to confident mistakes.
+    i_fgsm stops once an image is misclassified; this continues to the highest loss and so to confident mistakes.
 
     Parameters
     ----------

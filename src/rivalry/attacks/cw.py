@@ -52,7 +52,7 @@ def cw(
     search_steps : int
         Descents of an image: values of c or of the bound that are tried; for L0 a fifth of the rounds.
     steps : int
-        Most steps of one descent; one that stagnates ends earlier.
+        Most steps of one descent; one that no longer improves ends earlier.
     learning_rate : float
         Adam's, in multiples of the change per pixel that the linearised victim asks for.
     initial_constant : float

@@ -30,7 +30,7 @@ def mi_fgsm(
     """Momentum iterative fgsm: sign steps of eps/steps along a running sum of each image's scaled gradients.
 
     The sum damps directions that are peculiar to the victim, so that the result transfers better to others.
-    It goes on after the goal is reached and keeps the iterate of highest loss.
+    It continues after the goal is reached and keeps the iterate of highest loss.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ def one_pixel(
     A candidate's genes are the places and colours of its pixels; at first, places are uniform and colours normal
     with mean and standard deviation 0.5. In every generation each candidate has one child, made without
     crossover of three different candidates as x1 + weight * (x2 - x3), which replaces it if it is better. Colours
-    are clipped to [0,1], coordinates outside the image drawn anew. An image stops at the first generation that
+    are clipped to [0,1], coordinates outside the image drawn again. An image stops at the first generation that
     reaches its goal.
 
     Parameters

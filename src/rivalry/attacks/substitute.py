@@ -113,7 +113,7 @@ def substitute(
     eps : float
         Linf budget in units of the [0,1] pixel range.
     crafting : str
-        The attack on the copy: one that goes on after the copy is fooled, because the victim may lie further.
+        The attack on the copy. It does not stop once the copy is fooled, because the victim may need a larger change.
     architecture : str
         The copy's; the victim's is not known.
     training_images : int
@@ -121,7 +121,7 @@ def substitute(
     rounds : int
         Augmentations, each of which doubles the points: training_images * 2^rounds queries in all.
     augmentation_step : float
-        Linf distance of a new point from the point it is made of; to and fro in turns, as the paper's variant.
+        Linf distance of a new point from the point it is made of; forward and back in turns, as in the paper's variant.
     epochs : int
         Passes over the points after each augmentation.
     learning_rate : float

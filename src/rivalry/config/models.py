@@ -83,11 +83,11 @@ class VictimEntry(Entry):
     poisoning: Annotated[str | None, Reference("poisonings")] = None
     """The poisoning of its training data."""
     epochs: Epochs = 10
-    """Most passes over the training images."""
+    """Passes over the training images, at most."""
     batch_size: BatchSize = 128
     """Images per step."""
     learning_rate: LearningRate = 0.001
-    """The optimizer's."""
+    """The learning rate of the optimizer."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd has momentum 0.9."""
     patience: Epochs = 5

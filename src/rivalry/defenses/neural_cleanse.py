@@ -82,7 +82,7 @@ def neural_cleanse(
         How many median absolute deviations (scaled to standard deviations) below the median a mask's norm
         gives a backdoor away.
     share : float
-        Share of the clean images that the defender uses. On the others is measured what the triggers bring about.
+        Share of the clean images that the defender uses. The others measure what the triggers do.
     stamped : float
         Share of these that bear a trigger when the victim is retrained, for each class that stood out.
     epochs : int

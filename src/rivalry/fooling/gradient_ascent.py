@@ -28,7 +28,7 @@ def gradient_ascent(
     blur_width: Positive = 0.7,
     blur_every: Count = 4,
 ) -> Tensor:
-    """Gradient ascent: climb towards each class from an image without meaning, with or without a prior on images.
+    """Gradient ascent: climb towards each class from an image that shows nothing, with or without a prior on images.
 
     A step goes along the gradient, scaled to the same length everywhere, and back into [0,1]. The priors pull every
     iterate towards what images are like: to small distances from grey (l2, the decay that an L2 penalty amounts to), or
@@ -38,7 +38,7 @@ def gradient_ascent(
     Parameters
     ----------
     objective : "logit" or "log_probability"
-        What is climbed: the class's logit, or the logarithm of its probability, which stops to grow when the victim is
+        What is climbed: the class's logit, or the logarithm of its probability, which stops growing when the victim is
         sure.
     prior : "none", "l2" or "blur"
         What pulls the images back.
