@@ -62,9 +62,9 @@ class Goal:
         Targeted: log p(target). Slopes are exact however sure the victim is, down to the least float32.
         """
         if self.targets is not None:
-            return -surprise(logits, self.targets)
+            return -negative_log_probability(logits, self.targets)
         if self.reject is None:
-            return surprise(logits, self.labels)
+            return negative_log_probability(logits, self.labels)
         return softplus(self.log_odds(logits))  # -log(1 - p), p being the probability of success
 
     def log_odds(self, logits: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Goal:
         return odds[0] - odds[1]
 
 
-def surprise(logits: Tensor, classes: Tensor) -> Tensor:
+def negative_log_probability(logits: Tensor, classes: Tensor) -> Tensor:
     """-log p, (N,), of one class of each image, int64 (N,), from logits (N,K): its cross-entropy.
 
     The slope of the class's own logit is p - 1, which in float32 is 0 as soon as the class leads by 17. The softplus

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rivalry.attacks._goals import Goal, surprise
+from rivalry.attacks._goals import Goal, negative_log_probability
 from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
 
@@ -44,7 +44,8 @@ def objective(name: str, confidence: float) -> Callable[[Goal, Tensor], Tensor]:
             return ahead.relu() if name == "f6" else functional.softplus(ahead) - math.log(2)
         # -log F of the best class to reach and of the best class to leave.
         reach, leave = (
-            surprise(logits, logits.masked_fill(~classes, -torch.inf).argmax(dim=1)) for classes in (wanted, ~wanted)
+            negative_log_probability(logits, logits.masked_fill(~classes, -torch.inf).argmax(dim=1))
+            for classes in (wanted, ~wanted)
         )
         match name:
             case "f1":
