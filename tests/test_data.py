@@ -941,7 +941,7 @@ ODD = {
 
 def state(path: str) -> str:
     """What the planner notes of the files of a data set."""
-    planner = SimpleNamespace(config=SimpleNamespace(datasets={"mine": SimpleNamespace(path=path)}))
+    planner = SimpleNamespace(config=SimpleNamespace(entry=lambda *names: {"path": path}))
     return Plan.source_state(planner, "mine")
 
 
