@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
 from torch import Tensor, nn
 
 import rivalry
 import rivalry.attacks
+import rivalry.data
 from helpers import distances, linear_problem, small_cnn
 from rivalry import registry
+from rivalry.artifacts import write_json, write_tensors
 from rivalry.attacks._attack import Attack, Result
+from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import length
-from rivalry.attacks._oracles import Gradients
+from rivalry.attacks._oracles import Gradients, Ledger
 from rivalry.errors import WrongArgument
+from rivalry.layout import Layout
 from rivalry.poisoning._trigger import Trigger
+from rivalry.victims import build_classifier
 
 ATTACKS = registry.names("attacks")
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 def attack(name: str) -> Attack[...]:
@@ -89,13 +99,20 @@ def test_an_attack_may_be_written_anywhere() -> None:
 
 
 @pytest.fixture
-def names(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """What the examples of docstrings find."""
+def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """What examples find: a victim and images, and a folder of results as the working directory."""
     victim, images, labels = linear_problem(n=2, side=12)  # the smallest that the copy of `substitute` takes
     _, other_images, other_labels = linear_problem(n=8, side=12, seed=1)
     mask = torch.zeros(1, 12, 12)
     mask[:, 11:, 11:] = 1
     Trigger(mask, mask.clone(), 0).save(tmp_path)
+    pixels = (other_images * 255).round().to(torch.uint8)
+    layout = Layout(tmp_path / "results")
+    write_tensors(layout.data("digits")["test"], {"images": pixels, "labels": other_labels})
+    facts = {"architecture": "linear", "architecture_parameters": {}, "shape": [1, 12, 12], "classes": 5}
+    write_json(layout.victim("digits", "plain").facts, facts)
+    write_tensors(layout.victim("digits", "plain")["weights"], build_classifier(facts).state_dict())
+    monkeypatch.chdir(tmp_path)
     with mpl.rc_context({"backend": "agg"}):
         yield {
             "victim": victim,
@@ -103,6 +120,8 @@ def names(tmp_path: Path) -> Iterator[dict[str, Any]]:
             "labels": labels,
             "other_images": other_images,
             "other_labels": other_labels,
+            "training_images": pixels,
+            "training_labels": other_labels,
             "poisoning": str(tmp_path),
         }
 
@@ -119,6 +138,45 @@ def run_examples(text: str, names: dict[str, Any], where: str) -> int:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_every_attacks_help_has_an_example_that_runs(name: str, names: dict[str, Any]) -> None:
     assert run_examples(inspect.getdoc(attack(name)) or "", names, name) == 3
+
+
+@pytest.mark.parametrize(
+    "explained",
+    [
+        *(importlib.import_module(f"rivalry.{room}") for room in registry.ROOMS.values() if room != "data"),
+        rivalry.attacks.autoattack,
+        rivalry.data.load_split,
+        rivalry.load_victim,
+        Result,
+    ],
+    ids=lambda explained: explained.__name__,
+)
+def test_what_people_call_has_an_example_that_runs(explained: object, names: dict[str, Any]) -> None:
+    assert run_examples(inspect.getdoc(explained) or "", names, "example")
+
+
+def test_the_page_about_methods_holds_code_that_runs(names: dict[str, Any]) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "writing-a-method.md").read_text(), re.MULTILINE | re.DOTALL)
+    scope = {**names, "__name__": "page"}
+    for block in blocks:
+        exec(block, scope)
+    assert scope["result"].success.all()
+    oracle = Gradients(names["victim"], Ledger(2), torch.arange(2), 64)
+    assert scope["stubborn"](oracle, names["images"], Goal(names["labels"])).tolist() == [0, 1]
+
+
+def test_the_notebook_runs_and_stores_nothing() -> None:
+    """Outputs would differ from machine to machine; what a cell shows is made where it is read."""
+    notebook = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in cells)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(DOCS)}}).execute()
+    shown = [output for cell in cells for output in cell.outputs]
+    assert any("image/png" in output.get("data", {}) for output in shown)
+    assert any(
+        "<autoattack, Linf, eps 0.1: 100 images" in output.get("data", {}).get("text/plain", "") for output in shown
+    )
+    assert not any(output.get("name") == "stderr" for output in shown)
 
 
 # ---- results ----
@@ -208,7 +266,3 @@ def test_autoattack_turns_exactly_what_lies_within_the_budget() -> None:
     assert torch.equal(worst.success[clear], (exact < eps)[clear])
     assert repr(worst).startswith("<autoattack, Linf, eps")
     assert sum(int(part.success.sum()) for part in worst.parts.values()) == int(worst.success.sum())
-
-
-def test_the_ensembles_example_runs(names: dict[str, Any]) -> None:
-    assert run_examples(inspect.getdoc(rivalry.attacks.autoattack) or "", names, "autoattack") == 3

@@ -174,7 +174,7 @@ class _Room(ModuleType):
     """
 
     __all__: list[str]
-    _methods: list[str]
+    __files__: dict[str, str]
 
     def __dir__(self) -> list[str]:
         return self.__all__
@@ -182,24 +182,20 @@ class _Room(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name not in self.__all__:
             raise AttributeError(f"{self.__name__} has no '{name}'; {nearest(name, self.__all__)}")
-        file = name if name in self._methods else f"_{name}"
-        found = getattr(importlib.import_module(f"{self.__name__}.{file}"), name)
+        found = getattr(importlib.import_module(f"{self.__name__}.{self.__files__[name]}"), name)
         super().__setattr__(name, found)
         return found
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Python calls this with a file that it has just imported.
-        is_file = isinstance(value, ModuleType) and name in self._methods
+        is_file = isinstance(value, ModuleType) and name in self.__files__
         super().__setattr__(name, getattr(value, name) if is_file else value)
 
 
-def open_room(package: str, *others: str) -> None:
-    """Have the package of a room show the room's methods, and nothing else but `others`.
-
-    Each of these is a function of the file called like it, behind an underscore, which makes it no method.
-    """
+def open_room(package: str, **others: str) -> None:
+    """Have the package of a room show the room's methods, and nothing else but `others`: functions and their files."""
     room = sys.modules[package]
     kind = next(kind for kind, folder in ROOMS.items() if package == f"{__package__}.{folder}")
-    room.__dict__["_methods"] = names(kind)
-    room.__dict__["__all__"] = sorted([*names(kind), *others])
+    room.__dict__["__files__"] = {name: name for name in names(kind)} | others
+    room.__dict__["__all__"] = sorted(room.__dict__["__files__"])
     room.__class__ = _Room

@@ -38,6 +38,11 @@ def load_victim(folder: str | Path) -> nn.Module:
     nn.Module
         Maps float32 images (N,C,H,W) in [0,1] to logits (N,K); (N,K+1) with attribute `reject_class` where a
         detector may refuse the image.
+
+    Examples
+    --------
+    >>> import rivalry
+    >>> victim = rivalry.load_victim("results/victims/digits/plain")
     """
     folder = Path(folder)
     victim_files, defense_files = Place("train", folder), Place("defend", folder)

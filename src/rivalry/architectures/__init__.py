@@ -1,4 +1,10 @@
-"""Architectures: functions from an input shape and a number of classes to an untrained network."""
+"""Architectures: functions from an input shape and a number of classes to an untrained network.
+
+Examples
+--------
+>>> from rivalry.architectures import lenet5
+>>> victim = lenet5((1, 28, 28), 10)
+"""
 
 from typing import TYPE_CHECKING
 

@@ -2,7 +2,15 @@
 
 One attack is one function in one file. `rivalry.attacks.fgsm(victim, images, labels, eps=0.3)` returns adversarial
 images; `rivalry.attacks.fgsm.run(...)` returns them with everything that was counted on the way. An attack is
-found by its file's name; names with a leading underscore are the pieces attacks share.
+found by its file's name; names with a leading underscore are the pieces attacks share. `autoattack` runs the strongest
+of them one after the other.
+
+Examples
+--------
+>>> import rivalry.attacks
+>>> adversarial = rivalry.attacks.fgsm(victim, images, labels, eps=0.1)
+>>> rivalry.attacks.fgsm.run(victim, images, labels, eps=0.1)
+<fgsm, Linf, eps 0.1: 2 images, 2 attacked, 2 turned (100.0%)>
 """
 
 from typing import TYPE_CHECKING
@@ -38,4 +46,4 @@ if TYPE_CHECKING:  # what editors read
     from rivalry.attacks.substitute import substitute as substitute
     from rivalry.attacks.universal import universal as universal
 
-open_room(__name__, "autoattack")
+open_room(__name__, autoattack="_autoattack")

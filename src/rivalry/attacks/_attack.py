@@ -70,10 +70,10 @@ class Attack(Generic[P]):
         if self._fit is not None:
             options.append("training=(other_images, other_labels)")
         call = f"({', '.join(options)})"
-        return (
-            f">>> from {self.function.__module__.rpartition('.')[0]} import {self.name}\n"
-            f">>> adversarial = {self.name}{call}\n>>> result = {self.name}.run{call}  # with all that was counted\n"
-        )
+        package = self.function.__module__.rpartition(".")[0]
+        lines = [f">>> from {package} import {self.name}"] if package else []
+        lines += [f">>> adversarial = {self.name}{call}", f">>> result = {self.name}.run{call}  # with all its counts"]
+        return "\n".join(lines)
 
     def __call__(
         self,

@@ -52,6 +52,15 @@ class Result:
         What was made beforehand, from other images, for attacks that do so.
     parts : dict of Result
         For an ensemble: what each attack did, within eps, to the images that were left to it.
+
+    Examples
+    --------
+    >>> import rivalry.attacks
+    >>> result = rivalry.attacks.pgd.run(victim, images, labels, eps=0.1)
+    >>> float(result.success.double().mean())
+    1.0
+    >>> table = result.to_frame()
+    >>> figure = result.plot()
     """
 
     attack: str

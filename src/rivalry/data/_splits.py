@@ -36,7 +36,14 @@ def floats(images: Tensor) -> Tensor:
 
 
 def load_split(folder: str | Path, split: str) -> Split:
-    """Read the `train` or `test` split that was prepared in `folder`."""
+    """Read the `train` or `test` split that was prepared in `folder`.
+
+    Examples
+    --------
+    >>> from rivalry.data import load_split
+    >>> test = load_split("results/data/digits", "test")
+    >>> images, labels = test.floats(), test.labels
+    """
     file = Place("prepare", Path(folder))[split]
     tensors = read_tensors(file)
     if missing := {"images", "labels"} - tensors.keys():

@@ -5,6 +5,12 @@ Defended`. It is given the data set's clean training split, uint8 images (N,C,H,
 may hand the victim `batch_size` images at once. The same file has `restore(victim, facts)`, which builds the
 module again without fitting anything: `facts` is what `defense.json` says, and `rivalry.load_victim` then
 fills in the weights.
+
+Examples
+--------
+>>> from rivalry.defenses import spatial_smoothing
+>>> defended = spatial_smoothing(victim, training_images, training_labels, seed=0, batch_size=64).module
+>>> logits = defended(images)
 """
 
 from typing import TYPE_CHECKING
