@@ -25,6 +25,8 @@ from torch import nn
 
 import rivalry.attacks
 from rivalry import artifacts, codehash, registry
+from rivalry.answers import classify
+from rivalry.data._splits import Split
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.plan import ALLOCATOR, export_environment
@@ -398,3 +400,20 @@ def test_weights_are_laid_out_for_a_cpu_and_classify_as_before() -> None:
     assert all(tensor.is_contiguous() for tensor in network.parameters())
     elsewhere = moved(nn.Conv2d(3, 8, 3), torch.device("meta"))
     assert elsewhere.weight.is_contiguous()
+
+
+def test_a_victim_is_asked_batch_by_batch_and_stored_pixels_become_floats() -> None:
+    sizes: list[int] = []
+
+    def victim(images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return images.flatten(1)
+
+    split = Split(torch.arange(7 * 3, dtype=torch.uint8).reshape(7, 1, 1, 3), torch.zeros(7, dtype=torch.int64))
+    stored, shown = classify(victim, split.images, 3), classify(victim, split.floats(), 3)
+    assert sizes == [3, 3, 1] * 2
+    assert torch.equal(stored, shown)
+    assert torch.equal(stored, split.images.flatten(1) / 255)
+    asked = classify(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)), split.images, 3)
+    assert asked.shape == (7, 2)
+    assert not asked.requires_grad
