@@ -33,12 +33,12 @@ from rivalry.layout import Layout
 from rivalry.report import html as pages
 from rivalry.report import latex, tables
 from rivalry.report.collecting import _hashes
-from rivalry.report.latex import breakable, tex
 from rivalry.report.references import all_references
 from rivalry.report.sections import RESULTS, SECTIONS, shown
 from rivalry.report.tables import checks, comparisons, defenses, robustness
 from rivalry.report.tables._table import Table, interval, text
 from rivalry.report.templates import FOLDER
+from rivalry.report.tex import breakable, tex
 from rivalry.stages.collect import collect
 from rivalry.stages.draw import draw
 from rivalry.stages.report import NO_LATEX, compile_pdf, render_html, render_latex

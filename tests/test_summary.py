@@ -223,7 +223,7 @@ def test_doubts_about_the_leader_stand_beside_it() -> None:
     first, second = case("robust", 0.62), case("plain", 0.31)
     first["marks"] = [{"status": "fail", "check": "gradients", "found": "all zero"}]
     said = whole(first, second, comparisons=(against(first, second, -0.31, 0.0001),))["Ahead"]
-    assert "(self-checks touch the first: fail: gradients)" in said
+    assert "(self-checks about the first: fail: gradients)" in said
     first["marks"] = []
     assert "self-checks" not in whole(first, second, comparisons=(against(first, second, -0.31, 0.0001),))["Ahead"]
 

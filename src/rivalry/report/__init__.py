@@ -1,4 +1,5 @@
-"""The report's facts and words: what is collected, how numbers are printed, how the page and the paper are made.
+"""The report: what is collected, what stands where, and how the page and the paper are made of it.
 
-Templates hold words only; every number they print comes from `report.json`, which `collecting.gather` assembles.
+`collecting.gather` assembles every number in report.json; `sections` says in which section which words, figures and
+tables stand; `html` and `latex` fill the templates with them. Sections and templates hold words, no numbers.
 """

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from typing import Any
+from collections.abc import Callable
 
 import jinja2
 
@@ -13,10 +12,7 @@ from rivalry.report import templates
 from rivalry.report.references import Work, all_references, authors, surnames, works
 from rivalry.report.sections import Report, cited, shown
 from rivalry.report.tables._table import Column, Row, Table, interval, text
-
-
-class Tex(str):
-    """Text that is LaTeX already and must not be escaped again."""
+from rivalry.report.tex import Tex, breakable, tex
 
 
 def paper(report: Report, folders: dict[str, str]) -> str:
@@ -61,107 +57,6 @@ def environment() -> jinja2.Environment:
     return made
 
 
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
-    "-": "-{}",  # no ligature to a dash, no ?` or !` either
-    "?": "?{}",
-    "!": "!{}",
-    "–": "--",
-    "—": "---",
-    "“": "``",
-    "”": "''",
-    "‘": "`",
-    "’": "'",
-    "…": r"\dots{}",
-    "\u00a0": "~",
-    "\n": " ",
-    "\t": " ",
-}
-_MATH = {
-    "−": "-",
-    "×": "\\times",
-    "∞": "\\infty",
-    "≤": "\\leq",
-    "≥": "\\geq",
-    "±": "\\pm",
-    "→": "\\rightarrow",
-    "←": "\\leftarrow",
-    "↑": "\\uparrow",
-    "↓": "\\downarrow",
-    "↔": "\\leftrightarrow",
-    "⇒": "\\Rightarrow",
-    "≠": "\\neq",
-    "≈": "\\approx",
-    "∑": "\\sum",
-    "∏": "\\prod",
-    "√": "\\surd",
-    "∂": "\\partial",
-    "∇": "\\nabla",
-    "∈": "\\in",
-    "∅": "\\emptyset",
-    "∩": "\\cap",
-    "∪": "\\cup",
-    "⊂": "\\subset",
-    "ε": "\\varepsilon",
-    "ς": "\\varsigma",
-    "ο": "o",
-}
-_MARKS = {"\u0301": "\\acute", "\u0308": "\\ddot"}
-"""Accents of Greek letters, each around what it stands on."""
-
-
-def tex(value: Any) -> Tex:
-    """Any text as LaTeX that prints it, in the letters that LaTeX has everywhere (`formatting.printed`)."""
-    return Tex("".join(_tex_letter(letter) for letter in formatting.printed(str(value))))
-
-
-def _tex_letter(letter: str) -> str:
-    if letter in _TEX:
-        return _TEX[letter]
-    if letter in _MATH:
-        return f"\\ensuremath{{{_MATH[letter]}}}"
-    return f"\\ensuremath{{{_greek(letter)}}}" if "\u0370" <= letter <= "\u03ff" else letter
-
-
-def _greek(letter: str) -> str:
-    """A Greek letter in mathematics; capitals that look like Latin ones are those."""
-    base, *marks = list(unicodedata.normalize("NFD", letter))
-    name = unicodedata.name(base).rpartition(" ")[2].lower().replace("lamda", "lambda")
-    made = _MATH.get(base) or f"\\{name if base.islower() else name.capitalize()}"
-    if base in _CAPITALS:
-        made = f"\\mathrm{{{_CAPITALS[base]}}}"
-    for mark in marks:
-        made = f"{_MARKS[mark]}{{{made}}}"
-    return made
-
-
-_CAPITALS = dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", "ABEZHIKMNOPTX", strict=True))
-
-
-def breakable(value: Any) -> Tex:
-    """Text that may break after the separators of names and paths, and within long codes."""
-    text = ""
-    for part in re.split(r"(?<=[_\-+/,=:])(?! )|(?<=\.)(?=[A-Za-z])|(?<= )", str(value)):
-        pieces = [part[k : k + 8] for k in range(0, len(part), 8)] if len(part) > 20 else [part]
-        text += ("\\allowbreak{}" if text and not text.endswith(" ") else "") + "\\allowbreak{}".join(map(tex, pieces))
-    return Tex(text)
-
-
 def clipped(text: str, most: int = 300) -> str:
     """Text that the paper has room for; TeX takes no line of any length."""
     return text if len(text) <= most else f"{text[:most]}…"
@@ -179,7 +74,11 @@ def verbatim(text: str) -> Tex:
 
 def words(paragraph: str) -> Tex:
     """A paragraph of a section's words."""
-    made = {"text": tex, "strong": lambda piece: f"\\textbf{{{tex(piece)}}}", "cite": lambda keys: f"\\citep{{{keys}}}"}
+    made: dict[str, Callable[[str], str]] = {
+        "text": tex,
+        "strong": lambda piece: f"\\textbf{{{tex(piece)}}}",
+        "cite": lambda keys: f"\\citep{{{keys}}}",
+    }
     return Tex("".join(made[kind](piece) for kind, piece in templates.pieces(paragraph)))
 
 

@@ -14,8 +14,8 @@ def limits(report: Fact) -> list[str]:
     sentences = [
         "Every victim was trained once, from one seed. Intervals and tests cover the choice of test images, not what "
         "another training run would give.",
-        "A worst case is as strong as the attacks that were run: it bounds accuracy from above, and says nothing of "
-        "attacks that were not tried.",
+        "A worst case is only as strong as the attacks that were run. Against attacks that were not tried, accuracy "
+        "can be lower.",
     ]
     for fact in report["datasets"]:
         if fact["provenance"].get("limit"):

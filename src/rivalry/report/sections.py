@@ -213,9 +213,9 @@ SECTIONS = (
     Section("reported", "Reported against measured", tables=(reported.reported,)),
     Section(
         "apart",
-        "Kept apart",
+        "Not compared or not run",
         tables=(comparisons.kept_apart,),
-        empty="Nothing: everything that meets in this run is compared.",
+        empty="Nothing: everything that can be compared in this run is compared.",
     ),
     Section(
         "provenance",

@@ -169,7 +169,7 @@ def _ahead(report: Fact) -> str:
 def _doubts(place: Fact) -> str:
     """Which self-checks touch the number of who stands first."""
     first = next((row for row in place["rows"] if not row["reason"]), None)
-    return f" (self-checks touch the first: {words(first['marks'])})" if first and first["marks"] else ""
+    return f" (self-checks about the first: {words(first['marks'])})" if first and first["marks"] else ""
 
 
 def _needs_most(rows: list[Fact], budget: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rivalry.report.tables._table import Column, Row, Table
-from rivalry.statistics.trust import STATUSES
+from rivalry.statistics.checked import STATUSES
 
 
 def kinds(report: Row) -> Table:

@@ -38,8 +38,8 @@ ERRORS = [
     Column("error_a", "error a %", "rate", paper=False),
     Column("error_b", "error b %", "rate", paper=False),
     Column("difference", "difference (paired)", "points", low="paired_low", high="paired_high"),
-    Column("low", "course low", "points", paper=False),
-    Column("high", "course high", "points", paper=False),
+    Column("low", "independent low", "points", paper=False),
+    Column("high", "independent high", "points", paper=False),
     Column("discordant_a", "only a errs", "count", paper=False),
     Column("discordant_b", "only b errs", "count", paper=False),
 ]
@@ -117,8 +117,8 @@ def _under(row: Row) -> str:
 def kept_apart(report: Row) -> Table:
     return Table(
         "kept-apart",
-        "Kept apart",
-        "What meets in one place and is still not compared or not run, and why.",
+        "Not compared or not run",
+        "What could meet in this run and is not compared or not run, and why.",
         [Column("what", "what", width=0.5), Column("reason", "reason", width=0.42)],
         report["kept_apart"],
     )

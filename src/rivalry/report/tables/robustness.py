@@ -25,12 +25,12 @@ def _ranking(place: Row) -> Table:
     return Table(
         f"{place['dataset']}-ranking-{place['norm']}",
         f"{place['dataset']}: {norm} {limit}",
-        "Best first: the share of images that the classifier had right and that no attack turned"
+        "Best first. The worst case is the share of images that the classifier had right and that no attack turned."
         + (
-            ", and the smallest change that the median image needed, by which they stand: over the images that all of "
-            "these classifiers had right (“right”)."
+            " Classifiers are sorted by the smallest change that the median image needed, over the images that all of "
+            "them had right (“right”)."
             if by_size
-            else "."
+            else ""
         )
         + (f" Not measured: {left_out}." if left_out else ""),
         [
@@ -41,7 +41,7 @@ def _ranking(place: Row) -> Table:
             *([Column("median_distance", "median change", "number")] if by_size else []),
             *([Column("n_right", "right", "count")] if by_size else []),
             Column("strongest", "strongest attack", width=0.2),
-            Column("trust", "what touches its trust", width=0.24),
+            Column("trust", "remarks", width=0.24),
         ],
         rows,
     )
@@ -63,9 +63,9 @@ def worst_cases(report: Row, dataset: str) -> Table:
         "Worst case per image",
         "An image counts only when the classifier has it right and no attack of the norm turned it with a change "
         "within the budget. An attack counts at a budget where it was run with it, or when it looks for the smallest "
-        "change; n are the images that all attacks met. Defended classifiers are judged by attacks that know the "
-        "defense and those that do not together. The median change is over the images that were right (“right”), "
-        "of the smallest change that any attack found.",
+        "change; n are the images that all attacks met. A defended classifier is judged by all attacks together, those "
+        "that know the defense and those that do not. The median change is that of the smallest changes that any "
+        "attack found, over the images that were right (“right”).",
         [
             Column("classifier", "classifier", "name", width=0.19),
             Column("norm", "norm"),
@@ -77,7 +77,7 @@ def worst_cases(report: Row, dataset: str) -> Table:
             Column("n_right", "right", "count", paper=False),
             Column("strongest", "strongest attack", width=0.14),
             Column("tried", "attacks", paper=False),
-            Column("trust", "what touches its trust", width=0.2),
+            Column("trust", "remarks", width=0.2),
         ],
         rows,
     )
