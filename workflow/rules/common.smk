@@ -101,6 +101,6 @@ onstart:
 
 
 onsuccess:
-    made = [f"report: {path}" for path in REPORTS if path.is_file()]
-    for line in made and [*made, *NO_PDF]:
+    written = [f"report: {path}" for path in REPORTS if path.is_file()]
+    for line in written and [*written, *NO_PDF]:
         logger.info(line, extra={"for_users": True})

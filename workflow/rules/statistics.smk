@@ -42,17 +42,12 @@ rule tabulate_results:
     output:
         *(
             report(
-                LAYOUT.tables[table],
-                caption=f"../../report/captions/{table}.rst",
+                file,
+                caption=f"../../report/captions/{file.stem}.rst",
                 category="Tables",
             )
-            for table in (
-                "scores",
-                "worst_cases",
-                "comparisons",
-                "reported",
-                "transfers",
-            )
+            for file in LAYOUT.tables.files
+            if file.suffix == ".csv"
         ),
         LAYOUT.tables["kept_apart"],
     log:
