@@ -13,12 +13,12 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from rivalry import types
 from rivalry.errors import RivalryError, nearest
@@ -37,6 +37,9 @@ ROOMS = {
 """Kinds of method and the room (folder of the package) that holds them."""
 
 
+Mark = TypeVar("Mark")
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One configurable parameter of a method."""
@@ -47,14 +50,16 @@ class Parameter:
     default: Any
     doc: str
 
-    @property
-    def reference(self) -> str | None:
-        """The section of the configuration whose entry this parameter names, if it names one."""
-        if get_origin(self.annotation) is Annotated:
-            for mark in get_args(self.annotation)[1:]:
-                if isinstance(mark, types.Reference):
-                    return mark.section
-        return None
+    def mark(self, kind: type[Mark]) -> Mark | None:
+        """The mark of a kind that the annotation holds, such as `types.Reference`."""
+        return next((part for part in self.parts() if isinstance(part, kind)), None)
+
+    def parts(self) -> list[Any]:
+        """The annotation and all that it is made of."""
+        found = [self.annotation]
+        for part in found:
+            found += get_args(part)
+        return found
 
 
 @dataclass(frozen=True)
@@ -103,36 +108,62 @@ def method(kind: str, name: str) -> Method:
     """
     if name not in names(kind):
         raise RivalryError(f"unknown {_singular(kind)} '{name}'; {nearest(name, names(kind))}")
-    file = PACKAGE / ROOMS[kind] / f"{name}.py"
+    node = function(PACKAGE / ROOMS[kind] / f"{name}.py")
+    doc = ast.get_docstring(node) or ""
+    traits: dict[str, Any] = {}
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call):
+            traits |= {word.arg: ast.literal_eval(word.value) for word in decorator.keywords if word.arg}
+    arguments = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    return Method(kind, name, summary(doc), doc, traits, parameters(arguments, doc, vars(types)))
+
+
+def function(file: Path) -> ast.FunctionDef:
+    """The function that is named like its file, as source.
+
+    Raises
+    ------
+    RivalryError
+        The file defines none.
+    """
     tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            return _read(kind, node)
-    raise RivalryError(f"{file}: defines no function named '{name}'")
+        if isinstance(node, ast.FunctionDef) and node.name == file.stem:
+            return node
+    raise RivalryError(f"{file}: defines no function named '{file.stem}'")
+
+
+def summary(doc: str) -> str:
+    """The first line of a docstring."""
+    return doc.split("\n")[0].strip()
 
 
 def _singular(kind: str) -> str:
     return {"sources": "data source", "training": "training method"}.get(kind, kind.rstrip("s"))
 
 
-def _read(kind: str, node: ast.FunctionDef) -> Method:
-    doc = ast.get_docstring(node) or ""
-    traits: dict[str, Any] = {}
-    for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call):
-            traits |= {word.arg: ast.literal_eval(word.value) for word in decorator.keywords if word.arg}
+def parameters(
+    arguments: Iterable[tuple[ast.arg, ast.expr | None]], doc: str, names: Mapping[str, Any]
+) -> dict[str, Parameter]:
+    """A function's arguments, each with its default, as its docstring `doc` describes them.
+
+    Parameters
+    ----------
+    names : mapping
+        What the annotations may name.
+    """
     described = _parameter_docs(doc)
-    parameters = {}
-    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
+    read = {}
+    for argument, default in arguments:
         annotation = ast.unparse(argument.annotation) if argument.annotation else "object"
-        parameters[argument.arg] = Parameter(
+        read[argument.arg] = Parameter(
             name=argument.arg,
-            annotation=eval(annotation, dict(vars(types))),  # our own source, never user input
+            annotation=eval(annotation, dict(names)),  # our own source, never user input
             required=default is None,
             default=None if default is None else ast.literal_eval(default),
             doc=described.get(argument.arg, ""),
         )
-    return Method(kind, node.name, doc.split("\n")[0].strip(), doc, traits, parameters)
+    return read
 
 
 def described(kind: str, function: Callable[..., Any], traits: dict[str, Any]) -> Method:

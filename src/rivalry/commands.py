@@ -1,0 +1,120 @@
+"""Running a stage on what the command line tells it, once that is right and the files are whose they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from rivalry import options, registry
+from rivalry.artifacts import identify, read_json
+from rivalry.errors import RivalryError, nearest
+from rivalry.layout import Layout, Place
+from rivalry.options import Stage
+from rivalry.parameters import checked, checked_value
+from rivalry.types import Reference
+from rivalry.verification import identify_all
+
+
+def run(stage: Stage, given: dict[str, Any]) -> None:
+    """Run a stage.
+
+    Parameters
+    ----------
+    stage : Stage
+    given : dict
+        Values of its options, and of those that only tell whose its files are: `dataset`, `victim_name`.
+
+    Raises
+    ------
+    RivalryError
+        A method's parameter is wrong, or a folder holds something else than what it is called.
+    """
+    told: dict[str, Any] = {}
+    for name, option in stage.options.items():
+        if parameters := option.mark(options.ParametersOf):
+            method = registry.method(parameters.kind, given[parameters.named])
+            defaults = {name: known.default for name, known in method.parameters.items() if not known.required}
+            told[name] = defaults | _checked(method, given[name], f"{options.word(name)} ")
+        elif option.mark(options.Fitting):
+            told[name] = _fitting(given["method"], given[name])
+        elif recorded := option.mark(options.Recorded):
+            told[name] = read_json(getattr(Layout(given["results"]), recorded.what).facts)
+        else:
+            told[name] = given[name]
+    if "data" in told:
+        _identify(stage, told, given["dataset"], given.get("victim_name"))
+    for option in stage.options.values():
+        if after := option.mark(options.After):
+            identify_all(Layout(given["results"]), told["plan"], after.stages)
+    stage.load()(*(told.pop(name) for name in stage.positional), **told)
+
+
+def _checked(method: registry.Method, given: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """A method's parameters. An attack among them is told in full: its method and what that takes."""
+    full = {}
+    for name, section in _references(method):
+        attack = {"method": given[name]} if isinstance(given.get(name), str) else given.get(name)
+        if section == "attacks" and isinstance(attack, dict) and isinstance(attack.get("method"), str):
+            own = attack["method"]
+            if own not in registry.names("attacks"):
+                raise RivalryError(f"{prefix}{name}: '{own}' is no attack; {nearest(own, registry.names('attacks'))}")
+            settings = {key: value for key, value in attack.items() if key != "method"}
+            full[name] = {"method": own, **_checked(registry.method("attacks", own), settings, f"{prefix}{name}.")}
+    named = {name: attack["method"] for name, attack in full.items()}
+    return checked(method, given | named, prefix, several=True) | full
+
+
+def _references(method: registry.Method) -> Iterator[tuple[str, str]]:
+    """The parameters by which a method uses another entry of a configuration, each with the section."""
+    for name, parameter in method.parameters.items():
+        if reference := parameter.mark(Reference):
+            yield name, reference.section
+
+
+def _fitting(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """How a victim is trained in epochs, if its method does that: what is given over the defaults."""
+    from rivalry.config import FITTING, VictimEntry
+
+    epochs = registry.method("training", method).traits.get("epochs", True)
+    defaults = {name: VictimEntry.model_fields[name].default for name in FITTING} if epochs else {}
+    for key in given:
+        if key not in defaults:
+            raise RivalryError(f"--fit {key}: no such parameter; {nearest(key, list(defaults))}")
+    kinds = get_type_hints(VictimEntry, include_extras=True)
+    return defaults | {key: checked_value(key, kinds[key], value, "--fit ") for key, value in given.items()}
+
+
+def _identify(stage: Stage, told: dict[str, Any], dataset: str | None, victim_name: str | None) -> None:
+    """Make sure that all folders are of one data set, and hold what they are called.
+
+    A plan, which names the data set, calls every folder by the name of what it holds.
+    """
+    about = {} if dataset is None else {"dataset": dataset}
+    about = {"dataset": identify(Place("prepare", told["data"], about))["dataset"]}
+    for name, option in stage.options.items():
+        if option.mark(options.NamedVictim):
+            named = (
+                Layout().classifier(about["dataset"], victim_name) if victim_name else Place("defend", Path(), about)
+            )
+            identify(named.at(told[name]))
+    for written, folder in _folders(stage, told):
+        identify(Place(written.stage, folder, about if dataset is None else about | {written.called: folder.name}))
+
+
+def _folders(stage: Stage, told: dict[str, Any]) -> Iterator[tuple[options.WrittenBy, Path]]:
+    """Every other folder that a stage is told of, and the stage that wrote it."""
+    for name, option in stage.options.items():
+        if written := option.mark(options.WrittenBy):
+            several = told[name] if isinstance(told[name], list) else [told[name]]
+            yield from ((written, folder) for folder in several if folder is not None)
+        elif parameters := option.mark(options.ParametersOf):
+            yield from _used(registry.method(parameters.kind, told[parameters.named]), told[name])
+
+
+def _used(method: registry.Method, parameters: dict[str, Any]) -> Iterator[tuple[options.WrittenBy, Path]]:
+    for name, section in _references(method):
+        if section in options.REFERENCES:
+            yield options.REFERENCES[section], Path(parameters[name])
+        else:
+            yield from _used(registry.method("attacks", parameters[name]["method"]), parameters[name])
