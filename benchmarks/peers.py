@@ -26,7 +26,7 @@ from reporting import OURS, Entry, Verdict, judge, render, tabulate
 
 from rivalry import load_victim, registry
 from rivalry.artifacts import read_json
-from rivalry.plan import ALLOCATOR
+from rivalry.environment import ALLOCATOR
 
 
 def main() -> None:

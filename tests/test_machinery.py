@@ -28,8 +28,8 @@ from rivalry import artifacts, codehash, registry
 from rivalry.answers import classify
 from rivalry.data._splits import Split
 from rivalry.devices import device, moved
+from rivalry.environment import ALLOCATOR, export_environment
 from rivalry.errors import RivalryError
-from rivalry.plan import ALLOCATOR, export_environment
 from rivalry.report.references import cite
 from rivalry.seeds import derive_seed
 

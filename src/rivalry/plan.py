@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shlex
-import sys
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from rivalry import registry
@@ -21,10 +18,6 @@ from rivalry.config import FITTING, Config
 from rivalry.data._files import expanded, walk
 from rivalry.layout import Layout, Place, defended, parts
 from rivalry.seeds import derive_seed
-
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-"""Environment of a process that trains or attacks on a CPU: memory that one pass frees is kept for the next. The GNU C
-library else hands it back and has it mapped anew, page by page, at every pass. Other C libraries ignore it."""
 
 
 class Plan:
@@ -427,16 +420,6 @@ class Plan:
         if stage == "draw":
             modules += [f"figures.{name}" for name in registry.modules("figures")]
         return modules
-
-
-def export_environment(source: str, mirror: str | None) -> None:
-    """Give the jobs of this process this very package and Python, and the mirror that the configuration names."""
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
-    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for variable, value in ALLOCATOR.items():
-        os.environ.setdefault(variable, value)
-    if mirror:
-        os.environ["RIVALRY_DATA_MIRROR"] = mirror
 
 
 @cache

@@ -15,8 +15,9 @@ sys.path.insert(0, SOURCE)
 
 from rivalry.artifacts import sweep, write_json
 from rivalry.config import Mistakes, check_machine, load_config, read_yaml
+from rivalry.environment import export_environment
 from rivalry.layout import JOINED, NAME, defended
-from rivalry.plan import Plan, export_environment
+from rivalry.plan import Plan
 from rivalry.stages.record import record_run
 from rivalry.verification import COMPUTED, TABULATED, expected
 

@@ -151,21 +151,29 @@ def mirror(config: Config) -> Iterator[str]:
         yield f"data_mirror: {shown(where)} is no folder; give a folder, a URL, or leave it out to download"
 
 
-def teachers(config: Config) -> Iterator[str]:
-    """Victims that wait for each other; a teacher that was trained at another temperature."""
+def circles(config: Config) -> Iterator[str]:
+    """Entries that wait for each other."""
+    for section in SECTIONS:
+        for dataset, name, _ in _entries(config, section):
+            circle = _circle(config, dataset, [(section, name)])
+            for key, target, named in config.references(section, name, dataset):
+                if circle[1:2] == [(target, named)]:
+                    names = " -> ".join(name for _, name in circle)
+                    path = _path(config, section, name, dataset, key)
+                    yield f"{path}: goes in a circle: {names}; a teacher must be trained before its student"
+
+
+def temperatures(config: Config) -> Iterator[str]:
+    """A teacher that was trained at another temperature than its student."""
     for dataset, name, entry in _entries(config, "victims"):
-        circle = _circle(config, dataset, [name])
         for key, section, teacher in config.references("victims", name, dataset):
-            if section != "victims" or teacher not in config.victims:
+            if section != "victims" or teacher not in {*config.victims} - {name} or "temperature" not in entry:
                 continue
-            path = _path(config, "victims", name, dataset, key)
             taught = config.entry("victims", teacher, dataset).get("temperature")
-            if circle[1:2] == [teacher]:
-                yield f"{path}: goes in a circle: {' -> '.join(circle)}; a teacher must be trained before its student"
-            elif "temperature" in entry and taught not in (None, entry["temperature"]):
+            if taught not in (None, entry["temperature"]):
                 yield (
-                    f"{path}: '{teacher}' is trained at temperature {taught:g}; "
-                    f"a teacher needs its student's, {entry['temperature']:g}"
+                    f"{_path(config, 'victims', name, dataset, key)}: '{teacher}' is trained at temperature "
+                    f"{taught:g}; a teacher needs its student's, {entry['temperature']:g}"
                 )
 
 
@@ -234,7 +242,7 @@ def removed_backdoors(config: Config) -> Iterator[str]:
 
 CONTRADICTIONS = (
     *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, attacked_images),
-    *(attacks_to_learn_from, data, small_images, mirror, teachers, targets),
+    *(attacks_to_learn_from, data, small_images, mirror, circles, temperatures, targets),
     *(attacks_without_gradients, removed_backdoors),
 )
 
@@ -257,7 +265,7 @@ def _entries(config: Config, section: str) -> Iterator[tuple[str, str, dict[str,
 
 def _met(config: Config) -> set[tuple[str, str, str]]:
     """(section, data set, name) of what matches and transfers lead to on a data set; names that exist."""
-    waiting = [
+    named = [
         (section, dataset, name)
         for part in LISTS
         for item in getattr(config, part)
@@ -267,21 +275,15 @@ def _met(config: Config) -> set[tuple[str, str, str]]:
         for name in getattr(item, key, [])
         if dataset in config.datasets
     ]
-    met: set[tuple[str, str, str]] = set()
-    while waiting:
-        section, dataset, name = found = waiting.pop()
-        if found not in met and name in config.section(section):
-            met.add(found)
-            waiting += [(s, dataset, named) for _, s, named in config.references(section, name, dataset)]
-    return met
+    return config.reached(named)
 
 
-def _circle(config: Config, dataset: str, chain: list[str]) -> list[str]:
-    """A way from teacher to teacher that begins like `chain` and comes back to where it has been; else empty."""
-    for _, section, teacher in config.references("victims", chain[-1], dataset):
-        if section == "victims" and teacher in config.victims:
-            longer = [*chain, teacher]
-            if found := longer if teacher in chain else _circle(config, dataset, longer):
+def _circle(config: Config, dataset: str, chain: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A way from an entry to one that it names that begins like `chain` and comes back to where it was; else empty."""
+    for _, section, name in config.references(*chain[-1], dataset):
+        if name in config.section(section):
+            longer = [*chain, (section, name)]
+            if found := longer if longer[-1] in chain else _circle(config, dataset, longer):
                 return found
     return []
 

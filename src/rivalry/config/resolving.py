@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from functools import cache
 from typing import Annotated, Any, Literal, Union
@@ -81,6 +81,16 @@ class Config(Strict):
         for key, mark in self._marks(section, name):
             if isinstance(mark, Reference) and entry[key] is not None:
                 yield key, mark.section, entry[key]
+
+    def reached(self, entries: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """These entries, those that they name on their data set, and so on: (section, data set, name) that exist."""
+        waiting, reached = list(entries), set()
+        while waiting:
+            section, dataset, name = entry = waiting.pop()
+            if entry not in reached and name in self.section(section):
+                reached.add(entry)
+                waiting += [(target, dataset, named) for _, target, named in self.references(section, name, dataset)]
+        return reached
 
     def methods(self, section: str, name: str, dataset: str) -> Iterator[tuple[str, registry.Method]]:
         """The methods that an entry names on a data set, its own and others: the key and the method."""
