@@ -13,9 +13,9 @@ import rivalry
 
 PACKAGE = Path(rivalry.__file__).parent
 LAYERS = (
-    ("errors", "types", "seeds", "layout", "formatting"),
+    ("errors", "types", "seeds", "layout", "formatting", "environment"),
     ("artifacts", "registry", "devices", "codehash"),
-    ("parameters", "data", "architectures"),
+    ("parameters", "options", "data", "architectures"),
     ("answers", "victims", "_torchvision"),
     ("training", "poisoning"),
     ("attacks", "defenses"),
@@ -24,7 +24,7 @@ LAYERS = (
     ("checks",),
     ("figures", "report"),
     ("stages",),
-    ("__init__", "describe"),
+    ("__init__", "describe", "commands"),
     ("cli",),
     ("__main__",),
 )

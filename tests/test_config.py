@@ -24,7 +24,7 @@ from rivalry.cli import main
 from rivalry.config import Mistakes, check_machine, contradictions, entry_models, json_schema, load_config, read_yaml
 from rivalry.describe import configuration_page
 from rivalry.plan import Plan
-from rivalry.stages.prepare import prepare_dataset
+from rivalry.stages.prepare import prepare
 
 ROOT = Path(__file__).parent.parent
 NORMS = [("inf", "inf"), (float("inf"), "inf"), ("Linf", "inf"), ("L2", 2), (2, 2)]
@@ -412,7 +412,7 @@ def test_a_source_says_truly_how_many_images_it_has_and_how_large(tmp_path: Path
     config = load_config(changed("datasets.shapes", {"source": "shapes", "n_train": 20, "n_test": 10, "images": 10}))
     for dataset in ("digits", "shapes"):
         source, parameters = config.parameters("datasets", dataset, dataset)
-        prepare_dataset(dataset, source, parameters, tmp_path / dataset, seed=1, mirror=None)
+        prepare(dataset, source, parameters, tmp_path / dataset, seed=1, mirror=None)
         facts = read_json(tmp_path / dataset / "dataset.json")
         about = config.about(dataset)
         assert (about.classes, about.test_images, about.side) == (facts["classes"], facts["n_test"], facts["shape"][1])

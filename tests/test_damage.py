@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 from collections.abc import Callable
@@ -128,8 +129,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        record("plan", PLAN.tables(), "results/plan.json")
-        record("configuration", PLAN.config.recorded(), "results/configuration.json")
+        (folder / "config.json").write_text(json.dumps(CONFIG))
+        for what in ("plan", "configuration"):
+            record(what, folder / "config.json", folder / "results" / f"{what}.json")
         record_run("results/run.json", snakefile="Snakefile", configfiles=["my config.yaml"], config={"seed": 3})
         for dataset in PLAN.datasets:
             run(command("prepare", PLAN.prepare_options(dataset)))

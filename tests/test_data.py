@@ -158,7 +158,7 @@ def test_select_images_refuses_more_than_there_are(count):
 def test_prepared_data_can_be_loaded_and_verified(tmp_path):
     parameters = {"n_train": 40, "n_test": 20}
     for name in "first", "second":
-        prepare.prepare_dataset("toys", "shapes", parameters, tmp_path / name, seed=1, mirror=None)
+        prepare.prepare("toys", "shapes", parameters, tmp_path / name, seed=1, mirror=None)
     folder = tmp_path / "first"
     split = load_split(folder, "test")
     assert split.images.dtype == torch.uint8
@@ -173,7 +173,7 @@ def test_prepared_data_can_be_loaded_and_verified(tmp_path):
     manifest = artifacts.read_manifest(Place("prepare", folder).manifest)
     assert manifest["files"].keys() == {"train.safetensors", "test.safetensors", "dataset.json"}
     assert manifest["about"] == {"dataset": "toys"}
-    prepare.prepare_dataset("toys", "shapes", parameters, tmp_path / "other", seed=2, mirror=None)
+    prepare.prepare("toys", "shapes", parameters, tmp_path / "other", seed=2, mirror=None)
     assert artifacts.read_json(tmp_path / "other/dataset.json")["sha256"] != facts["sha256"]
 
 
@@ -206,7 +206,7 @@ def test_prepare_refuses_what_no_classifier_can_use(monkeypatch, tmp_path, train
         import_module("rivalry.data.digits"), "digits", lambda fetch, seed: Dataset(*train, *test, names, {})
     )
     with pytest.raises(RivalryError, match=complaint):
-        prepare.prepare_dataset("mine", "digits", {}, tmp_path, seed=1, mirror=None)
+        prepare.prepare("mine", "digits", {}, tmp_path, seed=1, mirror=None)
     assert not list(tmp_path.iterdir())
 
 

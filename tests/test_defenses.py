@@ -394,7 +394,6 @@ def test_classes_that_are_suspected_wrongly_are_written_down(
         folders / "data",
         tmp_path / "victim",
         tmp_path / "defense",
-        dataset="bars",
         victim_name="poisoned",
         seed=4,
         accelerator="cpu",
@@ -466,7 +465,6 @@ def defended(folders: Path) -> Path:
             folders / "data",
             folders / "victims" / victim,
             folders / "defenses" / victim / name,
-            dataset="bars",
             victim_name=victim,
             seed=4,
             accelerator="cpu",
@@ -541,11 +539,11 @@ def test_evaluation_says_what_the_defense_made_of_each_image(name: str, folders:
     evaluate(
         folders / "data",
         defended / "plain" / name,
-        [attacked / "plain" / attack for attack in ("fgsm", "deepfool", "aimed")],
-        [attacked / f"plain+{name}" / attack for attack in ("fgsm", "aimed")],
         output,
+        oblivious=[attacked / "plain" / attack for attack in ("fgsm", "deepfool", "aimed")],
+        adaptive=[attacked / f"plain+{name}" / attack for attack in ("fgsm", "aimed")],
         images=60,
-        seed=8,
+        data_seed=8,
         accelerator="cpu",
     )
     scores = artifacts.read_table(output / "scores.parquet")
@@ -601,9 +599,8 @@ def test_examples_made_on_another_model_do_not_pass_for_adaptive(folders: Path, 
         evaluate(
             folders / "data",
             defended / "plain" / "median3",
-            [],
-            [attacked / "plain" / "fgsm"],
             folders / "elsewhere",
+            adaptive=[attacked / "plain" / "fgsm"],
             images=60,
-            seed=8,
+            data_seed=8,
         )

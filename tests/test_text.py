@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 
 from rivalry import artifacts
 from rivalry.cli import Settings, main
-from rivalry.config import load_config, read_yaml
+from rivalry.config import load_config
 from rivalry.figures import style
 from rivalry.formatting import printed
-from rivalry.plan import _options
+from rivalry.plan import _words
 from rivalry.report import html, latex
 from rivalry.report.collecting import _Plain
 from rivalry.stages.record import record
@@ -80,7 +80,7 @@ def parsed(words: list[str]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_a_command_line_hands_over_any_text(text: str, tmp_path: Path) -> None:
-    command = f"printf '%s\\0' {_options(set={'path': text})}"
+    command = f"printf '%s\\0' {_words({'set': {'path': text}})}"
     done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=True)
     assert parsed(done.stdout.decode().split("\0")[:-1]) == {"path": text}
     assert not list(tmp_path.iterdir())
@@ -95,12 +95,12 @@ plain_json = st.recursive(
 @settings(deadline=None, max_examples=300)
 @given(plain_json)
 def test_options_read_back_as_they_were_written(value: Any) -> None:
-    assert repr(parsed(shlex.split(_options(set={"key": value})))["key"]) == repr(value)
+    assert repr(parsed(shlex.split(_words({"set": {"key": value}})))["key"]) == repr(value)
 
 
 @pytest.mark.parametrize("value", [5e-05, 1e16, 1e-320, 1.7976931348623157e308, 10**30, "😀", "\u2028", "a\nb", [1e-7]])
 def test_options_that_yaml_alone_would_misread(value: Any) -> None:
-    assert parsed(shlex.split(_options(set={"key": value}))) == {"key": value}
+    assert parsed(shlex.split(_words({"set": {"key": value}}))) == {"key": value}
 
 
 def test_people_may_write_yaml_on_the_command_line() -> None:
@@ -122,7 +122,7 @@ def test_a_recorded_configuration_holds_any_text(text: str, tmp_path: Path) -> N
         """
     )
     (tmp_path / "c.yaml").write_text(json.dumps(content | {"title": text}), encoding="utf-8")
-    record("configuration", load_config(read_yaml(tmp_path / "c.yaml")).recorded(), tmp_path / "configuration.json")
+    record("configuration", tmp_path / "c.yaml", tmp_path / "configuration.json")
     recorded = artifacts.read_json(tmp_path / "configuration.json")
     assert recorded["title"] == text
     listed = yaml.dump(recorded, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)

@@ -115,11 +115,10 @@ def _parser() -> argparse.ArgumentParser:
         for name, option in (stage.options | stage.beside).items():
             if option.mark(options.Recorded):
                 continue
-            words, named = name, {}
+            told: dict[str, Any] = {"help": option.doc.replace("%", "%%"), "default": option.default}
             if name not in stage.positional:
-                words, named = options.word(name), {"dest": name, "required": option.required}
-            about = {"help": option.doc.replace("%", "%%"), "default": option.default}
-            sub.add_argument(words, **named | about | _read_as(option))
+                told |= {"dest": name, "required": option.required}
+            sub.add_argument(name if name in stage.positional else options.word(name), **told | _read_as(option))
 
     sub = command("list", _list, "list the methods there are")
     sub.add_argument("kind", nargs="?", choices=list(registry.ROOMS))
@@ -140,13 +139,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _read_as(option: registry.Parameter) -> dict[str, Any]:
     """How argparse reads an option, by its annotation."""
-    made_of = option.parts()
+    made_of = [get_origin(part) or part for part in option.parts()]
     if dict in made_of:
         return {"nargs": "+", "action": Settings, "default": {}, "required": False, "metavar": "KEY=VALUE"}
     if bool in made_of:
         return {"action": argparse.BooleanOptionalAction}
     if Path in made_of:
-        several = {"nargs": "+" if option.required else "*"} if Sequence in map(get_origin, made_of) else {}
+        several = {"nargs": "+" if option.required else "*"} if Sequence in made_of else {}
         return {"type": Path, "metavar": "PATH", **several}
     if get_origin(option.annotation) is Literal:
         return {"choices": get_args(option.annotation)}

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from rivalry import registry, types
+from rivalry.layout import COMPUTED, TABULATED  # noqa: F401 (annotations of stages name them)
 from rivalry.registry import Parameter
-
-FOLDER = registry.PACKAGE / "stages"
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,6 @@ Attacks = Annotated[Sequence[Path], WrittenBy("attack", "attack")]
 Plan = Annotated[dict[str, Any], Recorded("plan")]
 Configuration = Annotated[dict[str, Any], Recorded("configuration")]
 
-TABULATED = ("prepare", "poison", "train", "attack", "defend", "evaluate", "transfer")
-"""Stages that the tables are made of."""
-COMPUTED = (*TABULATED, "fool")
-"""Stages before checks, figures and report."""
-
 
 BESIDE = {
     "data": Parameter("dataset", str | None, False, None, "what --data and all other folders must be of"),
@@ -120,13 +114,13 @@ class Stage:
 
 def names() -> list[str]:
     """Names of all stages, sorted."""
-    return sorted(file.stem for file in FOLDER.glob("*.py") if not file.stem.startswith("_"))
+    return registry.modules("stages")
 
 
 @cache
 def stage(name: str) -> Stage:
     """The stage called `name`."""
-    node = registry.function(FOLDER / f"{name}.py")
+    node = registry.function(registry.PACKAGE / "stages" / f"{name}.py")
     doc, given = ast.get_docstring(node) or "", node.args
     plain = [*given.posonlyargs, *given.args]
     required: list[ast.expr | None] = [None] * (len(plain) - len(given.defaults))

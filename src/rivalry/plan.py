@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from rivalry import registry
+from rivalry import options, registry
 from rivalry.codehash import code_hash
-from rivalry.config import FITTING, Config
+from rivalry.config import FITTING, SECTIONS, Config
 from rivalry.data._files import expanded, walk
 from rivalry.layout import Layout, Place, defended, parts
 from rivalry.seeds import derive_seed
@@ -72,30 +73,39 @@ class Plan:
                     self._add_victim(dataset, victim)
                 for source in item.sources:
                     self._add_transfer(dataset, source, item.victims, item.attacks)
-        for dataset, victim in list(self.victims):  # teachers last
-            self._add_teachers(dataset, victim)
+        named = [("victims", victim, dataset) for dataset, victim in self.victims]
+        named += [("attacks", attack, dataset) for dataset, _, attack in self.attacks]
+        named += [("defenses", defense, dataset) for dataset, _, defense in self.evaluations]
+        named += [("fooling", fooling, dataset) for dataset, _, fooling in self.foolings]
+        for entry in named:  # teachers last
+            self._add_teachers(*entry)
 
     def _add_victim(self, dataset: str, victim: str) -> None:
-        entry = self.config.entry("victims", victim, dataset)
-        if entry["poisoning"] is not None:
-            _add(self.poisonings, (dataset, entry["poisoning"]))
+        self._add_poisonings("victims", victim, dataset)
         _add(self.victims, (dataset, victim))
 
-    def _add_teachers(self, dataset: str, victim: str) -> None:
-        teacher = self.config.entry("victims", victim, dataset).get("teacher")
-        if teacher is not None:
-            self._add_victim(dataset, teacher)
-            self._add_teachers(dataset, teacher)
-
     def _add_attack(self, dataset: str, victim: str, attack: str) -> None:
-        poisoning = self.config.entry("attacks", attack, dataset).get("poisoning")
-        if poisoning is not None:
-            _add(self.poisonings, (dataset, poisoning))
+        self._add_poisonings("attacks", attack, dataset)
         _add(self.attacks, (dataset, victim, attack))
+
+    def _add_poisonings(self, section: str, name: str, dataset: str) -> None:
+        for _, target, named in self.config.references(section, name, dataset):
+            if target == "poisonings":
+                _add(self.poisonings, (dataset, named))
+            elif target == "attacks":
+                self._add_poisonings(target, named, dataset)
+
+    def _add_teachers(self, section: str, name: str, dataset: str) -> None:
+        """Victims that an entry names, itself or through others."""
+        for _, target, named in self.config.references(section, name, dataset):
+            if target == "victims":
+                self._add_victim(dataset, named)
+            self._add_teachers(target, named, dataset)
 
     def _add_evaluation(
         self, dataset: str, victim: str, defense: str, attacks: Sequence[str], settings: Sequence[str]
     ) -> None:
+        self._add_poisonings("defenses", defense, dataset)
         planned = self.evaluations.setdefault((dataset, victim, defense), {"oblivious": [], "adaptive": []})
         for attack in attacks:
             if "oblivious" in settings:
@@ -134,21 +144,16 @@ class Plan:
 
     def unused(self) -> list[str]:
         """Entries that no match leads to, as section.name."""
-        fitted = [self.config.entry("defenses", defense, dataset) for dataset, _, defense in self.defenses]
-        taught = {str(entry["attack"]) for entry in fitted if "attack" in entry}
-        used: dict[str, set[str]] = {
-            "datasets": set(self.datasets),
-            "poisonings": {name for _, name in self.poisonings},
-            "victims": {name for _, name in self.victims},
-            "attacks": {name for _, _, name in self.attacks} | taught,
-            "defenses": {name for _, _, name in self.defenses},
-            "fooling": {name for _, _, name in self.foolings},
-        }
+        planned = [("datasets", dataset, dataset) for dataset in self.datasets]
+        planned += [("victims", *victim) for victim in self.victims]
+        for section, jobs in (("attacks", self.attacks), ("defenses", self.defenses), ("fooling", self.foolings)):
+            planned += [(section, dataset, name) for dataset, _, name in jobs]
+        used = {(section, name) for section, _, name in self.config.reached(planned)}
         return [
             f"{section}.{name}"
-            for section, names in used.items()
+            for section in SECTIONS
             for name in self.config.section(section)
-            if name not in names
+            if (section, name) not in used
         ]
 
     def tables(self) -> dict[str, Any]:
@@ -171,112 +176,92 @@ class Plan:
 
     def prepare_options(self, dataset: str) -> str:
         source, parameters = self.config.parameters("datasets", dataset, dataset)
-        # Two data sets of one source are the same data: the seed is the source's, not the name's.
-        seed = derive_seed(self.config.seed, "data", source)
-        output = self.layout.data(dataset)
-        return _options(source=source, dataset=dataset, seed=seed, set=parameters, output=output)
+        return self._command(
+            "prepare",
+            dataset,
+            self.layout.data(dataset),
+            source=source,
+            parameters=parameters,
+            # Two data sets of one source are the same data: the seed is the source's, not the name's.
+            seed=derive_seed(self.config.seed, "data", source),
+        )
 
     def poison_options(self, dataset: str, poisoning: str) -> str:
-        method, parameters = self.config.parameters("poisonings", poisoning, dataset)
-        seed = derive_seed(self.config.seed, "poison", dataset, poisoning)
-        return _options(
-            dataset=dataset,
+        return self._command(
+            "poison",
+            dataset,
+            self.layout.poisoning(dataset, poisoning),
             poisoning=poisoning,
-            method=method,
-            seed=seed,
-            set=parameters,
-            data=self.layout.data(dataset),
-            output=self.layout.poisoning(dataset, poisoning),
+            seed=derive_seed(self.config.seed, "poison", dataset, poisoning),
+            **self._method("poisonings", poisoning, dataset),
         )
 
     def train_options(self, dataset: str, victim: str) -> str:
-        method, parameters = self.config.parameters("victims", victim, dataset)
         entry = self.config.entry("victims", victim, dataset)
-        epochs = registry.method("training", method).traits.get("epochs", True)
-        if "teacher" in parameters:
-            parameters["teacher"] = str(self.layout.victim(dataset, parameters["teacher"]).folder)
+        epochs = self.config.method("victims", victim).traits.get("epochs", True)
         poisoning = entry["poisoning"]
-        return _options(
-            dataset=dataset,
+        return self._command(
+            "train",
+            dataset,
+            self.layout.victim(dataset, victim),
             victim=victim,
             architecture=entry["architecture"],
-            architecture_set=entry["architecture_parameters"],
-            method=method,
-            set=parameters,
+            architecture_parameters=entry["architecture_parameters"],
             fit={key: entry[key] for key in FITTING} if epochs else None,
             poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
             seed=derive_seed(self.config.seed, "train", dataset, victim),
             threads=self.config.threads.train,
-            accelerator=self.config.accelerator,
-            data=self.layout.data(dataset),
-            output=self.layout.victim(dataset, victim),
+            **self._method("victims", victim, dataset),
         )
 
     def attack_options(self, dataset: str, victim: str, attack: str) -> str:
-        method, parameters = self.config.parameters("attacks", attack, dataset)
-        if "poisoning" in parameters:
-            parameters["poisoning"] = str(self.layout.poisoning(dataset, parameters["poisoning"]).folder)
-        return _options(
-            dataset=dataset,
+        return self._command(
+            "attack",
+            dataset,
+            self.layout.attack(dataset, victim, attack),
             attack=attack,
-            method=method,
-            set=parameters,
             target=self.config.target(attack, dataset),
             victim=self.layout.classifier(dataset, victim),
             victim_name=victim,
             images=self.config.images(attack, dataset),
-            data_seed=self._data_seed(dataset),
             seed=derive_seed(self.config.seed, "attack", dataset, attack),
-            **self._computing(),
-            data=self.layout.data(dataset),
-            output=self.layout.attack(dataset, victim, attack),
+            **self._method("attacks", attack, dataset),
         )
 
     def defend_options(self, dataset: str, victim: str, defense: str) -> str:
-        method, parameters = self.config.parameters("defenses", defense, dataset)
-        if "attack" in parameters:
-            attack, settings = self.config.parameters("attacks", parameters["attack"], dataset)
-            parameters["attack"] = {"method": attack, **settings}
-        return _options(
-            dataset=dataset,
+        return self._command(
+            "defend",
+            dataset,
+            self.layout.defense(dataset, victim, defense),
             defense=defense,
-            method=method,
-            set=parameters,
             victim=self.layout.victim(dataset, victim),
             victim_name=victim,
             seed=derive_seed(self.config.seed, "defend", dataset, victim, defense),
-            **self._computing() | {"threads": self.config.threads.train},
-            data=self.layout.data(dataset),
-            output=self.layout.defense(dataset, victim, defense),
+            threads=self.config.threads.train,
+            **self._method("defenses", defense, dataset),
         )
 
     def fool_options(self, dataset: str, victim: str, fooling: str) -> str:
-        method, parameters = self.config.parameters("fooling", fooling, dataset)
-        return _options(
-            dataset=dataset,
+        return self._command(
+            "fool",
+            dataset,
+            self.layout.fooling(dataset, victim, fooling),
             fooling=fooling,
-            method=method,
-            set=parameters,
             confidence=self.config.entry("fooling", fooling, dataset)["confidence"],
             victim=self.layout.victim(dataset, victim),
             victim_name=victim,
-            data_seed=self._data_seed(dataset),
             seed=derive_seed(self.config.seed, "fool", dataset, fooling),
-            **self._computing(),
-            data=self.layout.data(dataset),
-            output=self.layout.fooling(dataset, victim, fooling),
+            **self._method("fooling", fooling, dataset),
         )
 
     def evaluate_options(self, dataset: str, victim: str, defense: str) -> str:
-        return _options(
-            dataset=dataset,
+        return self._command(
+            "evaluate",
+            dataset,
+            self.layout.evaluation(dataset, victim, defense),
             victim_name=defended(victim, defense),
             images=self.config.images_of(dataset),
-            data_seed=self._data_seed(dataset),
-            **self._computing(),
-            data=self.layout.data(dataset),
             defended=self.layout.defense(dataset, victim, defense),
-            output=self.layout.evaluation(dataset, victim, defense),
             **self._evaluated(dataset, victim, defense),
         )
 
@@ -290,39 +275,23 @@ class Plan:
         }
 
     def tabulate_options(self) -> str:
-        times = "--record-times" if self.config.record_times else "--no-record-times"
-        options = _options(
-            confidence=self.config.confidence,
-            seed=self.config.seed,
-            results=self.layout.root,
-            output=self.layout.tables,
-        )
-        return f"{options} {times}"
+        config = self.config
+        own = {"confidence": config.confidence, "seed": config.seed, "record_times": config.record_times}
+        return self._command("tabulate", "", self.layout.tables, **own)
 
     def check_options(self) -> str:
-        return _options(
-            threads=self.config.threads.attack,
-            accelerator=self.config.accelerator,
-            results=self.layout.root,
-            output=self.layout.checks,
-        )
+        return self._command("check", "", self.layout.checks)
 
     def draw_options(self, dataset: str) -> str:
-        return _options(dataset=dataset, results=self.layout.root, output=self.layout.figures(dataset))
+        return self._command("draw", dataset, self.layout.figures(dataset))
 
     def collect_options(self) -> str:
-        return _options(results=self.layout.root, output=self.layout.report.facts)
+        return self._command("collect", "", self.layout.report.facts)
 
     def transfer_options(self, dataset: str, source: str) -> str:
         attacks, victims = self._transferred(dataset, source)
-        return _options(
-            dataset=dataset,
-            attacks=attacks,
-            victims=victims,
-            **self._computing(),
-            data=self.layout.data(dataset),
-            output=self.layout.transfer(dataset, source),
-        )
+        output = self.layout.transfer(dataset, source)
+        return self._command("transfer", dataset, output, attacks=attacks, victims=victims)
 
     def _transferred(self, dataset: str, source: str) -> tuple[list[Place], list[Place]]:
         """The sets that are replayed, and the victims that are shown them."""
@@ -332,12 +301,43 @@ class Plan:
             [self.layout.victim(dataset, victim) for victim in planned["victims"]],
         )
 
-    def _data_seed(self, dataset: str) -> int:
-        return derive_seed(self.config.seed, "images", dataset)
+    def _command(self, stage: str, dataset: str, output: Place | Path, **own: Any) -> str:
+        """The options that a stage declares, with a job's own values and those that all jobs share."""
+        config, declared = self.config, options.stage(stage)
+        shared = {
+            "dataset": dataset,
+            "data": self.layout.data(dataset),
+            "data_seed": derive_seed(config.seed, "images", dataset),
+            "results": self.layout.root,
+            "output": output,
+            "batch_size": config.batch_size,
+            "threads": config.threads.attack,
+            "accelerator": config.accelerator,
+        }
+        values = {name: (shared | own).get(name) for name in declared.options | declared.beside}
+        if unknown := own.keys() - values.keys():
+            raise KeyError(f"{stage} has no option {unknown}")
+        return _words(values)
 
-    def _computing(self) -> dict[str, Any]:
-        config = self.config
-        return {"batch_size": config.batch_size, "threads": config.threads.attack, "accelerator": config.accelerator}
+    def _method(self, section: str, name: str, dataset: str) -> dict[str, Any]:
+        """The method of an entry and its parameters, as a job is told them.
+
+        Another entry that it names is told by its folder; but an attack, which the job itself runs, in full.
+        """
+        method, parameters = self.config.parameters(section, name, dataset)
+        for key, target, named in self.config.references(section, name, dataset):
+            if key not in parameters:
+                continue
+            if target == "attacks":
+                attack = self._method(target, named, dataset)
+                parameters[key] = {"method": attack["method"], **attack["parameters"]}
+            else:
+                parameters[key] = str(self._place(target, named, dataset).folder)
+        return {"method": method, "parameters": parameters}
+
+    def _place(self, section: str, name: str, dataset: str) -> Place:
+        """Where the job of an entry that others name writes."""
+        return self.layout.poisoning(dataset, name) if section == "poisonings" else self.layout.victim(dataset, name)
 
     def source_state(self, dataset: str) -> str:
         """A hash of names, sizes and times of the user's own files behind a data set.
@@ -354,77 +354,96 @@ class Plan:
         state = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in found)
         return hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()[:16]
 
-    def train_inputs(self, dataset: str, victim: str) -> list[Path]:
-        entry = self.config.entry("victims", victim, dataset)
-        files = []
-        if entry["poisoning"]:
-            files.append(self.layout.poisoning(dataset, entry["poisoning"])["train"])
-        if "teacher" in entry:
-            files.append(self.layout.victim(dataset, entry["teacher"])["weights"])
+    def inputs(self, section: str, name: str, dataset: str) -> list[Path]:
+        """The files that a job reads because its entry names others, itself or through an attack that the job runs."""
+        files: list[Path] = []
+        for _, target, named in self.config.references(section, name, dataset):
+            if target == "attacks":
+                files += self.inputs(target, named, dataset)
+            else:
+                files += self._place(target, named, dataset).files
         return files
+
+    def train_inputs(self, dataset: str, victim: str) -> list[Path]:
+        return self.inputs("victims", victim, dataset)
 
     def attack_inputs(self, dataset: str, victim: str, attack: str) -> list[Path]:
         plain, defense = parts(victim)
         places = [self.layout.victim(dataset, plain)]
+        files = self.inputs("attacks", attack, dataset)
         if defense:
             places.append(self.layout.defense(dataset, plain, defense))
-        files = [place[role] for place in places for role in ("facts", "weights")]
-        poisoning = self.config.entry("attacks", attack, dataset).get("poisoning")
-        if poisoning:
-            files.append(self.layout.poisoning(dataset, poisoning)["trigger"])
-        return files
+            files += self.inputs("defenses", defense, dataset)
+        return [place[role] for place in places for role in ("facts", "weights")] + files
+
+    def defend_inputs(self, dataset: str, victim: str, defense: str) -> list[Path]:
+        return self.inputs("defenses", defense, dataset)
+
+    def fool_inputs(self, dataset: str, victim: str, fooling: str) -> list[Path]:
+        return self.inputs("fooling", fooling, dataset)
 
     def evaluate_inputs(self, dataset: str, victim: str, defense: str) -> list[Path]:
         places = self._evaluated(dataset, victim, defense).values()
-        return [place.facts for setting in places for place in setting]
+        attacks = [place.facts for setting in places for place in setting]
+        return [*attacks, *self.inputs("defenses", defense, dataset)]
 
     def transfer_inputs(self, dataset: str, source: str) -> list[Path]:
         return [place.facts for places in self._transferred(dataset, source) for place in places]
 
-    def code(self, stage: str, dataset: str = "", victim: str = "", attack: str = "", fooling: str = "") -> str:
-        """Hash of the code that a job runs: its stage and the methods that it finds by name."""
-        return _code(stage, *self._methods(stage, dataset, victim, attack, fooling))
+    def code(
+        self,
+        stage: str,
+        dataset: str = "",
+        victim: str = "",
+        attack: str = "",
+        *,
+        poisoning: str = "",
+        fooling: str = "",
+    ) -> str:
+        """Hash of the code that a job runs: its stage and the methods that it finds by name.
 
-    def _methods(self, stage: str, dataset: str, victim: str, attack: str, fooling: str) -> list[str]:
-        config = self.config
-        plain, defense = parts(victim)
-        modules: list[str] = []
+        Parameters
+        ----------
+        stage : str
+        dataset, victim, attack, poisoning, fooling : str
+            What the job is about; the victim may be a defended one.
+        """
+        modules = [f"rivalry.stages.{stage}"]
+        victim, defense = parts(victim)
         if stage == "prepare":
-            modules.append(f"data.{config.method('datasets', dataset).name}")
-        if stage == "poison":
-            modules.append(f"poisoning.{config.method('poisonings', victim).name}")
-        if stage in ("train", "attack", "defend", "evaluate", "fool"):
-            entry = config.entry("victims", plain, dataset)
-            modules.append(f"architectures.{entry['architecture']}")
-            if stage == "train":
-                modules.append(f"training.{entry['method']}")
-                if registry.method("training", entry["method"]).traits.get("epochs", True):
-                    modules.append("training._fit")
-        if stage == "transfer":
-            shown = self.transfers[dataset, plain]["victims"]
-            modules += [f"architectures.{config.entry('victims', name, dataset)['architecture']}" for name in shown]
-        if defense:
-            method, parameters = config.parameters("defenses", defense, dataset)
-            modules.append(f"defenses.{method}")
-            if "architecture" in parameters:
-                modules.append(f"architectures.{parameters['architecture']}")
-            if "attack" in parameters:
-                modules.append(f"attacks.{config.method('attacks', parameters['attack']).name}")
-        if attack:
-            method, parameters = config.parameters("attacks", attack, dataset)
-            modules.append(f"attacks.{method}")
-            if "architecture" in parameters:
-                modules.append(f"architectures.{parameters['architecture']}")
-        if fooling:
-            modules.append(f"fooling.{config.method('fooling', fooling).name}")
-        if stage == "draw":
-            modules += [f"figures.{name}" for name in registry.modules("figures")]
+            modules += self._makes("datasets", dataset, dataset)
+        elif stage == "train":
+            modules += self._makes("victims", victim, dataset)
+            if self.config.method("victims", victim).traits.get("epochs", True):
+                modules.append("rivalry.training._fit")
+        elif stage == "draw":
+            modules += [f"rivalry.figures.{name}" for name in registry.modules("figures")]
+        elif victim:
+            shown = self.transfers[dataset, victim]["victims"] if stage == "transfer" else [victim]
+            modules += [module for name in shown for module in self._loads("victims", name, dataset)]
+        for section, name in (
+            ("poisonings", poisoning),
+            ("defenses", defense),
+            ("attacks", attack),
+            ("fooling", fooling),
+        ):
+            modules += self._makes(section, name, dataset) if name else []
+        return _code(*modules)
+
+    def _makes(self, section: str, name: str, dataset: str) -> list[str]:
+        """The modules that an entry's job finds by name: of the methods that it names, and of entries that it names."""
+        modules = [method.module for _, method in self.config.methods(section, name, dataset)]
+        for _, target, named in self.config.references(section, name, dataset):
+            modules += (self._makes if target == "attacks" else self._loads)(target, named, dataset)
         return modules
 
+    def _loads(self, section: str, name: str, dataset: str) -> list[str]:
+        """The modules that a job finds by name when it loads what an entry's own job made: a victim's network."""
+        methods = self.config.methods(section, name, dataset)
+        return [method.module for _, method in methods if method.kind == "architectures"]
 
-@cache
-def _code(stage: str, *modules: str) -> str:
-    return code_hash(f"rivalry.stages.{stage}", *(f"rivalry.{module}" for module in modules))
+
+_code = cache(code_hash)
 
 
 def _add(items: list[Any], item: Any) -> None:
@@ -432,19 +451,17 @@ def _add(items: list[Any], item: Any) -> None:
         items.append(item)
 
 
-def _options(**options: Any) -> str:
-    """Command-line options; mappings become key=value words, with JSON for values; what is None is left out."""
+def _words(values: Mapping[str, Any]) -> str:
+    """Options as words; mappings become key=value, with JSON for values; what is None or empty is left out."""
     words: list[str] = []
-    for name, value in options.items():
-        if value is None or value == {}:
-            continue
-        words.append(f"--{name.replace('_', '-')}")
-        if isinstance(value, dict):
-            words += [f"{key}={json.dumps(item)}" for key, item in value.items()]
-        else:
-            words += [_word(item) for item in (value if isinstance(value, list) else [value])]
+    for name, value in values.items():
+        word = options.word(name)
+        if isinstance(value, bool):
+            words.append(word if value else word.replace("--", "--no-", 1))
+        elif isinstance(value, dict):
+            words += [word, *(f"{key}={json.dumps(item)}" for key, item in value.items())] if value else []
+        elif value is not None:
+            listed = value if isinstance(value, list) else [value]
+            told = [str(one.folder if isinstance(one, Place) else one) for one in listed]
+            words += [word, *told] if told else []
     return shlex.join(words)
-
-
-def _word(value: Any) -> str:
-    return str(value.folder if isinstance(value, Place) else value)

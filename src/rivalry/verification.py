@@ -32,13 +32,7 @@ def expected(plan: dict[str, Any], layout: Layout) -> Iterator[Place]:
     yield from (layout.report, layout.page, layout.paper, layout.pdf)
 
 
-TABULATED = ("prepare", "poison", "train", "attack", "defend", "evaluate", "transfer")
-"""Stages that the tables are made of."""
-COMPUTED = (*TABULATED, "fool")
-"""Stages before checks, figures and report."""
-
-
-def identify_all(layout: Layout, plan: dict[str, Any], stages: tuple[str, ...] = COMPUTED) -> None:
+def identify_all(layout: Layout, plan: dict[str, Any], stages: tuple[str, ...]) -> None:
     """Make sure that the folders of these stages are there and hold what the plan says.
 
     Raises

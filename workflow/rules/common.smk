@@ -16,10 +16,10 @@ sys.path.insert(0, SOURCE)
 from rivalry.artifacts import sweep, write_json
 from rivalry.config import Mistakes, check_machine, load_config, read_yaml
 from rivalry.environment import export_environment
-from rivalry.layout import JOINED, NAME, defended
+from rivalry.layout import COMPUTED, JOINED, NAME, TABULATED, defended
 from rivalry.plan import Plan
 from rivalry.stages.record import record_run
-from rivalry.verification import COMPUTED, TABULATED, expected
+from rivalry.verification import expected
 
 # A configuration named on the command line replaces the default. It is read here: Snakemake's own reader takes `no`
 # for false, drops the first of two equal names, and fails with a traceback.

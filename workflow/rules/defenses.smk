@@ -8,6 +8,7 @@ rule defend_victim:
         DATA["train"],
         VICTIM.facts,
         VICTIM["weights"],
+        lambda wildcards: PLAN.defend_inputs(*wildcards),
     output:
         DEFENSE.files,
     log:

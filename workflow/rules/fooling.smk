@@ -7,6 +7,7 @@ rule fool_victim:
         DATA.files,
         VICTIM.facts,
         VICTIM["weights"],
+        lambda wildcards: PLAN.fool_inputs(*wildcards),
     output:
         FOOLING.files,
     log:

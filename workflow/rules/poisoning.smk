@@ -15,7 +15,9 @@ rule poison_dataset:
         "../../envs/compute.yaml"
     params:
         options=lambda wildcards: PLAN.poison_options(*wildcards),
-        code=lambda wildcards: PLAN.code("poison", *wildcards),
+        code=lambda wildcards: PLAN.code(
+            "poison", wildcards.dataset, poisoning=wildcards.poisoning
+        ),
     message:
         "poison {wildcards.dataset} with {wildcards.poisoning}"
     shell:

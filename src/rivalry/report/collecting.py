@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from rivalry import artifacts
-from rivalry.layout import Layout, Place
+from rivalry.layout import COMPUTED, Layout, Place
 from rivalry.report.findings import find
 from rivalry.report.limits import limits
 from rivalry.report.references import source_of, works
@@ -23,7 +23,7 @@ from rivalry.statistics.columns import TABLES
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.tables import records
 from rivalry.statistics.trust import summary
-from rivalry.verification import COMPUTED, expected
+from rivalry.verification import expected
 
 PACKAGES = [
     "rivalry",

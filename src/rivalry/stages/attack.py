@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 
@@ -19,24 +19,30 @@ from rivalry.layout import Layout, Place
 from rivalry.poisoning._trigger import Trigger
 from rivalry.victims import load_victim
 
+if TYPE_CHECKING:
+    from rivalry.options import Accelerator, ParametersOf, Settings, Victim
+    from rivalry.types import BatchSize, Count, Natural
+
 
 def attack(
     attack: str,
     method: str,
-    parameters: dict[str, Any],
+    parameters: Annotated[Settings, ParametersOf("attacks")],
     data: Path,
-    victim: Path,
+    victim: Victim,
     output: Path,
     *,
     victim_name: str,
-    images: int,
-    data_seed: int,
-    seed: int,
+    images: Count = 500,
+    data_seed: Natural = 0,
+    seed: Natural = 0,
     target: int | str | None = None,
-    batch_size: int = 64,
-    accelerator: str = "auto",
+    batch_size: BatchSize = 64,
+    accelerator: Accelerator = "auto",
 ) -> None:
-    """Attack a victim, defended or not, on test images; every eps in `parameters` is a set of its own.
+    """Attack a victim, defended or not.
+
+    It is attacked on test images; every eps in `parameters` is a set of its own.
 
     Parameters
     ----------

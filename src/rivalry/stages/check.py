@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 from rivalry.artifacts import write_manifest
 from rivalry.checks import CHECKS
@@ -12,13 +12,20 @@ from rivalry.devices import device
 from rivalry.layout import Layout
 from rivalry.statistics.checked import CHECKED
 
+if TYPE_CHECKING:
+    from rivalry.layout import COMPUTED
+    from rivalry.options import Accelerator, After, Plan
 
-def check(results: Path, output: Path, *, plan: dict[str, Any], accelerator: str) -> None:
-    """Write checks.csv, one row a result.
 
-    Its columns: `check`, `dataset`, `subject`; `status` (pass, warn, fail); `found`; `images`, ten at most, that
-    caused it. And which numbers it touches: `victim`, `defense` ("none" is one), `attack` (several with spaces
-    between) and `eps`, each empty where it concerns all of them; see `rivalry.statistics.touching`.
+def check(
+    results: Annotated[Path, After(COMPUTED)], output: Path, *, plan: Plan, accelerator: Accelerator = "auto"
+) -> None:
+    """Check the results against themselves.
+
+    checks.csv has one row a result. Its columns: `check`, `dataset`, `subject`; `status` (pass, warn, fail); `found`;
+    `images`, ten at most, that caused it. And which numbers it touches: `victim`, `defense` ("none" is one), `attack`
+    (several with spaces between) and `eps`, each empty where it concerns all of them; see
+    `rivalry.statistics.touching`.
 
     Parameters
     ----------

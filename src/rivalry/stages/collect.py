@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 from rivalry import artifacts
 from rivalry.layout import Place
 from rivalry.report.collecting import gather
 
+if TYPE_CHECKING:
+    from rivalry.layout import COMPUTED
+    from rivalry.options import After, Configuration, Plan
 
-def collect(results: Path, output: Path, *, config: dict[str, Any], plan: dict[str, list]) -> None:
-    """Gather every number of the report in one file.
+
+def collect(
+    results: Annotated[Path, After((*COMPUTED, "tabulate", "check", "draw"))],
+    output: Path,
+    *,
+    config: Configuration,
+    plan: Plan,
+) -> None:
+    """Gather every number of the report in report.json.
 
     Parameters
     ----------

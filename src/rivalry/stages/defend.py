@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
@@ -14,22 +14,27 @@ from rivalry.devices import device, moved
 from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
 
+if TYPE_CHECKING:
+    from rivalry.options import Accelerator, ParametersOf, Settings, Victim
+    from rivalry.types import BatchSize, Natural
+
 
 def defend(
     defense: str,
     method: str,
-    parameters: dict[str, Any],
+    parameters: Annotated[Settings, ParametersOf("defenses")],
     data: Path,
-    victim: Path,
+    victim: Victim,
     output: Path,
     *,
-    dataset: str,
     victim_name: str,
-    seed: int,
-    accelerator: str = "auto",
-    batch_size: int = 64,
+    seed: Natural = 0,
+    accelerator: Accelerator = "auto",
+    batch_size: BatchSize = 64,
 ) -> None:
-    """Fit a defense of one victim; write defense.safetensors, defense.json and what triggers were recovered.
+    """Put a defense around a victim.
+
+    It is fitted; defense.safetensors, defense.json and what triggers were recovered are written.
 
     Where the defense suspects classes of a backdoor, `innocent_flagged` in defense.json lists those in which
     none was planted; the defense itself is not told.
@@ -43,8 +48,8 @@ def defend(
         Its name, the registered defense and all of its parameters.
     data, victim, output : Path
         Folders.
-    dataset, victim_name : str
-        What they are called.
+    victim_name : str
+        How the victim is called.
     seed : int
         Seeds the defense's random numbers.
     accelerator : str
@@ -60,6 +65,7 @@ def defend(
     defended = declared.load()(model, train.images, train.labels, seed, batch_size, **parameters)
 
     own = {name: t for name, t in defended.module.state_dict().items() if not name.startswith("victim.")}
+    dataset = read_json(Place("prepare", data).facts)["dataset"]
     place = Layout().defense(dataset, victim_name, defense).at(output)
     write_tensors(place["weights"], own)
     if defended.triggers is not None:

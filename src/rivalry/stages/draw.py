@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rivalry import artifacts
 from rivalry.figures._figure import all_figures
@@ -11,12 +11,18 @@ from rivalry.figures.results import Results
 from rivalry.figures.style import Absent, save, use_style
 from rivalry.layout import Layout
 
+if TYPE_CHECKING:
+    from rivalry.layout import COMPUTED
+    from rivalry.options import After, Plan
 
-def draw(results: Path, output: Path, *, dataset: str, plan: dict[str, list]) -> None:
-    """Draw every figure that the data set's results allow.
 
-    Writes each figure as .svg and .pdf and `figures.json`: `figures` (name, kind, title, caption, alt, group, files)
-    and `absent` (name, reason), by kind.
+def draw(
+    results: Annotated[Path, After((*COMPUTED, "tabulate", "check"))], output: Path, *, dataset: str, plan: Plan
+) -> None:
+    """Draw the figures of a data set.
+
+    All those that its results allow: each as .svg and .pdf. `figures.json` lists them: `figures` (name, kind, title,
+    caption, alt, group, files) and `absent` (name, reason), by kind.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,10 @@ from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
 
+if TYPE_CHECKING:
+    from rivalry.options import Accelerator, Attacks, Victim
+    from rivalry.types import BatchSize, Count, Natural
+
 SIZES = ["l0", "l2", "linf", "l2_channels", "linf_channels", "relative_l2"]
 CARRIED = [*SIZES, "queries", "gradients", "seconds"]
 """What an evaluation takes over from the attack: the sizes of its perturbations and what they cost."""
@@ -31,17 +36,19 @@ COLUMNS = [*JUDGED, "clean_handled", "handled"]
 
 def evaluate(
     data: Path,
-    defended: Path,
-    attacks: list[Path],
-    adaptive: list[Path],
+    defended: Victim,
     output: Path,
     *,
-    images: int,
-    seed: int,
-    accelerator: str = "auto",
-    batch_size: int = 64,
+    oblivious: Attacks = (),
+    adaptive: Attacks = (),
+    images: Count = 500,
+    data_seed: Natural = 0,
+    accelerator: Accelerator = "auto",
+    batch_size: BatchSize = 64,
 ) -> None:
-    """Let a defended victim classify, or refuse, clean and adversarial test images; write scores.parquet.
+    """Measure a defense against adversarial images.
+
+    The defended victim classifies, or refuses, clean and adversarial test images; scores.parquet is written.
 
     It has one row an image of each set. `prediction` is -1 for a refused image, -2 where the victim answers NaN.
     `attacked`: the victim that the attack was made on had it right, so that it was changed. `clean_handled`,
@@ -52,9 +59,9 @@ def evaluate(
     ----------
     data, defended, output : Path
         Folders; `defended` is one that `rivalry.stages.defend` wrote.
-    attacks, adaptive : list of Path
+    oblivious, adaptive : list of Path
         Folders of attacks: on the undefended victim, oblivious of the defense, and on the defended one.
-    images, seed : int
+    images, data_seed : int
         How many clean test images, at most, and the seed that chose them.
     accelerator : str
         auto, cpu or gpu.
@@ -69,11 +76,11 @@ def evaluate(
     about = read_json(Place("defend", defended).facts)
     victim = moved(load_victim(defended), device(accelerator))
     test = load_split(data, "test")
-    index = select_images(len(test), min(images, len(test)), seed)
+    index = select_images(len(test), min(images, len(test)), data_seed)
     rows = pd.DataFrame({"index": index.numpy(), "label": test.labels[index].numpy(), "target": -1})
     rows = rows.assign(attack="", setting="clean", eps=np.nan, attacked=False, **dict.fromkeys(CARRIED, 0.0))
     tables = [judged(victim, test.floats(index), rows, batch_size)]
-    for setting, folders in (("oblivious", attacks), ("adaptive", adaptive)):
+    for setting, folders in (("oblivious", oblivious), ("adaptive", adaptive)):
         for folder in folders:
             facts = read_json(Place("attack", folder).facts)
             right = (about["victim"], about["defense"] if setting == "adaptive" else "none")

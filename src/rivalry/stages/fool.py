@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 import torch
@@ -18,6 +18,10 @@ from rivalry.fooling._fooling import fool as make_images
 from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
 
+if TYPE_CHECKING:
+    from rivalry.options import Accelerator, ParametersOf, Settings, Victim
+    from rivalry.types import BatchSize, Fraction, Natural
+
 REAL = 200
 """Test images whose distances to the training images say how far apart real images are."""
 
@@ -28,19 +32,21 @@ CHUNK = 4096
 def fool(
     fooling: str,
     method: str,
-    parameters: dict[str, Any],
+    parameters: Annotated[Settings, ParametersOf("fooling")],
     data: Path,
-    victim: Path,
+    victim: Victim,
     output: Path,
     *,
     victim_name: str,
-    confidence: float,
-    data_seed: int,
-    seed: int,
-    batch_size: int = 64,
-    accelerator: str = "auto",
+    confidence: Fraction = 0.99,
+    data_seed: Natural = 0,
+    seed: Natural = 0,
+    batch_size: BatchSize = 64,
+    accelerator: Accelerator = "auto",
 ) -> None:
-    """Make one fooling image per class; write images.safetensors, scores.parquet and fooling.json.
+    """Make images without an object in which a victim is sure to see one.
+
+    There is one for each class; images.safetensors, scores.parquet and fooling.json are written.
 
     Parameters
     ----------

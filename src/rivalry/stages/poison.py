@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 
@@ -13,9 +13,32 @@ from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
 
+if TYPE_CHECKING:
+    from rivalry.options import ParametersOf, Settings
+    from rivalry.types import Natural
 
-def poison(poisoning: str, method: str, parameters: dict[str, Any], data: Path, output: Path, *, seed: int) -> None:
-    """Poison the training split in `data`; write train.safetensors, trigger.safetensors and poisoning.json.
+
+def poison(
+    poisoning: str,
+    method: str,
+    parameters: Annotated[Settings, ParametersOf("poisonings")],
+    data: Path,
+    output: Path,
+    *,
+    seed: Natural = 0,
+) -> None:
+    """Poison a training set.
+
+    The poisoned one, its trigger and its facts are written into `output`.
+
+    Parameters
+    ----------
+    poisoning, method, parameters
+        Its name, the registered poisoning and its parameters.
+    data, output : Path
+        Folders.
+    seed : int
+        Chooses the images.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 from rivalry import registry
 from rivalry.artifacts import checksum, write_json, write_manifest, write_tensors
@@ -12,11 +12,23 @@ from rivalry.data._fetch import Fetch
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout
 
+if TYPE_CHECKING:
+    from rivalry.options import ParametersOf, Settings
+    from rivalry.types import Natural
 
-def prepare_dataset(
-    dataset: str, source: str, parameters: dict[str, Any], output: Path, *, seed: int, mirror: str | None
+
+def prepare(
+    dataset: str,
+    source: str,
+    parameters: Annotated[Settings, ParametersOf("sources", "source")],
+    output: Path,
+    *,
+    seed: Natural = 0,
+    mirror: str | None = None,
 ) -> None:
-    """Write its training split, its test split and its facts into the folder `output`.
+    """Bring a data set into canonical form.
+
+    Its training split, its test split and its facts are written into the folder `output`.
 
     Parameters
     ----------

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rivalry.artifacts import write_json, write_manifest
+from rivalry.config import load_config, read_yaml
 from rivalry.layout import Place
+from rivalry.plan import Plan
 
 
 def _here(path: str | Path) -> str:
@@ -16,10 +18,27 @@ def _here(path: str | Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def record(what: Literal["configuration", "plan"], content: dict[str, Any], output: str | Path) -> None:
-    """Write a checked configuration with all defaults, or its plan, as JSON; see `rivalry.plan.Plan.tables`."""
-    output = Path(output)
-    write_json(output, content)
+def record(what: Literal["configuration", "plan"], config: Path, /, output: Path) -> None:
+    """Write down a checked configuration with all defaults, or its plan.
+
+    Parameters
+    ----------
+    what : str
+        The plan is that of `rivalry.plan.Plan.tables`.
+    config : Path
+        A configuration, in YAML or JSON.
+    output : Path
+        The file to write, as JSON.
+
+    Raises
+    ------
+    Mistakes
+        The configuration is wrong.
+    """
+    # JSON is read as such: YAML takes 1e-05 for a text.
+    content = json.loads(config.read_text(encoding="utf-8")) if config.suffix == ".json" else read_yaml(config)
+    checked = load_config(content, config)
+    write_json(output, checked.recorded() if what == "configuration" else Plan(checked).tables())
     write_manifest(Place(f"record_{what}", output.parent), [output])
 
 

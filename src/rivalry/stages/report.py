@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rivalry import artifacts
 from rivalry.errors import RivalryError
@@ -21,6 +21,19 @@ NO_LATEX = (
     "texlive-latex-extra texlive-science lmodern, or run Snakemake with --software-deployment-method conda "
     "(envs/latex.yaml)"
 )
+
+
+def report(format: Literal["html", "latex", "pdf"], /, input: Path, output: Path) -> None:
+    """Render report.json as HTML, LaTeX or PDF.
+
+    Parameters
+    ----------
+    format : str
+        A PDF is made of the LaTeX, the others of report.json.
+    input, output : Path
+        Files.
+    """
+    {"html": render_html, "latex": render_latex, "pdf": compile_pdf}[format](input, output)
 
 
 def render_html(facts: Path, output: Path) -> None:

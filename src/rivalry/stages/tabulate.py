@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rivalry.artifacts import write_json, write_manifest
 from rivalry.layout import Layout
@@ -14,19 +14,24 @@ from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import ScoredMatch, clean_errors, evaluated_matches, undefended_matches
 from rivalry.statistics.transfers import transfer_rates
 
+if TYPE_CHECKING:
+    from rivalry.layout import TABULATED
+    from rivalry.options import After, Plan
+    from rivalry.types import Flag, Natural, OpenFraction
+
 SETTINGS = ["undefended", "oblivious", "adaptive"]
 
 
 def tabulate(
-    results: Path,
+    results: Annotated[Path, After(TABULATED)],
     output: Path,
     *,
-    plan: dict[str, Any],
-    confidence: float,
-    seed: int,
-    record_times: bool,
+    plan: Plan,
+    confidence: OpenFraction = 0.95,
+    seed: Natural = 0,
+    record_times: Flag = True,
 ) -> None:
-    """Write scores.csv, worst_cases.csv, comparisons.csv, transfers.csv, reported.csv and kept_apart.json.
+    """Make the tables: scores, worst cases, comparisons, transfers, reported numbers.
 
     Parameters
     ----------

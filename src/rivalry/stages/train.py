@@ -9,7 +9,7 @@ import time
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
 import torch
@@ -27,24 +27,30 @@ from rivalry.layout import Layout, Place
 from rivalry.seeds import derive_seed
 from rivalry.training._recipe import Direct
 
+if TYPE_CHECKING:
+    from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings
+    from rivalry.types import Natural
+
 CURVE = ["epoch", "train_loss", "validation_loss", "validation_accuracy"]
 
 
 def train(
     victim: str,
     architecture: str,
-    architecture_parameters: dict[str, Any],
+    architecture_parameters: Annotated[Settings, ParametersOf("architectures", "architecture")],
     method: str,
-    parameters: dict[str, Any],
-    fitting: dict[str, Any],
+    parameters: Annotated[Settings, ParametersOf("training")],
+    fit: Annotated[Settings, Fitting()],
     data: Path,
     output: Path,
     *,
-    seed: int,
-    accelerator: str = "auto",
-    poisoning: Path | None = None,
+    seed: Natural = 0,
+    accelerator: Accelerator = "auto",
+    poisoning: Poisoning | None = None,
 ) -> None:
-    """Train a victim and measure it on the whole test split.
+    """Train a victim.
+
+    It is measured on the whole test split.
 
     Parameters
     ----------
@@ -52,7 +58,7 @@ def train(
         Its name.
     architecture, architecture_parameters, method, parameters
         Names from the registry and their parameters.
-    fitting : dict
+    fit : dict
         epochs, batch_size, learning_rate, optimizer, patience, validation_fraction; see `rivalry.training._fit.fit`;
         empty for a method without epochs.
     data, output : Path
@@ -67,7 +73,7 @@ def train(
     if len({registry.method(kind, name).traits.get("epochs", True) for kind, name in kinds}) > 1:
         raise RivalryError(f"method: {method} cannot train {architecture}; scikit_learn trains what has no epochs")
     facts = read_json(Place("prepare", data).facts)
-    backdoor_target = None
+    planted: dict[str, Any] = {}
     if poisoning is None:
         split = load_split(data, "train")
         images, labels, sources = split.images, split.labels, torch.arange(len(split))
@@ -77,7 +83,7 @@ def train(
         if missing := {"images", "labels", "sources"} - tensors.keys():
             raise RivalryError(f"{poisoned['train']}: has no '{min(missing)}'; delete it and run again")
         images, labels, sources = (tensors[name] for name in ("images", "labels", "sources"))
-        backdoor_target = read_json(poisoned.facts)["target"]
+        planted = read_json(poisoned.facts)
 
     place = Layout().victim(facts["dataset"], victim).at(output)
     description = {
@@ -86,9 +92,9 @@ def train(
         "architecture_parameters": architecture_parameters,
         "method": method,
         "parameters": parameters,
-        "fitting": fitting,
-        "poisoning": poisoning.name if poisoning else None,
-        "backdoor_target": backdoor_target,
+        "fitting": fit,
+        "poisoning": planted.get("poisoning"),
+        "backdoor_target": planted.get("target"),
         "shape": facts["shape"],
         "classes": facts["classes"],
         "class_names": facts["class_names"],
@@ -128,7 +134,7 @@ def train(
             seed=seed,
             accelerator=accelerator,
             sources=sources,
-            **fitting,
+            **fit,
         )
         history, best = outcome.history, outcome.best_epoch
 

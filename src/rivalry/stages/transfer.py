@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -18,6 +19,10 @@ from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
 
+if TYPE_CHECKING:
+    from rivalry.options import Accelerator, Attacks, Victims
+    from rivalry.types import BatchSize
+
 COLUMNS = [
     *("attack", "eps", "victim", "index", "label", "target", "attacked", "success_source"),
     *("clean_correct", "prediction", "success"),
@@ -26,14 +31,16 @@ COLUMNS = [
 
 def transfer(
     data: Path,
-    attacks: list[Path],
-    victims: list[Path],
+    attacks: Attacks,
+    victims: Victims,
     output: Path,
     *,
-    accelerator: str = "auto",
-    batch_size: int = 64,
+    accelerator: Accelerator = "auto",
+    batch_size: BatchSize = 64,
 ) -> None:
-    """Show images crafted on one victim to others; write scores.parquet, one row an image, set and victim.
+    """Replay a victim's adversarial images on other victims.
+
+    scores.parquet is written, one row an image, set and victim.
 
     `attacked` and `success_source` are the attack's own, on the victim it was made on; `clean_correct` says that
     this victim has the unchanged image right; `success`: the source was attacked with it, this victim has it right
