@@ -512,8 +512,9 @@ def test_a_configuration_without_transfers_plans_none() -> None:
 
 def test_a_transfer_s_code_is_that_of_its_victims_too() -> None:
     plan = Plan(load_config(yaml.safe_load(GOOD)))
-    assert plan._methods("transfer", "digits", "plain", "", "") == [
-        "architectures.lenet5",
-        "architectures.knn",
-        "architectures.decision_tree",
+    assert plan.modules("transfer", "digits", "plain") == [
+        "rivalry.stages.transfer",
+        "rivalry.architectures.lenet5",
+        "rivalry.architectures.knn",
+        "rivalry.architectures.decision_tree",
     ]

@@ -47,7 +47,8 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
     for option in stage.options.values():
         if after := option.mark(options.After):
             identify_all(Layout(given["results"]), told["plan"], after.stages)
-    stage.load()(*(told.pop(name) for name in stage.positional), **told)
+    positional = [told.pop(name) for name in stage.positional]
+    stage.load()(*positional, **told)
 
 
 def _checked(method: registry.Method, given: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -390,7 +390,11 @@ class Plan:
     def transfer_inputs(self, dataset: str, source: str) -> list[Path]:
         return [place.facts for places in self._transferred(dataset, source) for place in places]
 
-    def code(
+    def code(self, stage: str, *names: str, **others: str) -> str:
+        """Hash of the code that a job runs; see `modules`."""
+        return _code(*self.modules(stage, *names, **others))
+
+    def modules(
         self,
         stage: str,
         dataset: str = "",
@@ -399,8 +403,8 @@ class Plan:
         *,
         poisoning: str = "",
         fooling: str = "",
-    ) -> str:
-        """Hash of the code that a job runs: its stage and the methods that it finds by name.
+    ) -> list[str]:
+        """The modules that a job runs: its stage, and the methods that it finds by name.
 
         Parameters
         ----------
@@ -428,7 +432,7 @@ class Plan:
             ("fooling", fooling),
         ):
             modules += self._makes(section, name, dataset) if name else []
-        return _code(*modules)
+        return modules
 
     def _makes(self, section: str, name: str, dataset: str) -> list[str]:
         """The modules that an entry's job finds by name: of the methods that it names, and of entries that it names."""

@@ -46,17 +46,33 @@ def attack(
 
     Parameters
     ----------
-    attack, method, parameters
-        Its name, the registered attack and its parameters; `eps` may be a list.
-    data, victim, output : Path
-        Folders.
+    attack : str
+        Its name.
+    method : str
+        A registered attack.
+    parameters : dict
+        The method's, where `eps` may be a list; `rivalry describe METHOD` lists them.
+    data : Path
+        Folder of the data set.
+    victim : Path
+        Folder of the victim.
+    output : Path
+        Folder to write into.
     victim_name : str
         How the victim is called, e.g. plain or plain+median3.
-    images, data_seed : int
-        How many test images, at most, and the seed that chose them.
+    images : int
+        How many test images, at most.
+    data_seed : int
+        Chooses the test images.
+    seed : int
+        Seeds the attack's random numbers.
     target : int or str, optional
-        A class, "next" (label + 1), "random" or "least_likely"; None for an untargeted attack. The trigger of
+        A class, "next" (label + 1), "random" or "least_likely"; none for an untargeted attack. The trigger of
         a backdoor brings its own target.
+    batch_size : int
+        Images attacked at once.
+    accelerator : str
+        Where to compute.
     """
     started = time.perf_counter()
     facts = read_json(Place("prepare", data).facts)

@@ -29,12 +29,14 @@ def check(
 
     Parameters
     ----------
-    results, output : Path
-        Folder of the run, and the folder for its tables.
+    results : Path
+        Folder of the run.
+    output : Path
+        Folder to write into.
     plan : dict
         What belongs to the run; see `rivalry.stages.tabulate`.
     accelerator : str
-        auto, cpu or gpu: where victims predict again.
+        Where victims predict again.
     """
     where = device(accelerator)
     rows = []

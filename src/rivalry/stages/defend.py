@@ -44,16 +44,24 @@ def defend(
 
     Parameters
     ----------
-    defense, method, parameters
-        Its name, the registered defense and all of its parameters.
-    data, victim, output : Path
-        Folders.
+    defense : str
+        Its name.
+    method : str
+        A registered defense.
+    parameters : dict
+        All of the method's; `rivalry describe METHOD` lists them.
+    data : Path
+        Folder of the data set.
+    victim : Path
+        Folder of the victim.
+    output : Path
+        Folder to write into.
     victim_name : str
         How the victim is called.
     seed : int
         Seeds the defense's random numbers.
     accelerator : str
-        auto, cpu or gpu.
+        Where to compute.
     batch_size : int
         Images the victim is given at once.
     """

@@ -57,14 +57,22 @@ def evaluate(
 
     Parameters
     ----------
-    data, defended, output : Path
-        Folders; `defended` is one that `rivalry.stages.defend` wrote.
-    oblivious, adaptive : list of Path
-        Folders of attacks: on the undefended victim, oblivious of the defense, and on the defended one.
-    images, data_seed : int
-        How many clean test images, at most, and the seed that chose them.
+    data : Path
+        Folder of the data set.
+    defended : Path
+        Folder of a defense, which `rivalry.stages.defend` wrote.
+    output : Path
+        Folder to write into.
+    oblivious : list of Path
+        Folders of attacks on the undefended victim, made without knowing the defense.
+    adaptive : list of Path
+        Folders of attacks on the defended victim.
+    images : int
+        How many clean test images, at most.
+    data_seed : int
+        Chooses the test images.
     accelerator : str
-        auto, cpu or gpu.
+        Where to compute.
     batch_size : int
         Images classified at once.
 

@@ -50,16 +50,30 @@ def fool(
 
     Parameters
     ----------
-    fooling, method, parameters
-        Its name, the registered method and all of its parameters.
-    data, victim, output : Path
-        Folders.
+    fooling : str
+        Its name.
+    method : str
+        A registered method.
+    parameters : dict
+        All of the method's; `rivalry describe METHOD` lists them.
+    data : Path
+        Folder of the data set.
+    victim : Path
+        Folder of the victim.
+    output : Path
+        Folder to write into.
     victim_name : str
         How the victim is called.
     confidence : float
         An image succeeds when the victim takes it for its class with at least this probability.
     data_seed : int
-        Chose the test images, whose distances to the training images are given beside those of the images made.
+        Chooses the test images, whose distances to the training images are given beside those of the images made.
+    seed : int
+        Seeds the method's random numbers.
+    batch_size : int
+        Images the victim is given at once.
+    accelerator : str
+        Where to compute.
     """
     started = time.perf_counter()
     facts = read_json(Place("prepare", data).facts)

@@ -33,10 +33,16 @@ def poison(
 
     Parameters
     ----------
-    poisoning, method, parameters
-        Its name, the registered poisoning and its parameters.
-    data, output : Path
-        Folders.
+    poisoning : str
+        Its name.
+    method : str
+        A registered poisoning.
+    parameters : dict
+        The method's; `rivalry describe METHOD` lists them.
+    data : Path
+        Folder of the data set.
+    output : Path
+        Folder to write into.
     seed : int
         Chooses the images.
 

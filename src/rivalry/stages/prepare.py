@@ -32,15 +32,19 @@ def prepare(
 
     Parameters
     ----------
-    dataset
-        The data set's name in the configuration.
-    source, parameters
-        Where it comes from (`rivalry list sources`) and that source's configuration.
-    seed
+    dataset : str
+        Its name in the configuration.
+    source : str
+        Where it comes from: one of `rivalry list sources`.
+    parameters : dict
+        The source's; `rivalry describe SOURCE` lists them.
+    output : Path
+        Folder to write into.
+    seed : int
         Seeds what a source draws; the same for all data sets of one source.
-    mirror
-        Folder or address that public files are read from instead of the internet; None: what the environment
-        variable RIVALRY_DATA_MIRROR says.
+    mirror : str, optional
+        Folder or address that public files are read from instead of the internet; when left out, what the
+        environment variable RIVALRY_DATA_MIRROR says.
 
     Raises
     ------

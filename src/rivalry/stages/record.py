@@ -24,7 +24,7 @@ def record(what: Literal["configuration", "plan"], config: Path, /, output: Path
     Parameters
     ----------
     what : str
-        The plan is that of `rivalry.plan.Plan.tables`.
+        What to write down; for the plan, see `rivalry.plan.Plan.tables`.
     config : Path
         A configuration, in YAML or JSON.
     output : Path

@@ -29,9 +29,11 @@ def report(format: Literal["html", "latex", "pdf"], /, input: Path, output: Path
     Parameters
     ----------
     format : str
-        A PDF is made of the LaTeX, the others of report.json.
-    input, output : Path
-        Files.
+        What to write.
+    input : Path
+        report.json, or report.tex to make a PDF of.
+    output : Path
+        The file to write.
     """
     {"html": render_html, "latex": render_latex, "pdf": compile_pdf}[format](input, output)
 

@@ -35,8 +35,10 @@ def tabulate(
 
     Parameters
     ----------
-    results, output : Path
-        Folder of the run, and the folder for its tables.
+    results : Path
+        Folder of the run.
+    output : Path
+        Folder to write into.
     plan : dict
         What belongs to the run, so that left-over files are ignored: "victims" (data set, victim);
         "attacks" (data set, victim, attack), undefended;

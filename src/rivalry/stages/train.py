@@ -56,15 +56,25 @@ def train(
     ----------
     victim : str
         Its name.
-    architecture, architecture_parameters, method, parameters
-        Names from the registry and their parameters.
+    architecture : str
+        A registered architecture.
+    architecture_parameters : dict
+        The architecture's; `rivalry describe ARCHITECTURE` lists them.
+    method : str
+        A registered training method.
+    parameters : dict
+        The method's; `rivalry describe METHOD` lists them.
     fit : dict
         epochs, batch_size, learning_rate, optimizer, patience, validation_fraction; see `rivalry.training._fit.fit`;
         empty for a method without epochs.
-    data, output : Path
-        Folders. An interrupted training leaves its checkpoints in `output` and resumes there.
+    data : Path
+        Folder of the data set.
+    output : Path
+        Folder to write into. An interrupted training leaves its checkpoints there and resumes.
     seed : int
         Seeds the initial weights, the order of images and dropout.
+    accelerator : str
+        Where to compute.
     poisoning : Path, optional
         Folder of a poisoning, whose training set is used instead.
     """

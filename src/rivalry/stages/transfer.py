@@ -48,14 +48,16 @@ def transfer(
 
     Parameters
     ----------
-    data, output : Path
-        Folders.
+    data : Path
+        Folder of the data set.
     attacks : list of Path
         Folders of attacks on one and the same undefended victim, the source.
     victims : list of Path
         Folders of the victims that are shown the images; the source may be one of them.
+    output : Path
+        Folder to write into.
     accelerator : str
-        auto, cpu or gpu.
+        Where to compute.
     batch_size : int
         Images classified at once.
 
