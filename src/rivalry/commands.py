@@ -34,8 +34,7 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
     for name, option in stage.options.items():
         if parameters := option.mark(options.ParametersOf):
             method = registry.method(parameters.kind, given[parameters.named])
-            defaults = {name: known.default for name, known in method.parameters.items() if not known.required}
-            told[name] = defaults | _checked(method, given[name], f"{options.word(name)} ")
+            told[name] = method.defaults | _checked(method, given[name], f"{options.word(name)} ")
         elif option.mark(options.Fitting):
             told[name] = _fitting(given["method"], given[name])
         elif recorded := option.mark(options.Recorded):
