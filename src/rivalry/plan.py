@@ -15,7 +15,8 @@ from typing import Any
 
 from rivalry import options, registry
 from rivalry.codehash import code_hash
-from rivalry.config import FITTING, SECTIONS, Config
+from rivalry.config.models import FITTING, SECTIONS
+from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, walk
 from rivalry.layout import Layout, Place, defended, parts
 from rivalry.seeds import derive_seed

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rivalry.artifacts import write_json, write_manifest
-from rivalry.config import load_config, read_yaml
+from rivalry.config.reading import load_config, read_yaml
 from rivalry.layout import Place
 from rivalry.plan import Plan
 
