@@ -220,6 +220,14 @@ def manifest_of(file: Path) -> Path:
     return found[0]
 
 
+def test_a_defense_may_be_evaluated_on_clean_images_alone(results: Path) -> None:
+    words = STAGES["evaluate"]
+    sets = words.index("--oblivious")
+    named = [word for word in words[sets:] if word.startswith("--") and word not in ("--oblivious", "--adaptive")]
+    run([*words[:sets], *(words[words.index(named[0]) :] if named else [])])
+    assert set(artifacts.read_table(Path(EVALUATION) / "scores.parquet")["setting"]) == {"clean"}
+
+
 @pytest.mark.parametrize("stage", READ)
 def test_no_stage_computes_on_a_damaged_file(stage: str, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kinds = cycle(DAMAGES.values())

@@ -29,6 +29,7 @@ def made_up(
     teacher: VictimName,
     proxy: AttackName,
     trap: PoisoningName,
+    second: VictimName | None = None,
     architecture: Annotated[Literal["mlp512"], MethodOf("architectures")] = "mlp512",
 ):
     """Made up."""

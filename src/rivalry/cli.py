@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _read_as(option: registry.Parameter) -> dict[str, Any]:
     """How argparse reads an option, by its annotation."""
-    made_of = [get_origin(part) or part for part in option.parts()]
+    made_of = [get_origin(part) or part for part in registry.parts(option.annotation)]
     if dict in made_of:
         return {"nargs": "+", "action": Settings, "default": {}, "required": False, "metavar": "KEY=VALUE"}
     if bool in made_of:

@@ -94,10 +94,8 @@ def _identify(stage: Stage, told: dict[str, Any], dataset: str | None, victim_na
     about = {"dataset": identify(Place("prepare", told["data"], about))["dataset"]}
     for name, option in stage.options.items():
         if option.mark(options.NamedVictim):
-            named = (
-                Layout().classifier(about["dataset"], victim_name) if victim_name else Place("defend", Path(), about)
-            )
-            identify(named.at(told[name]))
+            unnamed = Place("defend", told[name], about)
+            identify(Layout().classifier(about["dataset"], victim_name).at(told[name]) if victim_name else unnamed)
     for written, folder in _folders(stage, told):
         identify(Place(written.stage, folder, about if dataset is None else about | {written.called: folder.name}))
 
@@ -106,7 +104,7 @@ def _folders(stage: Stage, told: dict[str, Any]) -> Iterator[tuple[options.Writt
     """Every other folder that a stage is told of, and the stage that wrote it."""
     for name, option in stage.options.items():
         if written := option.mark(options.WrittenBy):
-            several = told[name] if isinstance(told[name], list) else [told[name]]
+            several = told[name] if isinstance(told[name], list | tuple) else [told[name]]
             yield from ((written, folder) for folder in several if folder is not None)
         elif parameters := option.mark(options.ParametersOf):
             yield from _used(registry.method(parameters.kind, told[parameters.named]), told[name])
@@ -114,7 +112,10 @@ def _folders(stage: Stage, told: dict[str, Any]) -> Iterator[tuple[options.Writt
 
 def _used(method: registry.Method, parameters: dict[str, Any]) -> Iterator[tuple[options.WrittenBy, Path]]:
     for name, section in _references(method):
+        if parameters[name] is None:
+            continue
         if section in options.REFERENCES:
             yield options.REFERENCES[section], Path(parameters[name])
         else:
-            yield from _used(registry.method("attacks", parameters[name]["method"]), parameters[name])
+            attack = parameters[name]
+            yield from _used(registry.method(section, attack["method"]), attack)

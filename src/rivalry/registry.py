@@ -40,6 +40,14 @@ ROOMS = {
 Mark = TypeVar("Mark")
 
 
+def parts(annotation: Any) -> list[Any]:
+    """An annotation and all that it is made of, its marks among them."""
+    found = [annotation]
+    for part in found:
+        found += get_args(part)
+    return found
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One configurable parameter of a method."""
@@ -52,14 +60,7 @@ class Parameter:
 
     def mark(self, kind: type[Mark]) -> Mark | None:
         """The mark of a kind that the annotation holds, such as `types.Reference`."""
-        return next((part for part in self.parts() if isinstance(part, kind)), None)
-
-    def parts(self) -> list[Any]:
-        """The annotation and all that it is made of."""
-        found = [self.annotation]
-        for part in found:
-            found += get_args(part)
-        return found
+        return next((part for part in parts(self.annotation) if isinstance(part, kind)), None)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class Config(Strict):
 
     def _marks(self, section: str, name: str) -> Iterator[tuple[str, object]]:
         for key, field in type(self.section(section)[name]).model_fields.items():
-            for mark in field.metadata:
+            for mark in (*field.metadata, *registry.parts(field.annotation)):
                 yield key, mark
 
     def parameters(self, section: str, name: str, dataset: str) -> tuple[str, dict[str, Any]]:
