@@ -55,7 +55,7 @@ def load_victim(folder: str | Path) -> nn.Module:
                 raise RivalryError(f"{inner}: is {key} {about.get(key)}, but {folder} defends {facts.get(key)}")
         victim = load_victim(inner)
         restore = import_module(registry.method("defenses", facts["method"]).module).restore
-        defended = restore(victim, facts)
+        defended: nn.Module = restore(victim, facts)
         _load(defended, defense_files["weights"], partial=True)
     else:
         defended = build_classifier(read_json(victim_files.facts))

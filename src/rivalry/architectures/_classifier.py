@@ -38,7 +38,8 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N,K) of float32 images (N,C,H,W) in [0,1]."""
-        return self.network(self.normalised(images))
+        logits: Tensor = self.network(self.normalised(images))
+        return logits
 
     def normalised(self, images: Tensor) -> Tensor:
         """Images (N,C,H,W) with the training images' mean 0 and deviation 1 in each channel."""
@@ -65,4 +66,5 @@ def architecture(*, source: str, epochs: bool = True, gradients: bool = True, si
 def flat_features(body: nn.Module, shape: Sequence[int]) -> int:
     """How many numbers `body`, which stays as it is, makes of one image of `shape` (C,H,W)."""
     with torch.no_grad():
-        return deepcopy(body).eval()(torch.zeros(1, *shape)).numel()
+        made: Tensor = deepcopy(body).eval()(torch.zeros(1, *shape))
+    return made.numel()

@@ -171,20 +171,21 @@ class Attack(Generic[P]):
             **{"images": images.cpu()} | columns,  # type: ignore[arg-type]  # they are named like its tensors
         )
 
-    def _targets(self, targets: Any, victim: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Tensor | None:
+    def _targets(
+        self, targets: Numbers | int | str | None, victim: nn.Module, images: Tensor, labels: Tensor, seed: int
+    ) -> Tensor | None:
         """The classes to reach, if any."""
-        if targets is None:
-            targets = self.target
-        if getattr(targets, "shape", None) == ():
-            targets = targets.item()  # a number of NumPy's or PyTorch's
-        if isinstance(targets, str | int):
-            targets = choose_targets(targets, victim, images, labels, seed) if len(images) else labels
-        elif targets is not None:
-            targets = _classes("targets", targets, len(images))
-        kind = "untargeted" if targets is None else "targeted"
+        rule: Any = self.target if targets is None else targets
+        if getattr(rule, "shape", None) == ():
+            rule = rule.item()  # a number of NumPy's or PyTorch's
+        kind = "untargeted" if rule is None else "targeted"
         if kind not in self.goals:
             raise WrongArgument(f"{self.name} has no {kind} form")
-        return targets
+        if rule is None:
+            return None
+        if not isinstance(rule, str | int):
+            return _classes("targets", rule, len(images))
+        return choose_targets(rule, victim, images, labels, seed) if len(images) else labels
 
     def _training(
         self, training: tuple[Tensor, Numbers] | None, parameters: dict[str, Any], seed: int

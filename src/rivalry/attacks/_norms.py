@@ -17,7 +17,8 @@ def length(change: Tensor, norm: str | int) -> Tensor:
     """Norm of each image's change (N,C,H,W): (N,). L0 counts changed pixels: places, whatever the channels."""
     if norm == 0:
         return (change != 0).any(dim=1).flatten(1).sum(dim=1).to(change)
-    return torch.linalg.vector_norm(change.flatten(1), ord=torch.inf if norm == "inf" else 2, dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(change.flatten(1), ord=torch.inf if norm == "inf" else 2, dim=1)
+    return lengths
 
 
 def project(change: Tensor, norm: str | int, eps: float) -> Tensor:

@@ -54,7 +54,7 @@ class Shown:
     def _first(self, images: Tensor) -> Tensor:
         given = images.clone()
         try:
-            logits = self._victim(given)
+            logits: Tensor = self._victim(given)
         except RuntimeError as error:
             kinds = {str(part.dtype).removeprefix("torch.") for part in self._victim.parameters()} - {"float32"}
             if kinds:

@@ -92,12 +92,14 @@ def bump(height: int, width: int, like: Tensor) -> Tensor:
         return slopes.flip(0).cumsum(0).flip(0)[torch.maximum(down, right)]
 
     both = torch.cat([pyramid(height // 2), -pyramid(height - height // 2)])
-    return both / both.norm()
+    whole: Tensor = both / both.norm()
+    return whole
 
 
 def unit(change: Tensor) -> Tensor:
     """Each channel scaled to unit L2 length; zero stays zero."""
-    return change / torch.linalg.vector_norm(change, dim=(2, 3), keepdim=True).clamp_min(torch.finfo(change.dtype).tiny)
+    lengths: Tensor = torch.linalg.vector_norm(change, dim=(2, 3), keepdim=True)
+    return change / lengths.clamp_min(torch.finfo(change.dtype).tiny)
 
 
 def sign(uniform: Tensor) -> Tensor:

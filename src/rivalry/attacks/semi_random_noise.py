@@ -44,7 +44,7 @@ def semi_random_noise(
     """
     _, _, gradient = victim.loss_gradient(images, goal)
     pixels = images[0].numel()
-    basis, _ = torch.linalg.qr(random.normal(pixels, min(dimensions, pixels)))
+    basis: Tensor = torch.linalg.qr(random.normal(pixels, min(dimensions, pixels)))[0]
     seen = (basis @ (basis.transpose(1, 2) @ gradient.flatten(1).unsqueeze(2))).view_as(images)
     if norm == "inf":  # inside the subspace, scaled to the budget: signs would leave the subspace
         seen = seen / seen.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(seen.dtype).tiny).view(-1, 1, 1, 1)

@@ -20,7 +20,8 @@ SUPERSAMPLING = 4
 def _ring_of_points(radii: list[float], turn: float = 0.25) -> np.ndarray:
     """Corners (N,2) at equal angles and the given distances from the centre, the first one on top."""
     angles = 2 * np.pi * (np.arange(len(radii)) / len(radii) - turn)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.asarray(radii)[:, None]
+    corners: np.ndarray = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.asarray(radii)[:, None]
+    return corners
 
 
 DISC = _ring_of_points([0.95] * 40)
@@ -111,7 +112,8 @@ def _draw(generator: np.random.Generator, label: int, noise: float, texture: flo
     shape = _texture(generator, generator.uniform(0.5, 1.0, 3), texture / 2)
     image = mask * shape + (1 - mask) * background
     image += noise * generator.standard_normal(image.shape)
-    return np.rint(255 * image.clip(0, 1)).astype(np.uint8)
+    pixels: np.ndarray = np.rint(255 * image.clip(0, 1)).astype(np.uint8)
+    return pixels
 
 
 def _mask(generator: np.random.Generator, outlines: list[np.ndarray], rotation: float) -> np.ndarray:
@@ -133,4 +135,5 @@ def _texture(generator: np.random.Generator, colour: np.ndarray, strength: float
     frequency = generator.uniform(-0.8, 0.8, (3, 2))
     waves = np.sin(frequency[:, :1, None] * x + frequency[:, 1:, None] * y + generator.uniform(0, 2 * np.pi, (3, 1, 1)))
     tints = generator.uniform(-1, 1, (3, 3))
-    return colour[:, None, None] + strength * np.einsum("cw,wyx->cyx", tints, waves)
+    textured: np.ndarray = colour[:, None, None] + strength * np.einsum("cw,wyx->cyx", tints, waves)
+    return textured

@@ -69,7 +69,8 @@ class Preprocessed(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N,K) of float32 images (N,C,H,W) in [0,1]."""
-        return self.victim(self.preprocessor(images))
+        logits: Tensor = self.victim(self.preprocessor(images))
+        return logits
 
 
 class Rejecting(nn.Module):

@@ -42,7 +42,7 @@ EXPECTED = (
 """Warnings of Lightning's about what is meant to be so."""
 
 
-class _InMemory(Dataset):
+class _InMemory(Dataset[tuple[Tensor, ...]]):
     """Images and what belongs to each, fetched a whole batch of rows at a time."""
 
     def __init__(self, images: Tensor, *others: Tensor) -> None:
