@@ -465,7 +465,14 @@ def test_every_method_s_source_is_on_file() -> None:
     for kind in registry.ROOMS:
         for name in registry.names(kind):
             source = registry.method(kind, name).traits.get("source")
-            assert source is None or source in all_references(), f"{kind} {name}: {source}"
+            assert not source or source in all_references(), f"{kind} {name}: {source}"
+
+
+def test_a_data_set_s_own_work_is_cited(facts: dict[str, Any], html: str, paper: str) -> None:
+    assert any(fact["source"] == "digits" for fact in facts["datasets"])
+    assert "alpaydin1998" in facts["references"]
+    assert 'href="#ref-alpaydin1998"' in html
+    assert r"\citet{alpaydin1998}" in paper
 
 
 def test_what_is_cited_is_listed(facts: dict[str, Any], html: str, paper: str) -> None:

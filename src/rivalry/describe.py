@@ -43,7 +43,7 @@ def describe(method: Method) -> str:
         default = "required" if parameter.required else f"default {parameter.default}"
         lines.append(f"  {parameter.name}: {type_in_words(parameter.annotation)}, {default}")
         lines += textwrap.wrap(parameter.doc, 90, initial_indent="      ", subsequent_indent="      ")
-    if "source" in traits:
+    if traits.get("source"):
         lines += ["", *textwrap.wrap(f"source: {cite(traits['source'])}", 96)]
     return "\n".join(lines) + "\n"
 

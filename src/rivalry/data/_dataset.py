@@ -31,7 +31,7 @@ class Dataset:
 
 def source(
     *,
-    citation: str,
+    source: str,
     description: str,
     classes: int | None = None,
     test_images: int | None = None,
@@ -40,8 +40,8 @@ def source(
 ) -> Callable[[Function], Function]:
     """Mark a function as a source of data.
 
-    `citation` is a key of the bibliography, or empty. The rest is what is known beforehand, so that a configuration
-    that does not fit is refused before anything runs: how many `classes` and `test_images` there are, `images` in
-    both splits where a parameter `test_fraction` divides them, and the pixels of a `side`.
+    `source` is the key of the work that describes it, or empty. The rest is what is known beforehand, so that a
+    configuration that does not fit is refused before anything runs: how many `classes` and `test_images` there are,
+    `images` in both splits where a parameter `test_fraction` divides them, and the pixels of a `side`.
     """
     return lambda function: function

@@ -29,7 +29,7 @@ SHAPE = (3, 32, 32)
 
 
 @source(
-    citation="krizhevsky2009",
+    source="krizhevsky2009",
     description="60,000 small colour photographs of ten classes, 3x32x32",
     classes=10,
     test_images=10_000,

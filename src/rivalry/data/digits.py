@@ -19,7 +19,7 @@ SIDE = 28
 
 
 @source(
-    citation="alpaydin1998",
+    source="alpaydin1998",
     description="1,797 handwritten digits, resampled to 1x28x28",
     classes=10,
     images=1797,

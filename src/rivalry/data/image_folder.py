@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
 
 
-@source(citation="", description="any PNG or JPEG images laid out as split/class/image, in a folder or archive")
+@source(source="", description="any PNG or JPEG images laid out as split/class/image, in a folder or archive")
 def image_folder(
     fetch: Fetch,
     seed: int,

@@ -25,7 +25,7 @@ CHECKSUMS = {
 }
 
 
-@source(citation="lecun1998", description="70,000 handwritten digits, 1x28x28", classes=10, test_images=10_000, side=28)
+@source(source="lecun1998", description="70,000 handwritten digits, 1x28x28", classes=10, test_images=10_000, side=28)
 def mnist(fetch: Fetch, seed: int) -> Dataset:
     """The 60,000 training and 10,000 test digits of MNIST (1x28x28), in the official order."""
     arrays = {}

@@ -58,7 +58,7 @@ OUTLINES: dict[str, list[np.ndarray]] = {
 """Each shape as an outline in a square of about [-1,1] x [-1,1], and possibly one that is cut out of it."""
 
 
-@source(citation="", description="procedural colour images of ten shapes on textured backgrounds", classes=10, side=32)
+@source(source="", description="procedural colour images of ten shapes on textured backgrounds", classes=10, side=32)
 def shapes(
     fetch: Fetch,
     seed: int,

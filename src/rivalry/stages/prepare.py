@@ -73,7 +73,7 @@ def prepare(
         "n_test": len(data.test_labels),
         "train_counts": np.bincount(data.train_labels, minlength=classes).tolist(),
         "test_counts": np.bincount(data.test_labels, minlength=classes).tolist(),
-        "provenance": {**data.provenance, "citation": method.traits["citation"]},
+        "provenance": {**data.provenance, "citation": method.traits["source"]},
         "sha256": {split: checksum(place[split]) for split in ("train", "test")},
     }
     write_json(place.facts, facts)

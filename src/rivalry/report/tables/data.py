@@ -10,6 +10,7 @@ def data_sets(report: Row) -> Table:
         fact
         | {
             "size": "×".join(str(side) for side in fact["shape"]),
+            "work": fact["provenance"]["citation"],
             "description": fact["provenance"]["description"],
             "evaluated": max((a["n"] for a in report["attacks"] if a["dataset"] == fact["dataset"]), default=None),
         }
@@ -29,7 +30,8 @@ def data_sets(report: Row) -> Table:
             Column("n_train", "training", "count"),
             Column("n_test", "test", "count"),
             Column("evaluated", "attacked", "count"),
-            Column("description", "origin", width=0.36),
+            Column("description", "origin", width=0.3),
+            Column("work", "described in", "cite", width=0.12),
         ],
         rows,
     )
