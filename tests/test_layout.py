@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 import subprocess
@@ -19,7 +20,7 @@ from rivalry.codehash import modules_behind
 from rivalry.config import load_config
 from rivalry.layout import FILES, Layout, Place, defended, parts
 from rivalry.plan import Plan
-from rivalry.stages.record import record, record_run
+from rivalry.stages.record import record_run
 from rivalry.verification import verify
 
 ROOT = Path(__file__).parent.parent
@@ -236,8 +237,9 @@ def test_a_run_whose_folders_and_files_are_all_called_otherwise_is_whole(
     def run(stage: str, options: str) -> None:
         assert main([stage, *shlex.split(options)]) == 0, stage
 
-    record("plan", plan.tables(), layout.plan.facts)
-    record("configuration", plan.config.recorded(), layout.configuration.facts)
+    Path("config.json").write_text(json.dumps(CONFIG))
+    run("record", f"plan config.json --output {layout.plan.facts}")
+    run("record", f"configuration config.json --output {layout.configuration.facts}")
     record_run(layout.run.facts, snakefile="Snakefile", configfiles=[], config={})
     run("prepare", plan.prepare_options("digits"))
     run("poison", plan.poison_options("digits", "corner"))
