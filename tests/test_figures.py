@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_hex
 
 import synthetic_results
 from rivalry import artifacts, registry
-from rivalry.figures._figure import all_figures
+from rivalry.figures._figure import Absent, Drawn, all_figures
 from rivalry.figures._figure import figure as registered
-from rivalry.figures.results import Results
-from rivalry.figures.style import CONTROLS, INK, Absent, Drawn, log_axis, looks, matrix, plt, save, use_style
+from rivalry.figures._looks import CONTROLS, INK, looks
+from rivalry.figures._results import Results
+from rivalry.figures._saving import save
+from rivalry.figures._style import log_axis, matrix, plt, use_style
 from rivalry.layout import Layout
 from rivalry.stages.draw import draw
 from rivalry.statistics import worst_case
@@ -100,22 +104,68 @@ def test_an_attack_looks_the_same_for_every_data_set(results: Path) -> None:
     shown = [Results(results, dataset, PLAN).looks for dataset in DATASETS]
     assert shown[0] == shown[1]
     assert shown[0]["fgsm"].color == shown[0]["fgsm_targeted"].color
-    assert shown[0]["fgsm"].hatch != shown[0]["fgsm_targeted"].hatch
+    assert shown[0]["fgsm"].marker != shown[0]["fgsm_targeted"].marker
     optimised = ["fgsm", "i_fgsm", "pgd", "deepfool"]
     assert len({shown[0][attack].color for attack in optimised}) == len(optimised)
 
 
 def test_no_two_of_all_attacks_look_alike() -> None:
-    """Every registered attack, and a targeted one beside each: neither as bars nor as lines."""
-    names = registry.names("attacks")
+    """Every registered attack, and a targeted one beside each, and as many again that are still to come."""
+    names = [*registry.names("attacks"), *(f"later_{name}" for name in registry.names("attacks"))]
     methods = {name: (name, "untargeted") for name in names} | {
         f"{name}_targeted": (name, "targeted") for name in names
     }
     shown = looks(methods)
     assert set(shown) == set(methods)
-    assert len({(one.color, one.line, one.marker) for one in shown.values()}) == len(shown)
-    few = looks(dict(list(methods.items())[:24]))
-    assert len({(one.color, one.hatch) for one in few.values()}) == len(few)
+    assert len({(one.color, one.marker) for one in shown.values()}) == len(shown)
+    few = [name for name in names if name not in CONTROLS][:13]
+    assert len({one.marker for one in looks({name: methods[name] for name in few}).values()}) == len(few)
+
+
+def _points(drawn: Drawn, victim: str, part: pd.DataFrame) -> dict[str, tuple[str, bytes]]:
+    """Colour and shape of each attack's point in the axes of a victim."""
+    axes = next(one for one in drawn.figure.axes if one.get_title(loc="left").startswith(victim))
+    (found,) = (
+        points
+        for points in axes.collections
+        if isinstance(points, PathCollection) and len(points.get_paths()) == len(part)
+    )
+    colors = [to_hex(color) for color in found.get_facecolor()]
+    shapes = [path.vertices.tobytes() for path in found.get_paths()]
+    return dict(zip(part["attack"], zip(colors, shapes, strict=True), strict=True))
+
+
+def test_an_attack_is_drawn_alike_in_every_figure_and_like_no_other(results: Path) -> None:
+    use_style()
+    data = Results(results, "digits", PLAN)
+    part = data.strongest(data.undefended[data.undefended["victim"] == "plain"])
+    asked = part[part["success_rate"].notna() & (part["queries"] + part["gradients"] > 0)]
+    figures = all_figures()
+    one, other = (figures[name](data)[0] for name in ("accuracy", "cost"))
+    rows, places = _points(one, "plain", part), _points(other, "plain", asked)
+    assert len(set(rows.values())) == len(rows) > 6
+    assert places == {attack: rows[attack] for attack in places}
+    assert {attack: color for attack, (color, _) in rows.items()} == {name: data.palette[name] for name in rows}
+    plt.close("all")
+
+
+def test_what_is_drawn_are_the_table_s_numbers(results: Path) -> None:
+    """Points, intervals and curves; nothing is averaged or resampled on the way."""
+    use_style()
+    data = Results(results, "digits", PLAN)
+    scores = data.undefended[data.undefended["victim"] == "plain"]
+    part = data.strongest(scores)
+    axes = all_figures()["accuracy"](data)[0].figure.axes[0]
+    drawn = [shape for shape in axes.collections if isinstance(shape, LineCollection)]
+    ends = {(line[0, 1], *line[:, 0]) for lines in drawn for line in lines.get_segments()}
+    intervals = zip(range(1, len(part) + 1), part["adversarial_low"], part["adversarial_high"], strict=True)
+    assert set(intervals) <= ends
+    axes = all_figures()["accuracy_by_eps"](data)[0].figure.axes[0]
+    curves = {tuple(line.get_ydata()) for line in axes.lines}
+    for _, line in data.budgeted(scores).groupby("attack"):
+        left = tuple(line["adversarial_accuracy"])
+        assert ((line["clean_accuracy"].iloc[0], *left) if len(left) > 1 else left) in curves
+    plt.close("all")
 
 
 def test_controls_share_no_colour_with_attacks(results: Path) -> None:
@@ -187,12 +237,12 @@ def test_numbers_of_a_matrix_stay_within_their_cells(columns: int) -> None:
 def test_an_attack_at_one_budget_stands_beside_the_curves(results: Path, drawn: Path) -> None:
     """Noise was run at one eps, fgsm at three: the figure shows both."""
     figures = {figure["name"]: figure for figure in artifacts.read_json(drawn / "figures.json")["figures"]}
-    said = figures["accuracy_by_eps_inf"]["alt"]
+    alt = figures["accuracy_by_eps_inf"]["alt"]
     scores = Results(results, "digits", PLAN).undefended
     once = scores[(scores["attack"] == "noise") & (scores["victim"] == "plain")]
     assert len(once) == 1
-    assert f"plain under noise keeps {100 * once['adversarial_accuracy'].iloc[0]:.1f} % at ε 0.3" in said
-    assert "plain under fgsm goes from" in said
+    assert f"plain under noise keeps {100 * once['adversarial_accuracy'].iloc[0]:.1f} % at ε 0.3" in alt
+    assert "plain under fgsm goes from" in alt
 
 
 def test_a_check_that_warns_or_fails_marks_the_labels_that_it_touches(results: Path) -> None:

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from rivalry import artifacts
 from rivalry.cli import Settings, main
 from rivalry.config import load_config
-from rivalry.figures import style
+from rivalry.figures import _figure, _looks, _saving
+from rivalry.figures import _style as style
 from rivalry.formatting import printed
 from rivalry.plan import _words
 from rivalry.report import html, latex
@@ -55,7 +56,7 @@ NASTY = [
     "=1+1",
     "font: 12px serif; } x",
     '" id="a" href="#b" url(#c)',
-    style.INK,
+    _looks.INK,
     "a--b --> ]]>",
     "~/x ../y *.png ?[a-z]",
     "_private ^up_ ~ |",
@@ -143,8 +144,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     axes.set_title("\n".join(NASTY))
     for row, text in enumerate(NASTY):
         style.beside(axes, row, text)
-    style.legend(figure, [style.Line2D([], [], label=text) for text in NASTY], columns=1)
-    style.save(style.Drawn("nasty", "", "", "", figure), folder, "digits-nasty")
+    style.legend(figure, [style.key(text) for text in NASTY], columns=1)
+    _saving.save(_figure.Drawn("nasty", "", "", "", figure), folder, "digits-nasty")
     return folder
 
 

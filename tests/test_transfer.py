@@ -40,8 +40,8 @@ from rivalry.cli import main
 from rivalry.config import Mistakes, load_config
 from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
-from rivalry.figures.results import Results
-from rivalry.figures.transfers import transfer as transfer_matrix
+from rivalry.figures._results import Results
+from rivalry.figures.transfer import transfer as transfer_matrix
 from rivalry.layout import Layout
 from rivalry.plan import Plan
 from rivalry.report.findings import _transferred

@@ -27,11 +27,6 @@ def missing(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def true(value: Any) -> bool:
-    """A truth value as tables hold it."""
-    return str(value).lower() in ("true", "1", "1.0")
-
-
 def _value(given: Number) -> float:
     return float(given or 0)
 

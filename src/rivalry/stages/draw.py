@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rivalry import artifacts
-from rivalry.figures._figure import all_figures
-from rivalry.figures.results import Results
-from rivalry.figures.style import Absent, save, use_style
+from rivalry.figures._figure import Absent, all_figures
+from rivalry.figures._results import Results
+from rivalry.figures._saving import save
+from rivalry.figures._style import use_style
 from rivalry.layout import Layout
 
 if TYPE_CHECKING:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.patches import Rectangle
 
-from rivalry.figures._figure import figure
-from rivalry.figures.results import Results, each
-from rivalry.figures.style import ALARM, WIDTH, Absent, Drawn, label, matrix, plt
+from rivalry.figures._figure import Absent, Drawn, figure
+from rivalry.figures._looks import ALARM
+from rivalry.figures._results import Results, each, label
+from rivalry.figures._style import WIDTH, matrix
 from rivalry.formatting import percent
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import at_headline
@@ -35,9 +38,7 @@ def transfer(data: Results) -> list[Drawn]:
         matrix(axes, cells, signs)
         for row, source in enumerate(sources):
             axes.add_patch(
-                plt.Rectangle(
-                    (victims.index(source) - 0.47, row - 0.46), 0.94, 0.92, fill=False, edgecolor=ALARM, linewidth=2
-                )
+                Rectangle((victims.index(source) + 0.03, row + 0.04), 0.94, 0.92, fill=False, ec=ALARM, lw=2)
             )
         axes.set_ylabel("crafted on")
         axes.set_xlabel("shown to")

@@ -1,0 +1,148 @@
+"""What success costs, in passes through the victim and in queries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rivalry import artifacts
+from rivalry.figures._figure import Absent, Drawn, figure
+from rivalry.figures._looks import INK
+from rivalry.figures._results import Results, each
+from rivalry.figures._style import attack_keys, dots, facets, key_columns, label_facets, legend, log_axis, stack
+from rivalry.formatting import NORMS, count, number, percent
+from rivalry.types import SIZES
+
+
+@figure
+def cost(data: Results) -> list[Drawn]:
+    """Success against the number of passes through the victim that it took."""
+    scores = data.strongest(data.undefended)
+    scores = scores[scores["success_rate"].notna()]
+    scores = scores.assign(passes=scores["queries"].fillna(0) + scores["gradients"].fillna(0))
+    scores = scores[scores["passes"] > 0]
+    if scores.empty:
+        raise Absent("no attack reported its passes through the victim")
+    victims, keys = data.met(scores)
+    figure, grid = facets(victims, keys=list(keys))
+    for axes, victim in zip(grid, victims, strict=True):
+        part = scores[scores["victim"] == victim]
+        colors = part["attack"].map(data.palette)
+        axes.vlines(part["passes"], part["success_low"], part["success_high"], color=colors, linewidth=1)
+        dots(axes, data, part, x="passes", y="success_rate")
+        log_axis(axes, scores["passes"])
+    label_facets(grid, "passes per image", "success")
+    legend(figure, attack_keys(keys), columns=key_columns(list(keys)))
+    best = scores.sort_values(["success_rate", "passes"], ascending=[False, True]).groupby("victim", sort=False).head(1)
+    sentences = [
+        f"on {s.victim} {s.attack} succeeds on {percent(s.success_rate)} % with {number(s.passes)} passes an image"
+        for s in each(best)
+    ]
+    return [
+        Drawn(
+            "cost",
+            "What success costs",
+            "Success rate of each attack at its largest budget, or without one, against the forward and backward "
+            "passes through the victim that it took per image (logarithmic). Up and to the left is stronger and "
+            "cheaper. Vertical lines are Wilson intervals.",
+            f"Scatter chart. {'; '.join(sentences)}.",
+            figure,
+        )
+    ]
+
+
+@figure
+def queries(data: Results) -> list[Drawn]:
+    """Size of the change against queries, for black-box attacks without a budget, with white-box attacks as floor."""
+    panels: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
+    for (victim, attack), fact in data.attacks.items():
+        if fact["budget"] == "minimal" and fact["goal"] == "untargeted":
+            table = artifacts.read_table(data.layout.attack(data.dataset, victim, attack)["scores"])
+            panels.setdefault((victim, str(fact["norm"])), {})[attack] = table.set_index("index")
+    # One attack alone has nothing to stand beside.
+    panels = {
+        (victim, norm): tables
+        for (victim, norm), tables in panels.items()
+        if len(tables) > 1 and any(_blind(data, victim, name) for name in tables) and len(_attacked_by_all(tables))
+    }
+    if not panels:
+        raise Absent("no two attacks, one of them blind to gradients, sought the smallest change of one image")
+    figure, grid = stack([2.3] * len(panels), below=0.2)
+    sentences: list[str] = []
+    for axes, ((victim, norm), tables) in zip(grid[:, 0], panels.items(), strict=True):
+        images = _attacked_by_all(tables)
+        sizes = {
+            name: table.loc[images, SIZES[norm]].where(table.loc[images, "success"].astype(bool), np.inf)
+            for name, table in tables.items()
+        }
+        blind = [name for name in tables if _blind(data, victim, name)]
+        seeing = [name for name in tables if name not in blind]
+        found = []
+        for name in blind:
+            low, middle, high = _quartiles(sizes[name])
+            asked = float(tables[name].loc[images, "queries"].mean())
+            if not np.isfinite(middle):
+                sentences.append(f"on {victim} {name} fails on more than half of the images")
+                continue
+            found.append((name, asked, low, middle, high if np.isfinite(high) else middle))
+            sentences.append(
+                f"on {victim} {name} needs {count(asked)} queries for a median {NORMS[norm]} of {number(middle)}"
+            )
+        points = pd.DataFrame(found, columns=["attack", "asked", "low", "middle", "high"])
+        axes.vlines(
+            points["asked"], points["low"], points["high"], color=points["attack"].map(data.palette), linewidth=1.2
+        )
+        dots(axes, data, points, x="asked", y="middle")
+        rightmost = max(tables[name].loc[images, "queries"].mean() for name in blind)
+        for point in each(points):
+            left: dict[str, Any] = {"ha": "right"} if point.asked >= rightmost and len(blind) > 1 else {}
+            place = (point.asked, point.middle), (-6 if left else 6, 5)
+            axes.annotate(point.attack, *place, textcoords="offset points", fontsize=8.5, **left)
+        top = float(points["high"].max()) if found else 0.0
+        if seeing:
+            floor = min(seeing, key=lambda name: _quartiles(sizes[name])[1])
+            least = _quartiles(sizes[floor])[1]
+            if np.isfinite(least):
+                axes.axhline(least, color=INK, linestyle=(0, (4, 1.5)), linewidth=1.2)
+                axes.annotate(
+                    f"{floor}: {number(least)}", (0.01, least), (0, 3), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", fontsize=8.5,
+                )  # fmt: skip
+                sentences.append(f"{floor}, which sees gradients, needs {number(least)}")
+                top = max(top, least)
+        log_axis(axes, [tables[name].loc[images, "queries"].mean() for name in blind])
+        axes.set_ylim(0, 1.08 * top if top else 1)
+        axes.set_ylabel(f"{NORMS[norm]} of the change")
+        axes.set_title(f"{victim}, {len(images)} images")
+    grid[-1, 0].set_xlabel("queries per image")
+    return [
+        Drawn(
+            "queries",
+            "What decisions alone achieve",
+            "Attacks that see no gradients and look for the smallest change: the median size of the change (point) "
+            "and its middle half (line) against the queries they asked per image (logarithmic). Dashed: the best "
+            "median of attacks that see gradients, the floor towards which more queries lead. Only images that "
+            "all of a panel's attacks met; a failure counts as infinitely large.",
+            f"Scatter chart. {'; '.join(sentences)}.",
+            figure,
+        )
+    ]
+
+
+def _attacked_by_all(tables: dict[str, pd.DataFrame]) -> pd.Index:
+    """The images that each of the attacks was let loose on."""
+    attacked = [table["attacked"].astype(bool) for table in tables.values()]
+    shared = pd.concat(attacked, axis=1, join="inner").all(axis=1)
+    return shared.index[shared]
+
+
+def _quartiles(sizes: pd.Series) -> tuple[float, float, float]:
+    """First quartile, median and third quartile of sizes, of which some may be infinite."""
+    low, high = (float(np.quantile(sizes, q, method="lower")) for q in (0.25, 0.75))
+    return low, float(np.median(sizes)), high
+
+
+def _blind(data: Results, victim: str, attack: str) -> bool:
+    return data.attacks[victim, attack]["sees"] in ("decisions", "scores")

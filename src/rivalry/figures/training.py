@@ -1,0 +1,70 @@
+"""How victims were trained."""
+
+from __future__ import annotations
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import PercentFormatter
+
+from rivalry import artifacts
+from rivalry.figures._figure import Absent, Drawn, figure
+from rivalry.figures._looks import ALARM, CALM, INK
+from rivalry.figures._results import Results
+from rivalry.figures._style import key, legend, stack
+from rivalry.formatting import listing, percent
+
+DASHES = {"training": "", "validation": (4, 1.5)}
+COLORS = {"training": CALM, "validation": ALARM}
+
+
+@figure
+def training(data: Results) -> list[Drawn]:
+    """Loss and validation accuracy over the epochs of every victim that was trained in epochs."""
+    files = {victim: data.layout.victim(data.dataset, victim)["curve"] for victim in data.victims}
+    logs = {victim: artifacts.read_table(file) for victim, file in files.items() if file.is_file()}
+    logs = {victim: log for victim, log in logs.items() if len(log) > 1}
+    if not logs:
+        raise Absent("no victim was trained in more than one epoch")
+    figure, grid = stack([1.35] * len(logs), below=0.5, columns=2)
+    sentences = []
+    for (left, right), (victim, log) in zip(grid, logs.items(), strict=True):
+        losses = {"training": log["train_loss"], "validation": log["validation_loss"]}
+        accuracies = {"validation": log["validation_accuracy"]}
+        for axes, curves, name in ((left, losses, "loss"), (right, accuracies, "accuracy")):
+            table = pd.concat(
+                [pd.DataFrame({"epoch": log["epoch"], name: curve, "of": of}) for of, curve in curves.items()]
+            )
+            sns.lineplot(
+                table, x="epoch", y=name, hue="of", style="of", palette=COLORS, dashes=DASHES, estimator=None,
+                errorbar=None, marker="o", markersize=3.5, markeredgewidth=0, legend=False, ax=axes,
+            )  # fmt: skip
+            axes.set_xlabel("")
+            axes.locator_params(axis="x", integer=True, nbins=6)
+            axes.locator_params(axis="y", nbins=4)
+        left.set_ylim(bottom=0)
+        left.set_title(victim)
+        kept = log[log["epoch"] == data.victims[victim]["best_epoch"]]
+        circle = {"facecolor": "none", "edgecolor": INK, "s": 80, "linewidth": 1.1, "zorder": 3}
+        sns.scatterplot(kept, x="epoch", y="validation_accuracy", ax=right, **circle)
+        right.set(xlabel="", ylabel="accuracy")
+        right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        sentences.append(
+            f"{victim} reaches {percent(log['validation_accuracy'].max())} % validation accuracy in {len(log)} epochs"
+        )
+    for axes in grid[-1]:
+        axes.set_xlabel("epoch")
+    curves_shown = [
+        key(name, COLORS[name], linestyle=(0, DASHES[name] or ()), markersize=3) for name in ("training", "validation")
+    ]
+    legend(figure, [*curves_shown, key("kept epoch", INK, fill=0, markersize=9)])
+    return [
+        Drawn(
+            "training",
+            "How the victims were trained",
+            "Loss (left) and validation accuracy (right) after each epoch. The circle marks the epoch "
+            "whose weights were kept, chosen on validation images, never on test images. A victim with a "
+            "regularised or adversarial loss has losses that compare with its own only.",
+            f"Line charts. {listing(sentences)}.",
+            figure,
+        )
+    ]
