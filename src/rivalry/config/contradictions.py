@@ -229,12 +229,12 @@ def removed_backdoors(config: Config) -> Iterator[str]:
     """A defense that removes backdoors, around a victim that has none or that it cannot retrain."""
     for number, match in enumerate(config.matches):
         for defense in match.defenses:
-            if defense not in config.defenses or config.method("defenses", defense).name != "neural_cleanse":
+            if defense not in config.defenses or not config.method("defenses", defense).traits.get("backdoors"):
                 continue
             for victim in match.victims:
                 path, known = f"matches[{number}].defenses: '{defense}'", config.victims.get(victim)
                 if known is not None and known.poisoning is None:
-                    yield (f"{path} removes backdoors, but victim '{victim}' has no poisoning; name a poisoned victim")
+                    yield f"{path} removes backdoors, but victim '{victim}' has no poisoning; name a poisoned victim"
                 elif known is not None and not _in_epochs("training", config.method("victims", victim).name):
                     method = config.method("victims", victim).name
                     yield f"{path} retrains its victim in epochs, which {method} does not; leave '{victim}' out"

@@ -34,7 +34,9 @@ class Defended:
     triggers: dict[str, Tensor] | None = None
 
 
-def defense(*, kind: Literal["preprocessor", "detector", "transformer"], source: str) -> Callable[[F], F]:
+def defense(
+    *, kind: Literal["preprocessor", "detector", "transformer"], source: str, backdoors: bool = False
+) -> Callable[[F], F]:
     """Register a function (victim, images, labels, seed, batch_size, *, ...) -> Defended.
 
     The victim is frozen while the function runs: in evaluation mode, its parameters needing no gradients.
@@ -46,6 +48,8 @@ def defense(*, kind: Literal["preprocessor", "detector", "transformer"], source:
         returns another classifier.
     source : str
         Citation key of the paper.
+    backdoors : bool
+        Whether it removes backdoors by training the victim on, in epochs: it is put around poisoned victims only.
     """
 
     def register(function: F) -> F:

@@ -34,7 +34,7 @@ ALIKE = 1e-6
 """Norms that differ by less than this share of their median are the same."""
 
 
-@defense(kind="transformer", source="wang2019")
+@defense(kind="transformer", source="wang2019", backdoors=True)
 def neural_cleanse(
     victim: nn.Module,
     images: Tensor,
