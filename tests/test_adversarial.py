@@ -1,7 +1,8 @@
-"""Crafted sets: what is written is read back, whole or in pieces."""
+"""Crafted sets: what is written is read back, whole or in pieces, and only one module names it on disk."""
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from rivalry.adversarial import CraftedSet, open_crafted, read_sets, write_craft
 from rivalry.artifacts import open_tensors, write_table
 from rivalry.layout import Place
 
+SOURCES = Path(__file__).parent.parent / "src/rivalry"
 INDEX = torch.tensor([4, 1, 7])
 
 
@@ -44,8 +46,14 @@ def test_scores_are_put_in_the_order_of_their_images(tmp_path: Path) -> None:
     assert torch.equal(found[0][0], sets[1].images)
 
 
-def test_sets_of_several_eps_are_told_apart_by_their_names(tmp_path: Path) -> None:
+def test_the_names_of_crafted_sets_on_disk_are_written_once(tmp_path: Path) -> None:
     write_crafted(Place("attack", tmp_path), INDEX, [a_set(0.1), a_set(0.25)])
     with open_tensors(Place("attack", tmp_path)["images"]) as tensors:
         names = {"images_eps_0.1", "images_eps_0.25", "fitted_eps_0.1.patch", "fitted_eps_0.25.patch", "index"}
         assert set(tensors.keys()) == names
+    parts = ("images_eps", "fitted_eps", "fitted.")
+    for file in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+                named = node.value.startswith((*parts, "_eps_"))
+                assert not named or file.name == "adversarial.py", f"{file}:{node.lineno}"
