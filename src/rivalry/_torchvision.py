@@ -12,7 +12,6 @@ import importlib.util
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder
 from pathlib import Path
-from typing import Any
 
 SCHEMAS = [
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -21,7 +20,7 @@ SCHEMAS = [
 
 
 @cache
-def ensure() -> Any:
+def ensure() -> object:
     """Call before the first import of torchvision or Lightning; does nothing where torchvision works.
 
     Returns

@@ -15,7 +15,7 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -125,7 +125,7 @@ def open_tensors(path: str | Path, framework: Literal["pt", "np"] = "pt") -> Ite
         yield tensors
 
 
-def write_json(path: str | Path, facts: Any) -> None:
+def write_json(path: str | Path, facts: object) -> None:
     """Write JSON with sorted keys; NaN and infinities, which JSON lacks, become null."""
     write_text(path, json.dumps(_plain(facts), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
@@ -179,7 +179,7 @@ def write_manifest(place: Place, files: Iterable[Path] | None = None) -> None:
     write_json(place.manifest, content | {"sha256": _own_checksum(content)})
 
 
-def _own_checksum(content: dict[str, Any]) -> str:
+def _own_checksum(content: Mapping[str, object]) -> str:
     """A manifest's checksum of itself: what guards all other files must not change unnoticed."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -300,7 +300,7 @@ def _unreadable(path: str | Path, error: Exception) -> RivalryError:
     return RivalryError(f"{path}: cannot be read ({why}); {REPAIR}")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """The value in JSON's types: NumPy scalars unwrapped, non-finite numbers null, paths and keys strings."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}

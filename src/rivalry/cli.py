@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
 
@@ -62,7 +62,7 @@ def _value(text: str) -> Any:
     YAML alone would take JSON's 1e-05 for text, and half of what JSON writes as two halves for a character.
     """
 
-    def no_json(name: str) -> Any:
+    def no_json(name: str) -> NoReturn:
         raise ValueError(f"{name} is no JSON")
 
     try:
@@ -74,9 +74,15 @@ def _value(text: str) -> Any:
 class Settings(argparse.Action):
     """Collects key=value words into a mapping."""
 
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
         settings: dict[str, Any] = {}
-        for word in values:
+        for word in values or ():
             key, equals, value = word.partition("=")
             if not equals:
                 parser.error(f"{option_string}: '{word}' is not key=value")
@@ -104,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"rivalry {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, does: Callable[[Any], int | None], text: str) -> argparse.ArgumentParser:
+    def command(name: str, does: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         sub.set_defaults(does=does)
         return sub
@@ -158,7 +164,7 @@ def _run_stage(stage: options.Stage, o: argparse.Namespace) -> None:
     run(stage, vars(o))
 
 
-def _list(o: Any) -> None:
+def _list(o: argparse.Namespace) -> None:
     for kind in [o.kind] if o.kind else registry.ROOMS:
         print(f"{kind}:")
         width = max(len(name) for name in registry.names(kind))
@@ -166,7 +172,7 @@ def _list(o: Any) -> None:
             print(f"  {name:{width}}  {registry.method(kind, name).summary}")
 
 
-def _describe(o: Any) -> None:
+def _describe(o: argparse.Namespace) -> None:
     kinds = [kind for kind in registry.ROOMS if o.name in registry.names(kind)]
     if not kinds:
         known = sorted({name for kind in registry.ROOMS for name in registry.names(kind)})
@@ -177,7 +183,7 @@ def _describe(o: Any) -> None:
         print(describe(registry.method(kind, o.name)))
 
 
-def _validate(o: Any) -> int:
+def _validate(o: argparse.Namespace) -> int:
     from rivalry.config import Mistakes, check_machine, load_config, read_yaml
     from rivalry.plan import Plan
 
@@ -197,14 +203,14 @@ def _validate(o: Any) -> int:
     return 0
 
 
-def _schema(o: Any) -> None:
+def _schema(o: argparse.Namespace) -> None:
     from rivalry.config import json_schema
     from rivalry.describe import configuration_page
 
     print(configuration_page() if o.page else json.dumps(json_schema(), indent=2), end="" if o.page else "\n")
 
 
-def _verify(o: Any) -> int:
+def _verify(o: argparse.Namespace) -> int:
     from rivalry.verification import repair, verify
 
     if not o.results.is_dir():

@@ -112,7 +112,7 @@ def _table(fields: Any) -> list[str]:
     return rows
 
 
-def _default(value: Any) -> str:
+def _default(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):

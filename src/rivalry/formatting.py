@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from typing import Any
 
 from anyascii import anyascii
 
@@ -23,7 +22,7 @@ Number = float | str | None
 """A number as tables hold it; None, NaN and the empty text of a CSV cell say that there is none."""
 
 
-def missing(value: Any) -> bool:
+def missing(value: object) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
@@ -159,13 +158,13 @@ def tied(names: str) -> str:
     return f"{first} (and {len(others)} equal)" if others else first
 
 
-def setting(name: str, value: Any) -> str:
+def setting(name: str, value: object) -> str:
     """One configured parameter, readably: 'steps 40', 'eps 0.1, 0.2, 0.3'; of a path only the last part."""
     values = value if isinstance(value, list | tuple) else [value]
     return f"{name} {', '.join(plain(item).rsplit('/', 1)[-1] for item in values)}"
 
 
-def plain(value: Any) -> str:
+def plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -175,5 +174,5 @@ def plain(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def settings(parameters: dict[str, Any]) -> str:
+def settings(parameters: dict[str, object]) -> str:
     return "; ".join(setting(name, value) for name, value in parameters.items()) or MISSING

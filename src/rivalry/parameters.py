@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from rivalry import types
 from rivalry.errors import WrongArgument, nearest
@@ -16,7 +17,7 @@ STEPS = ("step_size", "eps_step")
 """Parameters that are the length of one of `steps` steps, in the norm of `eps`."""
 
 
-def checked(method: Method, given: Mapping[str, Any], prefix: str, *, several: bool = False) -> dict[str, Any]:
+def checked(method: Method, given: Mapping[str, object], prefix: str, *, several: bool = False) -> dict[str, Any]:
     """The given parameters as their types have them.
 
     Parameters
@@ -54,7 +55,7 @@ def checked(method: Method, given: Mapping[str, Any], prefix: str, *, several: b
     return {name: values[name] for name in given}
 
 
-def checked_value(name: str, annotation: Any, value: Any, prefix: str) -> Any:
+def checked_value(name: str, annotation: Any, value: object, prefix: str) -> Any:
     """One value as its type has it; numbers of NumPy and PyTorch are taken for Python's.
 
     Raises
@@ -108,7 +109,7 @@ def contradictions(method: Method, values: Mapping[str, Any]) -> Iterator[tuple[
             )
 
 
-def fault_of(details: Any) -> str:
+def fault_of(details: ErrorDetails) -> str:
     """What is wrong with one value, and what would be right, of pydantic's details."""
     given, kind = details["input"], details["type"]
     if kind == "literal_error":
@@ -131,7 +132,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value as an error line shows it: at most 60 characters."""
     text = repr(value) if isinstance(value, str) else str(value)
     if isinstance(value, bool):

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rivalry import options, registry
 from rivalry.codehash import code_hash
@@ -302,7 +302,7 @@ class Plan:
             [self.layout.victim(dataset, victim) for victim in planned["victims"]],
         )
 
-    def _command(self, stage: str, dataset: str, output: Place | Path, **own: Any) -> str:
+    def _command(self, stage: str, dataset: str, output: Place | Path, **own: object) -> str:
         """The options that a stage declares, with a job's own values and those that all jobs share."""
         config, declared = self.config, options.stage(stage)
         shared = {
@@ -451,12 +451,15 @@ class Plan:
 _code = cache(code_hash)
 
 
-def _add(items: list[Any], item: Any) -> None:
+T = TypeVar("T")
+
+
+def _add(items: list[T], item: T) -> None:
     if item not in items:
         items.append(item)
 
 
-def _words(values: Mapping[str, Any]) -> str:
+def _words(values: Mapping[str, object]) -> str:
     """Options as words; mappings become key=value, with JSON for values; what is None or empty is left out."""
     words: list[str] = []
     for name, value in values.items():

@@ -218,7 +218,7 @@ class _Room(ModuleType):
         super().__setattr__(name, found)
         return found
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         # Python calls this with a file that it has just imported.
         is_file = isinstance(value, ModuleType) and name in self.__files__
         super().__setattr__(name, getattr(value, name) if is_file else value)

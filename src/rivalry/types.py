@@ -7,7 +7,7 @@ this module must import nothing heavy.
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
@@ -26,7 +26,7 @@ class MethodOf:
     kind: str
 
 
-def _plain_norm(value: Any) -> Any:
+def _plain_norm(value: object) -> object:
     """A norm as it is called here, whichever way it was spelled: Linf, L2, "2", 2.0, infinity."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value

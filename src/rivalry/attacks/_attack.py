@@ -6,7 +6,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_type_hints, overload
+from typing import Any, Concatenate, Generic, Literal, NoReturn, ParamSpec, TypeVar, get_type_hints, overload
 
 import numpy as np
 import torch
@@ -243,7 +243,7 @@ class Attack(Generic[P]):
         seed: int,
         batch_size: int,
         parameters: dict[str, Any],
-        bar: tqdm[Any],
+        bar: tqdm[NoReturn],
     ) -> Fitted:
         assert self._fit is not None
         started = time.perf_counter()
@@ -271,7 +271,7 @@ class Attack(Generic[P]):
         batch_size: int,
         parameters: dict[str, Any],
         fitted: Fitted | None,
-        bar: tqdm[Any],
+        bar: tqdm[NoReturn],
     ) -> dict[str, Tensor]:
         started = time.perf_counter()
         made = [] if fitted is None else [{name: tensor.to(images.device) for name, tensor in fitted.tensors.items()}]
@@ -427,7 +427,7 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
     return logits[:, :classes].scatter(1, labels[:, None], torch.inf).argmin(dim=1)
 
 
-def _examples(what: str, images: Any, whose: str, labels: Any) -> tuple[Tensor, Tensor]:
+def _examples(what: str, images: Any, whose: str, labels: object) -> tuple[Tensor, Tensor]:
     """Images and labels as attacks need them: float32 (N,C,H,W) in [0,1] and, on the CPU, int64 (N,)."""
     if not isinstance(images, Tensor) or images.dim() != 4 or images.dtype != torch.float32:
         kind = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}" if hasattr(images, "dtype") else ""
@@ -439,7 +439,7 @@ def _examples(what: str, images: Any, whose: str, labels: Any) -> tuple[Tensor, 
     return images.clone() if images.is_inference() else images, _classes(whose, labels, len(images))
 
 
-def _classes(what: str, classes: Any, n: int) -> Tensor:
+def _classes(what: str, classes: object, n: int) -> Tensor:
     """Class numbers, one for each of n images: int64 (n,) on the CPU."""
     right = f"give one class number for each image, integers of shape ({n},)"
     try:
@@ -471,7 +471,7 @@ def _nothing() -> dict[str, Tensor]:
     return {name: torch.zeros(0, dtype=kind) for name, kind in (kinds | dict.fromkeys(counts, torch.int64)).items()}
 
 
-def _say(bar: tqdm[Any], prefix: str, passes: int) -> None:
+def _say(bar: tqdm[NoReturn], prefix: str, passes: int) -> None:
     """The batch's passes so far, beside the bar; it is drawn every few seconds at most."""
     bar.set_postfix_str(f"{prefix}{passes} passes", refresh=False)
     bar.update(0)

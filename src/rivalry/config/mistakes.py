@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from rivalry import registry
 from rivalry.config.models import LISTS, SECTIONS, Threads, entry_models
@@ -49,7 +50,7 @@ def key_mistakes(content: Mapping[str, Any]) -> Iterator[str]:
                 yield from _override_mistakes(section, key, name, entry, datasets)
 
 
-def _half_characters(value: Any, path: str = "") -> Iterator[str]:
+def _half_characters(value: object, path: str = "") -> Iterator[str]:
     """Text with one half of a pair that stands for one character: no file can hold it."""
     if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         yield f"{path.lstrip('.')}: {shown(value)} holds half a character; write the whole character, or leave it out"
@@ -89,7 +90,7 @@ def _explained(
     only: Mapping[str, Any] | None = None,
 ) -> Iterator[str]:
     """One line for each value that is wrong."""
-    found: dict[tuple[Any, ...], list[Any]] = {}
+    found: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         where = details["loc"]
         if only is None or (where and where[0] in only):
@@ -100,7 +101,7 @@ def _explained(
         yield _explain(several[0], prefix, model)
 
 
-def _is_member(where: Sequence[Any]) -> bool:
+def _is_member(where: Sequence[object]) -> bool:
     """Whether a path ends with pydantic's own name for one of the kinds that a value may be of."""
     if len(where) < 2 or where[-2] == "per_dataset" or not isinstance(where[-1], str):
         return False
@@ -108,7 +109,7 @@ def _is_member(where: Sequence[Any]) -> bool:
     return own and not (len(where) == 2 and where[0] in SECTIONS)
 
 
-def _explain(details: Any, prefix: str = "", model: type[BaseModel] | None = None) -> str:
+def _explain(details: ErrorDetails, prefix: str = "", model: type[BaseModel] | None = None) -> str:
     """One line: key path, what was given, what would be right."""
     where, kind = list(details["loc"]), details["type"]
     if not prefix and len(where) > 2 and where[0] in SECTIONS:

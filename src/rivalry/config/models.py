@@ -32,7 +32,7 @@ MOST_BUDGETS = 100
 """Budgets of one attack: each is a set of images of its own."""
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> object:
     return value if isinstance(value, list) else [value]
 
 

@@ -21,7 +21,7 @@ PARAMETERS_ARE = "config/README.md lists every key; `rivalry describe NAME` expl
 class _Loader(yaml.SafeLoader):
     """YAML whose keys are text, each defined once; plain loaders drop the first of two and take `no` for false."""
 
-    def construct_scalar(self, node: Any) -> str:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         """The text; two halves that JSON writes for one character are that character."""
         text = str(super().construct_scalar(node))
         try:
@@ -30,7 +30,7 @@ class _Loader(yaml.SafeLoader):
             return text  # one half, which `load_config` refuses
 
 
-def _mapping_of_names(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _mapping_of_names(loader: _Loader, node: yaml.MappingNode) -> dict[object, object]:
     seen: set[str] = set()
     for key_node, _ in node.value:
         if key_node.tag == "tag:yaml.org,2002:merge":  # <<: *anchor, which names no key
@@ -87,7 +87,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def _is_larger(content: Any, most: int) -> bool:
+def _is_larger(content: object, most: int) -> bool:
     """Whether lists and mappings hold more values than `most`; those that hold themselves do."""
     waiting, count = [content], 0
     while waiting and count <= most:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pooch
 import requests
@@ -133,7 +133,7 @@ class Fetch:
         raise kind(f"{remote.name}: cannot be downloaded from {' or '.join(urls)} ({reason})") from failure
 
 
-def _receive(most: int, url: str, output_file: str, _: Any) -> None:
+def _receive(most: int, url: str, output_file: str, _: object) -> None:
     """What pooch calls to write a file to a temporary name; pooch then checks and renames it, or begins anew.
 
     It ends in bounded time and space, whatever a server sends. A RivalryError is final, other errors are tried again.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def floats(self, rows: Any = slice(None)) -> Tensor:
+    def floats(self, rows: Tensor | list[int] | slice = slice(None)) -> Tensor:
         """The images of the given rows (index tensor, mask, list or slice) as float32 in [0,1]."""
         return floats(self.images[rows])
 

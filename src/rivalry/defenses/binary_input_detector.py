@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -117,5 +117,5 @@ def restore(victim: nn.Module, facts: Mapping[str, Any]) -> nn.Module:
     return Rejecting(detector, victim, torch.zeros(()), facts["classes"])
 
 
-def _detector(architecture: str, shape: Any) -> Classifier:
+def _detector(architecture: str, shape: Sequence[int]) -> Classifier:
     return Classifier(registry.method("architectures", architecture).load()(shape, 2), channels=shape[0])

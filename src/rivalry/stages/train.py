@@ -168,7 +168,7 @@ def train(
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def _fingerprint(tensors: tuple[Tensor, ...], facts: list[Any]) -> str:
+def _fingerprint(tensors: tuple[Tensor, ...], facts: list[object]) -> str:
     """Of everything that the weights depend on: checkpoints of a different training must not be resumed."""
     versions = [version(package) for package in ("torch", "lightning")]
     digest = hashlib.sha256(json.dumps([facts, versions, torch.get_num_threads()], sort_keys=True).encode())
