@@ -165,7 +165,7 @@ def test_every_method_says_what_it_is(kind: str) -> None:
     for name in registry.names(kind):
         method = registry.method(kind, name)
         assert method.summary.endswith("."), name
-        source = method.traits["citation" if kind == "sources" else "source"]
+        source = method.traits["source"]
         assert name in ("image_folder", "shapes") or cite(source), name  # nobody else's work
         for parameter in method.parameters.values():
             assert parameter.doc, f"{name}.{parameter.name} is not described"
