@@ -336,16 +336,8 @@ def test_what_no_job_runs_reruns_nothing(finished: Path, edit: Callable[..., Non
     edit("src/rivalry/attacks/fgsm.py", "    _, _, gradient", "    # a comment\n    _, _, gradient")
     edit("src/rivalry/attacks/pgd.py", '"""', '"""As it is said elsewhere. ')
     edit("src/rivalry/__init__.py", '__version__ = "', '__version__ = "1')
-    for name in (
-        "cli",
-        "config/models",
-        "config/resolving",
-        "plan",
-        "layout",
-        "codehash",
-        "attacks/lbfgs",
-        "attacks/__init__",
-    ):
+    told = ("cli", "commands", "options", "environment", "config/models", "config/resolving", "plan")
+    for name in (*told, "layout", "codehash", "attacks/lbfgs", "attacks/__init__"):
         edit(f"src/rivalry/{name}.py", None, CODE)
     edit("config/smoke.yaml", "datasets:", "# a comment\ndatasets:")
     edit("config/smoke.yaml", "method: fgsm\n    eps: 0.2\n    target: 3", "target: 3\n    eps: 0.2\n    method: fgsm")
