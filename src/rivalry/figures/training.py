@@ -47,7 +47,7 @@ def training(data: Results) -> list[Drawn]:
         circle = {"facecolor": "none", "edgecolor": INK, "s": 80, "linewidth": 1.1, "zorder": 3}
         sns.scatterplot(kept, x="epoch", y="validation_accuracy", ax=right, **circle)
         right.set(xlabel="", ylabel="accuracy")
-        right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        right.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
         sentences.append(
             f"{victim} reaches {percent(log['validation_accuracy'].max())} % validation accuracy in {len(log)} epochs"
         )
