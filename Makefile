@@ -23,7 +23,7 @@ check: $(TOOLS)
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(VENV)/bin/snakemake --lint
 	$(VENV)/bin/mypy
-	$(VENV)/bin/basedpyright
+	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
 
 # After kill -9 or power loss; refused runs say that the folder is locked. Make sure that no other run goes on here.
 unlock: $(READY)
