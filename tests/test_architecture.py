@@ -13,10 +13,10 @@ import rivalry
 
 PACKAGE = Path(rivalry.__file__).parent
 LAYERS = (
-    ("errors", "types", "seeds", "layout", "formatting", "environment"),
+    ("errors", "types", "seeds", "layout", "formatting", "environment", "_torchvision"),
     ("artifacts", "registry", "devices", "codehash"),
     ("parameters", "options", "data", "architectures"),
-    ("answers", "victims", "_torchvision"),
+    ("answers", "victims"),
     ("training", "poisoning"),
     ("attacks", "defenses"),
     ("fooling", "verification", "config", "adversarial"),
@@ -78,6 +78,11 @@ def test_rooms_import_only_from_below() -> None:
 def test_every_room_has_its_layer() -> None:
     rooms = {file.stem for file in PACKAGE.glob("*.py")} | {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
     assert sorted(name for names in LAYERS for name in names) == sorted(rooms)
+
+
+def test_the_page_on_architecture_shows_these_layers() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert "\n".join(", ".join(names) for names in LAYERS) in page
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

@@ -1,18 +1,17 @@
-"""The IDX format of MNIST and its relatives: a magic number, big-endian sizes, then unsigned bytes."""
+"""The IDX format of MNIST and its relatives, as torchvision reads it, from files that are looked at first."""
 
 from __future__ import annotations
 
 import gzip
 import math
-import struct
+import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from rivalry import _torchvision
 from rivalry.errors import RivalryError
-
-UNSIGNED_BYTE = 8
 
 
 def read_idx(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
@@ -23,20 +22,24 @@ def read_idx(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
     RivalryError
         Not gzip, another type or shape, too few bytes or too many.
     """
-    header_size, size = 4 + 4 * len(shape), math.prod(shape)
+    _torchvision.ensure()
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
+    size = 4 + 4 * len(shape) + math.prod(shape)
     try:
         with gzip.open(path) as file:
-            content = file.read(header_size + size + 1)
+            content = file.read(size + 1)  # a few bytes of gzip can stand for billions
     except (OSError, EOFError, zlib.error) as error:
         raise RivalryError(f"{path}: is not a whole gzip file ({error})") from error
-    expected = struct.pack(f">HBB{len(shape)}I", 0, UNSIGNED_BYTE, len(shape), *shape)
-    if content[:4] != expected[:4]:
-        raise RivalryError(f"{path}: IDX magic number is 0x{content[:4].hex()}, expected 0x{expected[:4].hex()}")
-    if content[:header_size] != expected:
-        count = len(content[4:header_size]) // 4
-        found = struct.unpack(f">{count}I", content[4 : 4 + 4 * count])
-        raise RivalryError(f"{path}: IDX sizes are {found}, expected {shape}")
-    if len(content) != header_size + size:
-        less = "fewer" if len(content) < header_size + size else "more"
-        raise RivalryError(f"{path}: has {less} bytes than the {size} that its IDX header announces")
-    return np.frombuffer(content, np.uint8, offset=header_size).reshape(shape)
+    if len(content) != size:
+        raise RivalryError(f"{path}: has {'fewer' if len(content) < size else 'more'} bytes than IDX of {shape} needs")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            plain = Path(folder) / "idx"
+            plain.write_bytes(content)
+            array: np.ndarray = read_sn3_pascalvincent_tensor(str(plain)).numpy()
+    except (AssertionError, KeyError, ValueError, RuntimeError) as error:
+        raise RivalryError(f"{path}: is no IDX file of {shape} unsigned bytes") from error
+    if array.dtype != np.uint8 or array.shape != shape:
+        raise RivalryError(f"{path}: holds {array.dtype} of {array.shape}, expected uint8 of {shape}")
+    return array
