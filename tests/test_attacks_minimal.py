@@ -9,7 +9,7 @@ import rivalry.attacks
 from helpers import Linear, distances, linear_problem, small_cnn
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import length
-from rivalry.attacks._penalised import lead, objective
+from rivalry.attacks._penalised import margin, objective
 
 OBJECTIVES = [f"f{number}" for number in range(1, 8)]
 
@@ -91,7 +91,7 @@ def test_objectives_are_positive_before_the_goal_and_not_behind_it(name: str) ->
 
 def test_objectives_do_not_take_masked_classes_for_zero_logits() -> None:
     values = torch.tensor([[-5.0, -9.0, -7.0]])
-    assert float(lead(values, torch.tensor([[False, True, False]]))) == 4.0
+    assert float(margin(values, torch.tensor([[False, True, False]]))) == 4.0
 
 
 def test_confidence_is_the_lead_of_the_class_that_is_reached() -> None:

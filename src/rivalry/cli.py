@@ -1,4 +1,4 @@
-"""The `rivalry` command: every stage of the pipeline on files one names, and what there is to know about it."""
+"""The `rivalry` command: runs one stage of the pipeline on files that you name, or tells what methods there are."""
 
 from __future__ import annotations
 
@@ -126,20 +126,20 @@ def _parser() -> argparse.ArgumentParser:
                 told |= {"dest": name, "required": option.required}
             sub.add_argument(name if name in stage.positional else options.word(name), **told | _read_as(option))
 
-    sub = command("list", _list, "list the methods there are")
+    sub = command("list", _list, "list all methods")
     sub.add_argument("kind", nargs="?", choices=list(registry.ROOMS))
 
     sub = command("describe", _describe, "explain a method, its parameters and its source")
-    sub.add_argument("name")
+    sub.add_argument("name", help="a method, e.g. pgd; `rivalry list` has all")
 
     sub = command("validate", _validate, "check a configuration without running it")
-    sub.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"))
+    sub.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"), help="default: config.yaml")
 
     sub = command("schema", _schema, "print the JSON schema of the configuration, or the page of its keys")
     sub.add_argument("--page", action="store_true", help="the page of keys (config/README.md)")
 
     sub = command("verify", _verify, "check every cached file against its checksum")
-    sub.add_argument("results", nargs="?", type=Path, default=Layout().root)
+    sub.add_argument("results", nargs="?", type=Path, default=Layout().root, help="folder of the run")
     return parser
 
 

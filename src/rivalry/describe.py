@@ -108,7 +108,7 @@ def _table(fields: Any) -> list[str]:
         words = type_in_words(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation)
         default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
         meaning = (field.description or "").strip()
-        rows.append(f"| `{key}` | {words} | {default} | {meaning[:1].upper()}{meaning[1:]} |")
+        rows.append(f"| `{key}` | {words} | {default} | {meaning} |")
     return rows
 
 

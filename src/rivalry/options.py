@@ -79,7 +79,9 @@ Configuration = Annotated[dict[str, Any], Recorded("configuration")]
 
 
 BESIDE = {
-    "data": Parameter("dataset", str | None, False, None, "what --data and all other folders must be of"),
+    "data": Parameter(
+        "dataset", str | None, False, None, "name of the data set that --data and all other folders must belong to"
+    ),
     "defended": Parameter("victim_name", str | None, False, None, "e.g. plain+median3"),
     "accelerator": Parameter("threads", types.ThreadCount, False, 0, "processor threads (default: all)"),
 }

@@ -16,7 +16,7 @@ MOST = 2**24
 
 @architecture(source="papernot2016transfer", epochs=False)
 def knn(shape: Sequence[int], classes: int, *, temperature: Positive = 0.03, sample: Count = 5000) -> Estimator:
-    """Smoothed nearest neighbours: every stored image votes for its class, the more the nearer it is.
+    """Smoothed nearest neighbours: every stored image votes for its class, and near ones count more.
 
     A stored image weighs exp(-d / temperature), d being the mean squared difference of normalised pixels. A
     logit is the logarithm of its class's votes, so the prediction is the class with the most votes: as the

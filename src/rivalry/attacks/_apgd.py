@@ -32,9 +32,9 @@ def dlr(goal: Goal, logits: Tensor) -> Tensor:
     """
     classes = logits.shape[1]
     if goal.targets is None:
-        held = goal.held(classes)
-        mine = logits.masked_fill(~held, -torch.inf).amax(dim=1)
-        others = logits[~held].view(len(logits), -1)
+        leave = goal.to_leave(classes)
+        mine = logits.masked_fill(~leave, -torch.inf).amax(dim=1)
+        others = logits[~leave].view(len(logits), -1)
         margin, ranked = others.amax(dim=1) - mine, torch.cat([mine[:, None], others], dim=1)
         needed = 3
     else:

@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from rivalry import registry, types
 from rivalry.answers import NO_ANSWER, answers, classify
+from rivalry.attacks._checked import CheckedVictim, computing, reject_class
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Decisions, Ledger
 from rivalry.attacks._random import Random
 from rivalry.attacks._result import Fitted, Result
-from rivalry.attacks._shown import Shown, computing, reject_class
 from rivalry.devices import device_of, frozen
 from rivalry.errors import WrongArgument, nearest
 from rivalry.parameters import checked, checked_value
@@ -218,7 +218,7 @@ class Attack(Generic[P]):
         fitted = None
         results: list[dict[str, Tensor]] = []
         named = {"labels": labels, "targets": targets, "training[1]": None if training is None else training[1]}
-        shown = Shown(victim, functools.partial(_fit_classes, named))
+        checked_victim = CheckedVictim(victim, functools.partial(_fit_classes, named))
         place, reject = device_of(victim, images), reject_class(victim)
         still = frozen(victim, grey_gradients=self.sees == "gradients" and images.shape[1] == 1)
         with still, tqdm(total=len(images), desc=self.name, disable=not progress, miniters=0, bar_format=BAR) as bar:
@@ -227,11 +227,11 @@ class Attack(Generic[P]):
                 others = training[0].to(place)
                 target = None if targets is None else targets[:1].expand(len(others)).to(place)
                 goal = Goal(training[1].to(place), target, reject)
-                fitted = self._fit_to(others, goal, shown, seed, batch_size, parameters, bar)
+                fitted = self._fit_to(others, goal, checked_victim, seed, batch_size, parameters, bar)
             for rows in torch.arange(len(images)).split(batch_size):
                 goal = Goal(labels[rows].to(place), None if targets is None else targets[rows].to(place), reject)
                 part = images[rows].to(place)
-                results.append(self._run_batch(shown, part, goal, seed, batch_size, parameters, fitted, bar))
+                results.append(self._run_batch(checked_victim, part, goal, seed, batch_size, parameters, fitted, bar))
                 bar.update(len(rows))
         return fitted, {name: torch.cat([result[name] for result in results]) for name in results[0]}
 
@@ -239,7 +239,7 @@ class Attack(Generic[P]):
         self,
         images: Tensor,
         goal: Goal,
-        victim: Shown,
+        victim: CheckedVictim,
         seed: int,
         batch_size: int,
         parameters: dict[str, Any],
@@ -264,7 +264,7 @@ class Attack(Generic[P]):
 
     def _run_batch(
         self,
-        victim: Shown,
+        victim: CheckedVictim,
         images: Tensor,
         goal: Goal,
         seed: int,
@@ -412,8 +412,8 @@ def choose_targets(rule: int | str, victim: nn.Module, images: Tensor, labels: T
         raise WrongArgument(f"target: '{rule}' is unknown; {nearest(rule, rules)}")
     images, labels = _examples("images", images, "labels", labels)
     with computing(victim), frozen(victim):
-        shown = Shown(victim, functools.partial(_fit_classes, {"labels": labels}))
-        logits = classify(shown, images.to(device_of(victim, images)), 64).cpu()
+        checked_victim = CheckedVictim(victim, functools.partial(_fit_classes, {"labels": labels}))
+        logits = classify(checked_victim, images.to(device_of(victim, images)), 64).cpu()
     classes = logits.shape[1] - (reject_class(victim) is not None)
     if isinstance(rule, int):
         if not 0 <= rule < classes:

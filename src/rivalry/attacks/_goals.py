@@ -41,18 +41,18 @@ class Goal:
         wrong = predictions != self.labels
         return wrong if self.reject is None else wrong & (predictions != self.reject)
 
-    def held(self, classes: int) -> Tensor:
+    def to_leave(self, classes: int) -> Tensor:
         """Which of `classes` an untargeted attack must leave: bool (N, classes)."""
-        held = one_hot(self.labels, classes).bool()
+        leave = one_hot(self.labels, classes).bool()
         if self.reject is not None:
-            held[:, self.reject] = True
-        return held
+            leave[:, self.reject] = True
+        return leave
 
     def rivals(self, logits: Tensor, count: int) -> Tensor:
         """The `count` likeliest classes, or all there are, that an untargeted attack may reach: int64 (N,count)."""
-        held = self.held(logits.shape[1])
-        free = logits.shape[1] - int(held[0].sum())
-        return logits.masked_fill(held, -torch.inf).topk(min(count, free), dim=1).indices
+        leave = self.to_leave(logits.shape[1])
+        free = logits.shape[1] - int(leave[0].sum())
+        return logits.masked_fill(leave, -torch.inf).topk(min(count, free), dim=1).indices
 
     def loss(self, logits: Tensor) -> Tensor:
         """What a gradient attack ascends, (N,).
@@ -70,13 +70,13 @@ class Goal:
     def log_odds(self, logits: Tensor) -> Tensor:
         """What an attack that only compares scores maximises, (N,): log p / (1 - p) of being successful.
 
-        p is the target's probability, or that of all classes that are not held. It orders images as `loss` does,
+        p is the target's probability, or that of all classes that need not be left. It orders images as `loss` does,
         but does not round to the same number once a victim is sure, as distilled ones are.
         """
         if self.targets is not None:
             wanted = one_hot(self.targets, logits.shape[1]).bool()
         else:
-            wanted = ~self.held(logits.shape[1])
+            wanted = ~self.to_leave(logits.shape[1])
         odds = [logits.masked_fill(~part, -torch.inf).logsumexp(dim=1) for part in (wanted, ~wanted)]
         return odds[0] - odds[1]
 

@@ -13,7 +13,7 @@ from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
 
 
-def cross(
+def cross_boundary(
     victim: Gradients,
     images: Tensor,
     goal: Goal,
@@ -45,13 +45,13 @@ def cross(
     change = torch.zeros_like(images)
     active = torch.arange(len(images), device=images.device)
     logits = victim.logits(images)
-    held = goal.held(logits.shape[1])
+    leave = goal.to_leave(logits.shape[1])
     rivals = goal.rivals(logits, candidates)
 
     def margins(rows: Tensor, logits: Tensor) -> Tensor:
-        """Weights of each rival's lead over the held class that must be outrun: the true one, or a refusal."""
-        holder = logits.masked_fill(~held[active[rows]], -torch.inf).argmax(dim=1)
-        return one_hot(rivals[active[rows]], logits.shape[1]).to(logits) - one_hot(holder, logits.shape[1])[:, None]
+        """Weights of each rival's lead over the likelier of the classes to leave: the true one, or a refusal."""
+        leader = logits.masked_fill(~leave[active[rows]], -torch.inf).argmax(dim=1)
+        return one_hot(rivals[active[rows]], logits.shape[1]).to(logits) - one_hot(leader, logits.shape[1])[:, None]
 
     for step in range(1, steps + 1):
         logits, normals = victim.on(active).jacobian(result[active], margins)
@@ -59,8 +59,8 @@ def cross(
         active, logits, normals = active[going], logits[going], normals[going].flatten(2)
         if len(active) == 0:
             break
-        holder = logits.masked_fill(~held[active], -torch.inf).amax(dim=1, keepdim=True)
-        gap = (holder - logits.gather(1, rivals[active])).clamp_min(0)
+        leader = logits.masked_fill(~leave[active], -torch.inf).amax(dim=1, keepdim=True)
+        gap = (leader - logits.gather(1, rivals[active])).clamp_min(0)
         rows = torch.arange(len(active), device=images.device)
         # The distance to a hyperplane is measured in the dual norm of the perturbation's.
         dual = torch.linalg.vector_norm(normals, ord=2 if norm == 2 else 1, dim=2)

@@ -76,7 +76,7 @@ class Decisions:
         return self._forward(images).argmax(dim=1)
 
     def clean_decisions(self, images: Tensor) -> Tensor:
-        """The first question of all, about a batch of clean images: classes, or `NO_ANSWER` for one that is NaN."""
+        """The very first question, about a batch of clean images: classes, or `NO_ANSWER` for an answer of NaN."""
         return self.decisions(images).masked_fill(self._ledger.broken.to(images.device), NO_ANSWER)
 
     def handed(self, images: Tensor, rows: Tensor) -> tuple[Self, Tensor]:
@@ -113,9 +113,9 @@ class Decisions:
         self._count(self._ledger.queries)
         with torch.no_grad():
             logits = [self._victim(part) for part in images.split(self.batch)]
-        return self._sound(logits[0] if len(logits) == 1 else torch.cat(logits), self._rows)
+        return self._finite_logits(logits[0] if len(logits) == 1 else torch.cat(logits), self._rows)
 
-    def _sound(self, logits: Tensor, rows: Tensor) -> Tensor:
+    def _finite_logits(self, logits: Tensor, rows: Tensor) -> Tensor:
         """Logits (n,K) as attacks are given them, for rows (n,) of the ledger: finite ones.
 
         An image whose logits say nothing counts as its label. Beside finite ones, minus infinity stays the least.
@@ -133,7 +133,7 @@ class Decisions:
             blank.scatter_(1, self._ledger.labels.to(given.device)[rows.to(given.device), None], 1)
         return torch.where(silent[:, None], blank, sound)
 
-    def _finite(self, answer: Tensor) -> Tensor:
+    def _finite_gradients(self, answer: Tensor) -> Tensor:
         """Gradients with non-finite entries zeroed and recorded."""
         if math.isfinite(answer.sum().item()):
             return answer
@@ -183,7 +183,7 @@ class Gradients(Scores):
     def clean_decisions(self, images: Tensor) -> Tensor:
         self._count(self._ledger.queries)
         leaf = images.detach().requires_grad_(True)
-        logits = self._sound(self._victim(leaf), self._rows)
+        logits = self._finite_logits(self._victim(leaf), self._rows)
         self._clean.append(_Clean(leaf, logits, torch.arange(len(images), device=images.device), images))
         return logits.argmax(dim=1).masked_fill(self._ledger.broken.to(images.device), NO_ANSWER)
 
@@ -219,7 +219,7 @@ class Gradients(Scores):
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
             passes.append((logits.detach(), loss.detach(), gradient[mine]))
         logits, loss, gradient = _joined(passes)
-        return logits, loss, self._noted(gradient, lambda: goal.reached(logits.argmax(dim=1)))
+        return logits, loss, self._checked_gradients(gradient, lambda: goal.reached(logits.argmax(dim=1)))
 
     def jacobian(self, images: Tensor, weights_of: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Logits and the gradients of weighted sums of them, each image its own.
@@ -247,7 +247,7 @@ class Gradients(Scores):
             passes.append((logits.detach(), torch.stack(gradients, dim=1)))
         logits, jacobian = _joined(passes)
         self._count(self._ledger.gradients, jacobian.shape[1])
-        return logits, self._noted(jacobian)
+        return logits, self._checked_gradients(jacobian)
 
     def _passes(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | slice]]:
         """Forward passes to differentiate, a batch at a time.
@@ -266,10 +266,10 @@ class Gradients(Scores):
             whole = len(rows) == len(images)
             part = (images if whole else images[rows]).detach().requires_grad_(True)
             mine = self._rows if whole else self._rows[rows.cpu()]
-            yield rows, part, self._sound(self._victim(part), mine), slice(None)
+            yield rows, part, self._finite_logits(self._victim(part), mine), slice(None)
 
-    def _noted(self, gradient: Tensor, arrived: Callable[[], Tensor] | None = None) -> Tensor:
-        """The gradients, what is wrong with them recorded; a flat one is no fault where an image has arrived."""
+    def _checked_gradients(self, gradient: Tensor, arrived: Callable[[], Tensor] | None = None) -> Tensor:
+        """Finite gradients, what was wrong recorded; a zero one is no fault where an image has reached its goal."""
         steepest = gradient.flatten(1).abs().amax(dim=1)
         if bool(((steepest > 0) & (steepest < torch.inf)).all()):
             return gradient
@@ -277,7 +277,7 @@ class Gradients(Scores):
         if arrived is not None:
             flat &= ~arrived()
         self._ledger.flat[self._rows[flat.cpu()]] = True
-        return self._finite(gradient)
+        return self._finite_gradients(gradient)
 
 
 def _joined(answers: list[tuple[Tensor, ...]]) -> tuple[Tensor, ...]:

@@ -22,10 +22,10 @@ LATELY = 5
 """At a boundary a descent goes to and fro: one that was across within so many steps has not fallen back."""
 
 
-def handicapped(goal: Goal, logits: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
+def lowered(goal: Goal, logits: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
     """Logits with those of the classes to reach lowered by `confidence`, and which classes these are, both (N,K)."""
     if goal.targets is None:
-        wanted = ~goal.held(logits.shape[1])
+        wanted = ~goal.to_leave(logits.shape[1])
     else:
         wanted = functional.one_hot(goal.targets, logits.shape[1]).bool()
     return logits - confidence * wanted, wanted
@@ -38,9 +38,9 @@ def objective(name: str, confidence: float) -> Callable[[Goal, Tensor], Tensor]:
     """
 
     def value(goal: Goal, logits: Tensor) -> Tensor:
-        logits, wanted = handicapped(goal, logits, confidence)
+        logits, wanted = lowered(goal, logits, confidence)
         if name in ("f6", "f7"):
-            ahead = lead(logits, wanted)
+            ahead = margin(logits, wanted)
             return ahead.relu() if name == "f6" else functional.softplus(ahead) - math.log(2)
         # -log F of the best class to reach and of the best class to leave.
         reach, leave = (
@@ -62,8 +62,8 @@ def objective(name: str, confidence: float) -> Callable[[Goal, Tensor], Tensor]:
     return value
 
 
-def lead(values: Tensor, wanted: Tensor) -> Tensor:
-    """By how much the best class to leave outdoes the best class to reach, (N,), of values (N,K)."""
+def margin(values: Tensor, wanted: Tensor) -> Tensor:
+    """By how much the best class to leave is ahead of the best class to reach, (N,), of values (N,K)."""
     # Masked by -inf and not by 0: logits may all be negative.
     unwanted_best = values.masked_fill(wanted, -torch.inf).amax(dim=1)
     return unwanted_best - values.masked_fill(~wanted, -torch.inf).amax(dim=1)
@@ -132,7 +132,7 @@ class Descent:
         -------
         found, lengths : Tensor
             (n,C,H,W) and (n,): the shortest adversarial change that was met, as an image; infinite where none was.
-        held : Tensor
+        adversarial : Tensor
             bool (n,): adversarial in the end, or just before; not only where it started from.
         """
         images = self.images[rows]
@@ -148,7 +148,7 @@ class Descent:
             logits, value, gradient = self.victim.on(at).loss_gradient(current, goal, value_of)
             change = current - origin
             size = length(change, self.norm)
-            reached = goal.reached(handicapped(goal, logits, self.confidence)[0].argmax(dim=1))
+            reached = goal.reached(lowered(goal, logits, self.confidence)[0].argmax(dim=1))
             better = reached & (size < lengths[going])
             astray[going] = torch.where(reached, 0, astray[going] + 1)
             found[going[better]], lengths[going[better]] = current[better], size[better]

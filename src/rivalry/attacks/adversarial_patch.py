@@ -111,6 +111,6 @@ def adversarial_patch(
     passes : int
         Passes over them, each at new places; the patch after the most successful pass is kept.
     learning_rate : float
-        Adam's, in units of the [0,1] pixel range.
+        Learning rate of Adam, in units of the [0,1] pixel range.
     """
     return place(fitted["patch"], images, random.uniform(3), size, max_rotation).clamp(0, 1)

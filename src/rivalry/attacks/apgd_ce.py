@@ -28,7 +28,7 @@ def apgd_ce(
     steps: Count = 100,
     restarts: Few = 1,
 ) -> Tensor:
-    """Auto-PGD on the cross-entropy: pgd with momentum that halves an image's step size when it stops paying.
+    """Auto-PGD on the cross-entropy: pgd with momentum that halves an image's step size when progress stops.
 
     Maximises the loss within the eps ball and [0,1] from a random point. The first step is 2 eps long; at fixed
     checkpoints an image whose loss has risen too seldom, or reached no new maximum, returns to its best point with

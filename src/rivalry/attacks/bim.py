@@ -27,7 +27,7 @@ def bim(
     step_size: Positive = 0.01,
     steps: Count = 40,
 ) -> Tensor:
-    """Basic iterative method: small sign steps from the image itself, all of them, clipped to the eps ball.
+    """Basic iterative method: a fixed number of small sign steps from the image itself, inside the eps ball.
 
     i_fgsm stops once an image is misclassified; this continues to the highest loss and so to confident mistakes.
 

@@ -9,7 +9,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import length
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._penalised import Descent, handicapped, lead
+from rivalry.attacks._penalised import Descent, lowered, margin
 from rivalry.attacks._random import Random
 from rivalry.types import AnyNorm, Count, Few, LearningRate, NonNegative, Positive
 
@@ -46,7 +46,7 @@ def cw(
     norm : 2, "inf" or 0
         Norm of the perturbation to minimise; 0 counts places, whatever their channels.
     objective : str
-        f1 to f7 of the source. f1 to f5 are of probabilities, so that a saturated softmax gives them no gradient.
+        f1 to f7 of the paper. f1 to f5 are functions of probabilities, so a saturated softmax gives them no gradient.
     confidence : float
         By how much the logit of the class to reach shall lead all others.
     search_steps : int
@@ -54,20 +54,20 @@ def cw(
     steps : int
         Most steps of one descent; one that no longer improves ends earlier.
     learning_rate : float
-        Adam's, in multiples of the change per pixel that the linearised victim asks for.
+        Learning rate of Adam, in multiples of the change per pixel that the linearised victim asks for.
     initial_constant : float
         The first c, in multiples of the one at which the linearised victim is fooled.
     """
-    margin_of = lambda goal, logits: lead(*handicapped(goal, logits, confidence))  # noqa: E731
-    _, margin, gradient = victim.loss_gradient(images, goal, margin_of)
+    margin_of = lambda goal, logits: margin(*lowered(goal, logits, confidence))  # noqa: E731
+    _, ahead, gradient = victim.loss_gradient(images, goal, margin_of)
     pixels = images[0].numel()
     flat = gradient.flatten(1)
     if norm == "inf":
         slope = flat.abs().sum(dim=1).clamp_min(1e-12)
-        constant, typical = initial_constant * pixels / slope, margin / slope
+        constant, typical = initial_constant * pixels / slope, ahead / slope
     else:
         slope = flat.norm(dim=1).clamp_min(1e-12)
-        constant, typical = 2 * initial_constant * margin / slope.square(), margin / slope / pixels**0.5
+        constant, typical = 2 * initial_constant * ahead / slope.square(), ahead / slope / pixels**0.5
     # Where the victim is all but flat, the linearised answer is far outside of the pixels' range.
     typical, constant = typical.clamp(1e-6, 0.1), constant.clamp(1e-12, 1e12)
     descent = Descent(
@@ -149,4 +149,4 @@ def _fewest_pixels(descent: Descent, constant: Tensor, typical: Tensor, rate: fl
 
 
 def _hardness(goal: Goal, logits: Tensor) -> Tensor:
-    return lead(*handicapped(goal, logits, 0.0))
+    return margin(*lowered(goal, logits, 0.0))

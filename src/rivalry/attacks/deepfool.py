@@ -4,7 +4,7 @@ from torch import Tensor
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._linearising import cross
+from rivalry.attacks._linearising import cross_boundary
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
 from rivalry.types import Count, Few, NonNegative, Norm
@@ -28,10 +28,10 @@ def deepfool(
     overshoot: NonNegative = 0.02,
     candidates: Few = 10,
 ) -> Tensor:
-    """DeepFool: step to the nearest face of the polyhedron that the linearised classes form, until it is left.
+    """DeepFool: step to the nearest boundary of the linearised classifier, until the real boundary is crossed.
 
     Seeks the smallest perturbation in L2 or Linf that keeps pixels in [0,1]. On a linear classifier one step is
-    exact where that bound is not met.
+    exact, unless a pixel reaches an end of [0,1].
 
     Parameters
     ----------
@@ -44,4 +44,4 @@ def deepfool(
     candidates : int
         How many classes, the most likely ones of the clean image, are tried as the nearest.
     """
-    return cross(victim, images, goal, norm=norm, steps=steps, candidates=candidates, overshoot=overshoot)
+    return cross_boundary(victim, images, goal, norm=norm, steps=steps, candidates=candidates, overshoot=overshoot)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._linearising import cross
+from rivalry.attacks._linearising import cross_boundary
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
 from rivalry.types import Count, Few, NonNegative, Norm
@@ -34,7 +34,7 @@ def dynamic_deepfool(
     """Dynamic DeepFool: DeepFool whose steps overshoot far at first and less and less, logarithmically.
 
     Seeks a small perturbation in few steps: boundaries mostly curve away, so a longer first step often crosses at
-    once where DeepFool creeps up; the price is a somewhat larger change. The source gives the idea but not the
+    once where DeepFool needs several; the price is a somewhat larger change. The source gives the idea but not the
     schedule, which is this: from the first overshoot to the last along log(t)/log(steps).
 
     Parameters
@@ -53,4 +53,6 @@ def dynamic_deepfool(
         progress = math.log(step) / math.log(steps) if steps > 1 else 0.0
         return 1 + first_overshoot + (last_overshoot - first_overshoot) * progress
 
-    return cross(victim, images, goal, norm=norm, steps=steps, candidates=candidates, overshoot=0.0, stretch=stretch)
+    return cross_boundary(
+        victim, images, goal, norm=norm, steps=steps, candidates=candidates, overshoot=0.0, stretch=stretch
+    )

@@ -34,11 +34,11 @@ def fab(
     eta: Positive = 1.05,
     beta: OpenFraction = 0.9,
 ) -> Tensor:
-    """Fast adaptive boundary attack: project onto the linearised decision boundary inside [0,1], drawn to the image.
+    """Fast adaptive boundary attack: project onto the linearised decision boundary inside [0,1], close to the image.
 
     Seeks the smallest perturbation in Linf or L2. Each step moves slightly past the nearest face of the linearised
     boundary, mixing the projections of the current point and of the original; every point behind the boundary is
-    noted, then drawn back towards the original. It has no step size, and never leaves the boundary's neighbourhood.
+    recorded, then pulled back towards the original. It has no step size, and never leaves the boundary's neighbourhood.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def fab(
     best = images.clone()
     shortest = torch.full((len(images),), torch.inf, device=images.device)
     logits = victim.logits(images)
-    held = goal.held(logits.shape[1])
+    leave = goal.to_leave(logits.shape[1])
     rivals = goal.rivals(logits, candidates)
 
     for restart in range(restarts):
@@ -71,7 +71,7 @@ def fab(
         active = torch.arange(len(images), device=images.device)
         for _ in range(steps):
             origin = images[active]
-            margins, normals = _boundaries(victim.on(active), current, goal[active], held[active], rivals[active])
+            margins, normals = _boundaries(victim.on(active), current, goal[active], leave[active], rivals[active])
             dual = torch.linalg.vector_norm(normals, ord=2 if norm == 2 else 1, dim=2)
             distance, nearest = torch.where(dual > 0, margins.abs() / dual, torch.inf).min(dim=1)
             alive = distance.isfinite()
@@ -98,19 +98,19 @@ def fab(
     return best
 
 
-def _boundaries(victim: Gradients, current: Tensor, goal: Goal, held: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
+def _boundaries(victim: Gradients, current: Tensor, goal: Goal, leave: Tensor, rivals: Tensor) -> tuple[Tensor, Tensor]:
     """Margins (n,k) of the classes that would do over those that would not, and their gradients (n,k,d)."""
     if goal.targets is not None:
         _, margin, gradient = victim.loss_gradient(current, goal, _target_margin)
         return margin[:, None], gradient.flatten(1)[:, None]
 
     def leads(rows: Tensor, logits: Tensor) -> Tensor:
-        held_share = (logits / _softness(logits)).masked_fill(~held[rows], -torch.inf).softmax(dim=1)
-        return one_hot(rivals[rows], logits.shape[1]).to(logits) - held_share[:, None]
+        leave_share = (logits / _softness(logits)).masked_fill(~leave[rows], -torch.inf).softmax(dim=1)
+        return one_hot(rivals[rows], logits.shape[1]).to(logits) - leave_share[:, None]
 
     logits, normals = victim.jacobian(current, leads)
     softness = _softness(logits)
-    mine = softness * (logits / softness).masked_fill(~held, -torch.inf).logsumexp(dim=1, keepdim=True)
+    mine = softness * (logits / softness).masked_fill(~leave, -torch.inf).logsumexp(dim=1, keepdim=True)
     return logits.gather(1, rivals) - mine, normals.flatten(2)
 
 

@@ -30,7 +30,7 @@ def illc(
 ) -> Tensor:
     """Iterative least-likely class method: small sign steps towards the class the clean image resembles least.
 
-    A mistake of the most surprising kind, and harder than any mistake: the target is as far away as classes are.
+    The most surprising mistake, and a hard one to cause: the target is the class that seems farthest away.
 
     Parameters
     ----------

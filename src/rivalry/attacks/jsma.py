@@ -34,7 +34,7 @@ def jsma(
     gamma: Fraction = 0.145,
     output: Literal["probabilities", "logits"] = "probabilities",
 ) -> Tensor:
-    """Jacobian saliency map attack: saturate, two by two, the features that most favour the target over the rest.
+    """Jacobian saliency map attack: change, two at a time, the features that most favour the target over the rest.
 
     Seeks a change of few features; a feature is one channel of one pixel, so that the L0 distance, which counts
     pixels, is at most the number of changed features. Of a pair of features, alpha is the derivative of the
@@ -84,7 +84,7 @@ def _of_probabilities(victim: Gradients, images: Tensor, goal: Goal) -> tuple[Te
 def _of_logits(victim: Gradients, images: Tensor, goal: Goal) -> tuple[Tensor, Tensor, Tensor]:
     def aims(rows: Tensor, logits: Tensor) -> Tensor:
         classes = logits.shape[1]
-        aim = ~goal[rows].held(classes) if goal.targets is None else one_hot(goal.targets[rows], classes)
+        aim = ~goal[rows].to_leave(classes) if goal.targets is None else one_hot(goal.targets[rows], classes)
         return torch.stack([aim.to(logits), 1 - aim.to(logits)], dim=1)
 
     logits, jacobian = victim.jacobian(images, aims)

@@ -9,7 +9,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._penalised import handicapped, lead
+from rivalry.attacks._penalised import lowered, margin
 from rivalry.attacks._random import Random
 from rivalry.types import Count, Few, Positive
 
@@ -71,7 +71,7 @@ def lbfgs(
 
 def _log_p(goal: Goal, logits: Tensor) -> Tensor:
     """Log of the probability, (N,), of the best class to reach between it and the best class to leave."""
-    return -softplus(lead(*handicapped(goal, logits, 0.0)))
+    return -softplus(margin(*lowered(goal, logits, 0.0)))
 
 
 def _nearest(victim: Gradients, image: Tensor, goal: Goal, constant: float, steps: int) -> tuple[Tensor, float, bool]:

@@ -105,7 +105,7 @@ def substitute(
     """Substitute: train a copy on the victim's decisions, then attack the copy with its gradients.
 
     The copy learns what the victim calls a few seed images and, each round, one new point beside every point so
-    far (Jacobian-based augmentation). What fools the copy is handed over untried: applying it asks the victim
+    far (Jacobian-based augmentation). What fools the copy is returned untested: applying it asks the victim
     nothing. Queries of the training are counted apart; gradients are the copy's and are not counted.
 
     Parameters
@@ -115,7 +115,7 @@ def substitute(
     crafting : str
         The attack on the copy. It does not stop once the copy is fooled, because the victim may need a larger change.
     architecture : str
-        The copy's; the victim's is not known.
+        Network of the copy; the victim's is not known.
     training_images : int
         Seed images.
     rounds : int
@@ -125,7 +125,7 @@ def substitute(
     epochs : int
         Passes over the points after each augmentation.
     learning_rate : float
-        Adam's.
+        Learning rate of Adam.
     """
     weights = dict(fitted)
     with torch.random.fork_rng(devices=[]):  # an untrained network draws weights, and the caller's numbers with them

@@ -76,8 +76,10 @@ def shapes(
 
     Parameters
     ----------
-    n_train, n_test
-        Number of images in the split.
+    n_train
+        Number of training images.
+    n_test
+        Number of test images.
     noise
         Standard deviation of the Gaussian noise on every pixel (pixels in [0,1]).
     texture

@@ -36,10 +36,10 @@ def binary_input_detector(
     """Binary input detector: a second network, trained from scratch to tell clean images from attacked ones.
 
     It learns from training images and from what one attack makes of them on this victim, and refuses an image
-    that looks attacked. Metzen et al. (2017) put it on the classifier's features; on the input it is the
-    Adversarial Robustness Toolbox's (nicolae2018) and the course report's. A quarter of the images is kept
-    from training: their clean selves set the threshold, so they do not say how many other images are refused;
-    on their attacked selves is measured what is found. No test image is used.
+    that looks attacked. The detector of Metzen et al. (2017) looks at the classifier's features; this one looks at
+    the image, as those of the Adversarial Robustness Toolbox (nicolae2018) and of the course report do. A quarter
+    of the images is kept from training. Their clean copies set the threshold, so they cannot tell how many other
+    clean images are refused; their attacked copies tell how many attacked images are found. No test image is used.
 
     Parameters
     ----------
@@ -47,13 +47,13 @@ def binary_input_detector(
         The attack to learn from; of several eps the largest. For use without a configuration: a registered
         attack, or a mapping of `method` and its parameters.
     architecture : str
-        The detector's.
+        Network of the detector.
     sample : int
         Training images used, at most.
     epochs : int
         Passes over them; the best one is kept.
     learning_rate : float
-        Adam's.
+        Learning rate of Adam.
     false_positive_rate : float
         Share of clean images that may be refused.
     """

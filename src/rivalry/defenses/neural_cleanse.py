@@ -60,7 +60,7 @@ def neural_cleanse(
     such a trigger: images of all classes, under their true labels. Where no class stands out, the victim
     stays as it is.
 
-    The test compares classes with each other. Of two, both lie 0.67 deviations from their median, so that none
+    The test compares classes with each other. Of only two, both lie 0.67 deviations from their median, so neither
     can stand out; and where more than half of the masks have the same norm, there is no deviation to measure by,
     and no class is taken for a target. Fewer than half of the classes can be found.
 
@@ -74,7 +74,7 @@ def neural_cleanse(
     minibatch : int
         Images on which a trigger is tried in each step.
     step_size : float
-        Adam's, for the triggers.
+        Learning rate of Adam for the triggers.
     success : float
         Share of images of other classes that a trigger must bring into its class. While it does, the price of
         mask pixels rises; else it falls.
@@ -88,7 +88,7 @@ def neural_cleanse(
     epochs : int
         Passes over them; the best one is kept.
     learning_rate : float
-        Adam's, for retraining.
+        Learning rate of Adam for retraining.
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, "images"))
     order = torch.randperm(len(images), generator=generator)

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from rivalry import registry
 from rivalry.answers import answers, classify
+from rivalry.attacks._checked import CheckedVictim, computing
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
-from rivalry.attacks._shown import Shown, computing
 from rivalry.devices import frozen
 from rivalry.errors import WrongArgument
 from rivalry.parameters import checked
@@ -102,15 +102,15 @@ def fool(
         if told_apart != classes:
             raise WrongArgument(f"classes: {classes} were asked for, and the victim tells apart {told_apart}")
 
-    shown = Shown(victim, fits)
+    checked_victim = CheckedVictim(victim, fits)
     generators = [torch.Generator().manual_seed(derive_seed(seed, str(k))) for k in range(classes)]
     bar = tqdm(desc=method, unit=" passes", disable=not progress, mininterval=5)
     with computing(victim), frozen(victim), bar:
         grey = torch.full((classes, *shape), 0.5, device=device)
         ledger = Ledger(classes, lambda passes: bar.update(passes - bar.n))
-        oracle = ORACLES[declared.traits["sees"]](shown, ledger, torch.arange(classes), batch_size)
+        oracle = ORACLES[declared.traits["sees"]](checked_victim, ledger, torch.arange(classes), batch_size)
         images = declared.load()(oracle, grey, Random(lambda: generators, grey.device), **parameters).detach()
-        logits = classify(shown, images, batch_size).cpu()
+        logits = classify(checked_victim, images, batch_size).cpu()
     return Fooled(
         images=images.cpu(),
         predictions=answers(logits)[0],

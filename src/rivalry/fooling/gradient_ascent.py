@@ -32,7 +32,7 @@ def gradient_ascent(
 
     A step goes along the gradient, scaled to the same length everywhere, and back into [0,1]. The priors pull every
     iterate towards what images are like: to small distances from grey (l2, the decay that an L2 penalty amounts to), or
-    to smooth ones (blur, as in Yosinski et al. 2015). Kept is, for each class, the iterate with the highest objective,
+    to smooth ones (blur, as in Yosinski et al. 2015). For each class the iterate with the highest objective is kept,
     measured after the prior's pull.
 
     Parameters

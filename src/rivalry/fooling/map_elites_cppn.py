@@ -38,14 +38,14 @@ def map_elites_cppn(
 
     A genome is a small network that computes a pixel's channels from its place: from x and y in [-1,1], the distance
     from the centre, and 1. Its nodes are sines, Gaussians, sigmoids and linear ones, which make for symmetry and
-    repetition. Networks begin without hidden nodes and grow. Against the paper's networks, which NEAT evolves, these
-    are simpler: at most `hidden` hidden nodes in a fixed order, each fed by earlier nodes only, and neither crossover
+    repetition. Networks begin without hidden nodes and grow. They are simpler than the paper's, which NEAT
+    evolves: at most `hidden` hidden nodes in a fixed order, each fed by earlier nodes only, and neither crossover
     nor species.
 
     Parameters
     ----------
     generations : int
-        How often all classes' champions are challenged.
+        How often the best image of every class is challenged by new ones.
     children : int
         Children per class and generation; each is one query.
     hidden : int

@@ -32,7 +32,7 @@ def map_elites_direct(
     Parameters
     ----------
     generations : int
-        How often all classes' champions are challenged.
+        How often the best image of every class is challenged by new ones.
     children : int
         Children per class and generation; each is one query.
     rate : float

@@ -47,11 +47,11 @@ def attack(
     Parameters
     ----------
     attack : str
-        Its name.
+        Name of the attack.
     method : str
         A registered attack.
     parameters : dict
-        The method's, where `eps` may be a list; `rivalry describe METHOD` lists them.
+        Parameters of the method, where `eps` may be a list; `rivalry describe METHOD` lists them.
     data : Path
         Folder of the data set.
     victim : Path
@@ -59,7 +59,7 @@ def attack(
     output : Path
         Folder to write into.
     victim_name : str
-        How the victim is called, e.g. plain or plain+median3.
+        Name of the victim, e.g. plain or plain+median3.
     images : int
         How many test images, at most.
     data_seed : int

@@ -45,11 +45,11 @@ def defend(
     Parameters
     ----------
     defense : str
-        Its name.
+        Name of the defense.
     method : str
         A registered defense.
     parameters : dict
-        All of the method's; `rivalry describe METHOD` lists them.
+        All parameters of the method; `rivalry describe METHOD` lists them.
     data : Path
         Folder of the data set.
     victim : Path
@@ -57,7 +57,7 @@ def defend(
     output : Path
         Folder to write into.
     victim_name : str
-        How the victim is called.
+        Name of the victim.
     seed : int
         Seeds the defense's random numbers.
     accelerator : str

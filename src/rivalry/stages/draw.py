@@ -32,7 +32,7 @@ def draw(
     output : Path
         Usually results/figures/{dataset}.
     dataset : str
-        Whose figures.
+        The data set to draw figures of.
     plan : dict
         `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
         [[dataset, victim, defense]...], `fooling` [[dataset, victim, fooling]...], `transfers` [[dataset, source]...].

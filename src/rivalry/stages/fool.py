@@ -51,11 +51,11 @@ def fool(
     Parameters
     ----------
     fooling : str
-        Its name.
+        Name of the fooling method.
     method : str
         A registered method.
     parameters : dict
-        All of the method's; `rivalry describe METHOD` lists them.
+        All parameters of the method; `rivalry describe METHOD` lists them.
     data : Path
         Folder of the data set.
     victim : Path
@@ -63,7 +63,7 @@ def fool(
     output : Path
         Folder to write into.
     victim_name : str
-        How the victim is called.
+        Name of the victim.
     confidence : float
         An image succeeds when the victim takes it for its class with at least this probability.
     data_seed : int

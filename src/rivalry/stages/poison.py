@@ -34,11 +34,11 @@ def poison(
     Parameters
     ----------
     poisoning : str
-        Its name.
+        Name of the poisoning.
     method : str
         A registered poisoning.
     parameters : dict
-        The method's; `rivalry describe METHOD` lists them.
+        Parameters of the method; `rivalry describe METHOD` lists them.
     data : Path
         Folder of the data set.
     output : Path

@@ -33,11 +33,11 @@ def prepare(
     Parameters
     ----------
     dataset : str
-        Its name in the configuration.
+        Name of the data set, as in the configuration.
     source : str
         Where it comes from: one of `rivalry list sources`.
     parameters : dict
-        The source's; `rivalry describe SOURCE` lists them.
+        Parameters of the source; `rivalry describe SOURCE` lists them.
     output : Path
         Folder to write into.
     seed : int

@@ -44,7 +44,7 @@ def tabulate(
         "attacks" (data set, victim, attack), undefended;
         "evaluations" (data set, victim, defense); "transfers" (data set, source). Tables keep its order.
     confidence : float
-        Coverage of all intervals, in (0,1).
+        Confidence level of all intervals, in (0,1).
     seed : int
         Seed of the bootstrap.
     record_times : bool

@@ -55,15 +55,15 @@ def train(
     Parameters
     ----------
     victim : str
-        Its name.
+        Name of the victim.
     architecture : str
         A registered architecture.
     architecture_parameters : dict
-        The architecture's; `rivalry describe ARCHITECTURE` lists them.
+        Parameters of the architecture; `rivalry describe ARCHITECTURE` lists them.
     method : str
         A registered training method.
     parameters : dict
-        The method's; `rivalry describe METHOD` lists them.
+        Parameters of the method; `rivalry describe METHOD` lists them.
     fit : dict
         epochs, batch_size, learning_rate, optimizer, patience, validation_fraction; see `rivalry.training._fit.fit`;
         empty for a method without epochs.

@@ -108,10 +108,10 @@ class _Task(lightning.LightningModule):
         return torch.optim.SGD(self.victim.parameters(), lr=self.learning_rate, momentum=0.9)
 
 
-class _Course(Callback):
+class _History(Callback):
     """How training went: the curve, one row an epoch, and the best epoch with its weights.
 
-    It is part of the checkpoint, so that a resumed training has all of it, and all of one epoch.
+    It is part of the checkpoint, so that a resumed training has all of it, from one and the same epoch.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -147,10 +147,10 @@ class _Patience(EarlyStopping):
         trainer.should_stop = self.wait_count >= self.patience
 
 
-class _Whole(TorchCheckpointIO):
-    """Checkpoints that appear when they are complete; Lightning's own are copied when /tmp is another disk.
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that appear only when they are complete; Lightning's own are copied when /tmp is another disk.
 
-    The one before stays, for a disk may lose what was written last.
+    The one before is kept, since a disk may lose what was written last.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
@@ -266,8 +266,8 @@ def fit(
         batch_size=None,
     )
 
-    course = _Course(epochs)
-    callbacks: list[Callback] = [course, _Patience("validation_loss", patience=patience)]
+    history = _History(epochs)
+    callbacks: list[Callback] = [history, _Patience("validation_loss", patience=patience)]
     if checkpoints is not None:
         # Without a metric to monitor, each epoch replaces the last; after everything else that belongs to the epoch.
         every = ModelCheckpoint(
@@ -284,7 +284,7 @@ def fit(
             devices=1,
             max_epochs=epochs,
             callbacks=callbacks,
-            plugins=[_Whole()],
+            plugins=[_WholeCheckpoints()],
             enable_checkpointing=checkpoints is not None,
             logger=False,
             enable_progress_bar=sys.stderr.isatty(),
@@ -305,8 +305,8 @@ def fit(
             weights_only=True,
         )
     victim.cpu()
-    victim.load_state_dict(course.weights)
-    return Fit(course.rows, course.best_epoch)
+    victim.load_state_dict(history.weights)
+    return Fit(history.rows, history.best_epoch)
 
 
 def split_by_source(sources: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""A victim as it is asked: nothing that it is lent does it change, and what it answers are logits."""
+"""A guard around a victim: it cannot change the tensors that it is given, and what it answers must be logits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from rivalry.errors import WrongArgument
 
 
-class Shown:
-    """Maps images (N,C,H,W) to the victim's logits, float32 (N,K), once its first answer has been looked at.
+class CheckedVictim:
+    """Maps images (N,C,H,W) to the victim's logits, float32 (N,K), once its first answer has been checked.
 
-    A victim may normalise its input in place, so at first it is given a copy. One that wrote to the copy is given
-    copies from then on; to any other, tensors are lent as they are.
+    A victim may normalise its input in place, so its first input is a copy. A victim that wrote to the copy is always
+    given copies; any other is given the tensors themselves.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Shown:
     Raises
     ------
     WrongArgument
-        The answer is no logits: no tensor, no floats, not (N,K), of fewer than two classes, or without a gradient
+        The answer is not logits: no tensor, no floats, not (N,K), of fewer than two classes, or without a gradient
         where one is asked for.
     """
 
@@ -63,11 +63,11 @@ class Shown:
                     f"convert it, victim.float()): {str(error).splitlines()[0]}"
                 ) from error
             raise
-        self._look_at(logits, len(images))
+        self._check(logits, len(images))
         self._asked, self._writes = True, given._version > 0
         return logits
 
-    def _look_at(self, logits: object, n: int) -> None:
+    def _check(self, logits: object, n: int) -> None:
         right = f"it must give logits, one float tensor ({n},K) for {n} images"
         if not isinstance(logits, Tensor):
             raise WrongArgument(f"the victim gives a {type(logits).__name__}; {right}")
@@ -97,7 +97,7 @@ class Shown:
 
 @contextmanager
 def computing(victim: nn.Module) -> Iterator[None]:
-    """Gradients can be had inside, whatever the caller has switched off.
+    """Inside, gradients can be computed, whatever the caller has switched off.
 
     Raises
     ------
