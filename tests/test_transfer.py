@@ -385,7 +385,7 @@ def test_the_finding_names_both_ends_and_leaves_out_noise_and_sources() -> None:
     assert "crafted on a fool b in 70.0 % [60.4–78.1] and 90.0 % of 50" in finding[3]
     assert "crafted on b fool a in 2.0 % [0.6–7.0] and – of 0" in finding[3]
     (finding,) = _transferred(part | {"transfers": rows[2:]})
-    assert (finding.verdict, finding.tone) == ("hardly seen to transfer", "neutral")
+    assert (finding.verdict, finding.tone) == ("little transfer shown", "neutral")
 
 
 def test_the_matrix_says_what_the_table_says(run: Path) -> None:

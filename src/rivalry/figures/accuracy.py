@@ -64,7 +64,7 @@ def _accuracies(data: Results, page: Page, number: int, of: int) -> Drawn:
         "Each point is the accuracy that one attack leaves of a victim, at the attack's largest budget; "
         "the open circle on top is the accuracy on clean images. The thin line is the Wilson "
         "interval, the number at the right the accuracy in percent. Farther left is a stronger attack. "
-        f"Targeted attacks want one class and therefore often leave more. {marks.MEANING}",
+        f"Targeted attacks need one particular class and therefore often leave more. {marks.MEANING}",
         f"Dot chart of accuracy under attack. {'. '.join(sentences)}.",
         figure,
     )

@@ -58,8 +58,8 @@ def _budgets(data: Results, page: Page, place: int, of: int) -> Drawn:
         title,
         "Mean perturbation of the images on which an attack succeeded (point and number) and its median "
         "(tick): L2 at the left, L∞ at the right, pixel values in [0, 1]. Each attack at its largest "
-        "ε. Attacks that look for the smallest change are comparable here with each other, not with "
-        f"attacks that spend their whole ε. {marks.MEANING}",
+        "ε. Compare attacks that look for the smallest change only with each other, not with "
+        f"attacks that use their whole ε. {marks.MEANING}",
         f"Dot chart of perturbation sizes. {'. '.join(sentences)}.",
         figure,
     )

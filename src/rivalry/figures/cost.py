@@ -68,7 +68,7 @@ def queries(data: Results) -> list[Drawn]:
         if len(tables) > 1 and any(_blind(data, victim, name) for name in tables) and len(_attacked_by_all(tables))
     }
     if not panels:
-        raise Absent("no two attacks, one of them blind to gradients, sought the smallest change of one image")
+        raise Absent("no two attacks looked for the smallest change of the same image, one of them without gradients")
     figure, grid = stack([2.3] * len(panels), below=0.2)
     sentences: list[str] = []
     for axes, ((victim, norm), tables) in zip(grid[:, 0], panels.items(), strict=True):
@@ -122,9 +122,9 @@ def queries(data: Results) -> list[Drawn]:
             "queries",
             "What decisions alone achieve",
             "Attacks that see no gradients and look for the smallest change: the median size of the change (point) "
-            "and its middle half (line) against the queries they asked per image (logarithmic). Dashed: the best "
-            "median of attacks that see gradients, the floor towards which more queries lead. Only images that "
-            "all of a panel's attacks met; a failure counts as infinitely large.",
+            "and the range of the middle half of the images (line) against the queries per image (logarithmic). "
+            "Dashed: the best median of attacks that see gradients; with more queries, the others come closer to "
+            "it. Only images that all attacks of a panel met are counted; a failure counts as infinitely large.",
             f"Scatter chart. {'; '.join(sentences)}.",
             figure,
         )
@@ -132,7 +132,7 @@ def queries(data: Results) -> list[Drawn]:
 
 
 def _attacked_by_all(tables: dict[str, pd.DataFrame]) -> pd.Index:
-    """The images that each of the attacks was let loose on."""
+    """The images that every one of the attacks met."""
     attacked = [table["attacked"].astype(bool) for table in tables.values()]
     shared = pd.concat(attacked, axis=1, join="inner").all(axis=1)
     return shared.index[shared]

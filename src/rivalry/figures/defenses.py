@@ -99,7 +99,7 @@ def preprocessors(data: Results) -> list[Drawn]:
             "with it when the attacker does not know of it (pale), and when the attack goes "
             "through it (full, and the number at the right in percent). Pale bands are Wilson "
             "intervals. Only the full point is robustness: where it falls back to the open one, the "
-            "defense merely hid the victim. Points have the attacks' colours and markers.",
+            "defense only hid the victim. Points have the attacks' colours and markers.",
             f"Dot chart. {'. '.join(sentences)}.",
             figure,
         )
@@ -130,11 +130,11 @@ def defense_budgets(data: Results) -> list[Drawn]:
     return [
         Drawn(
             "defense_budgets",
-            "How large the changes were that passed a defense",
+            "Sizes of the changes that passed a defense",
             "Mean L2 of the changes that succeeded: without the defense (open), against a defense "
             "the attacker does not know (pale) and against one it knows (full, and the number "
-            "at the right). Of attacks that look for the smallest change, a full point to the right of the "
-            "open one says that the defense asks for more; others spend their whole budget anyway.",
+            "at the right). For attacks that look for the smallest change, a full point to the right of the "
+            "open one says that the defense makes larger changes necessary; the others always use their whole budget.",
             f"Dot chart of mean L2. {'. '.join(sentences)}.",
             figure,
         )

@@ -41,8 +41,9 @@ def fooling(data: Results) -> list[Drawn]:
             Drawn(
                 f"fooling_{victim}_{fooling}",
                 f"What {victim} takes for each class, by {fooling}",
-                f"Images made by {fact['method']} ({settings(fact['parameters'])}) from nothing. Under each stands the "
-                f"class it is meant for and the victim's probability of that class. Bold and coloured: at least "
+                f"Images made by {fact['method']} ({settings(fact['parameters'])}) without any image "
+                f"of the data. Under each stands the class it is meant for and the victim's probability of that class. "
+                "Bold and coloured: at least "
                 f"{_confidence(fact['asked_confidence'])}, so the victim is fooled, as by {fact['n_success']} of "
                 f"{fact['n']}.{some}",
                 f"Fooling images and what {victim} takes them for: {', '.join(sentences)}.",

@@ -95,8 +95,8 @@ def _matrix(part: pd.DataFrame, names: dict[str, str], victim: str, goal: str, n
         + " the attack in the row minus that of the attack in the column, in "
         "percentage points, each attack at its largest budget. Bold and coloured: an exact McNemar "
         "test, Holm-corrected over all like-for-like comparisons, tells the two apart. Hatched: budgets "
-        "differ, so that nothing is tested, or (empty) the two are not compared at all. Attacks of "
-        "different norms stand in the table only.",
+        "differ, so that nothing is tested, or (empty) the two are not compared at all. Pairs of attacks of "
+        "different norms are only in the table.",
         f"Matrix of differences between {kind} attacks on {victim}. "
         f"{'; '.join(sentences) or 'No pair is like for like'}.",
         figure,

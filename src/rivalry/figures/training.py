@@ -62,8 +62,8 @@ def training(data: Results) -> list[Drawn]:
             "training",
             "How the victims were trained",
             "Loss (left) and validation accuracy (right) after each epoch. The circle marks the epoch "
-            "whose weights were kept, chosen on validation images, never on test images. A victim with a "
-            "regularised or adversarial loss has losses that compare with its own only.",
+            "whose weights were kept, chosen on validation images, never on test images. The losses of a victim with "
+            "a regularised or adversarial loss cannot be compared with those of other victims.",
             f"Line charts. {listing(sentences)}.",
             figure,
         )

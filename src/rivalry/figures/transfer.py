@@ -53,7 +53,7 @@ def transfer(data: Results) -> list[Drawn]:
                 "those that both classified correctly before. Brighter is more. The framed diagonal is the attack on "
                 "its own victim. A row of bright cells is a source whose images fool many; a column of dark cells is "
                 "a victim that is hard to fool without knowing it. A victim that noise fools as well is "
-                f"merely fragile. {marks.MEANING}",
+                f"simply easy to fool. {marks.MEANING}",
                 f"Table of transfer rates of {name}. "
                 + "; ".join(
                     f"crafted on {source}: "

@@ -167,7 +167,7 @@ def _transferred(part: Fact) -> Iterator[Finding]:
         strong, weak = most["low"] > 0.5, most["low"] > 0.05
         yield Finding(
             f"Transfer of {attack}",
-            "transfers" if strong else "transfers in part" if weak else "hardly seen to transfer",
+            "transfers" if strong else "transfers in part" if weak else "little transfer shown",
             "neutral",
             f"{text}.",
             [mark for row in (least, most) for mark in marks.of_transfer(part["checks"], row)],
@@ -194,10 +194,11 @@ def _defended(part: Fact) -> Iterator[Finding]:
             if mine is None or mine["reason"]:
                 continue
             judged = True
-            text = f"{within(place)}: all attacks, those that know it among them, leave {percent(mine['accuracy'])} % "
-            text += f"[{between(mine['low'], mine['high'])}] of {mine['n']} images, taken image by image"
+            text = f"{within(place)}: all attacks together, those that know it among them, "
+            text += f"leave {percent(mine['accuracy'])} % "
+            text += f"[{between(mine['low'], mine['high'])}] of {mine['n']} images"
             if mine["strongest"]:
-                text += f"; {tied(mine['strongest'])} alone leaves {percent(mine['strongest_accuracy'])} %"
+                text += f"; the strongest, {tied(mine['strongest'])}, leaves {percent(mine['strongest_accuracy'])} %"
             text += _told_apart(part, victim, defense)
             test = paired(part, place, mine, bare) if bare and not bare["reason"] else None
             if bare is None or test is None or test["holm_p"] is None:
@@ -242,7 +243,7 @@ def _told_apart(part: Fact, victim: str, defense: str) -> str:
     if not found:
         return ""
     best = max(found)
-    text = "; it tells the easiest of attacks that ignore it from clean images with an AUC of "
+    text = "; of the attacks that ignore it, it tells the easiest one from clean images with an AUC of "
     return f"{text}{number(best)} (chance: 0.5)"
 
 
@@ -304,9 +305,11 @@ def _backdoors(part: Fact) -> Iterator[Finding]:
                         if price
                         else "."
                     )
-                    + " The trigger was not adapted to the repair."
+                    + " The attacker did not adapt the trigger to the repair."
                     + (
-                        f" Innocent classes flagged as well: {listing([str(k) for k in innocent])}." if innocent else ""
+                        f" Classes without a backdoor that were flagged as well: {listing([str(k) for k in innocent])}."
+                        if innocent
+                        else ""
                     ),
                 )
 
@@ -317,7 +320,7 @@ def _fooled(part: Fact) -> Iterator[Finding]:
         mine = sorted((f for f in part["fooling"] if f["victim"] == victim), key=lambda f: -f["success_rate"])
         share = mine[0]["success_rate"]
         counts = [
-            f"{fact['n_success']} of {fact['n']} classes in those of {fact['fooling']} "
+            f"{fact['n_success']} of {fact['n']} classes in those that {fact['fooling']} made "
             f"(at least {epsilon(100 * fact['asked_confidence'])} %)"
             for fact in mine
         ]
@@ -325,7 +328,7 @@ def _fooled(part: Fact) -> Iterator[Finding]:
             f"Fooling {victim}",
             "fooled" if share == 1 else "partly fooled" if share > 0 else "not fooled",
             "neutral",
-            f"Shown images without any object, {victim} is sure that it sees {listing(counts)}.",
+            f"In images without any object, {victim} is sure that it sees {listing(counts)}.",
             [mark for fact in mine for mark in marks.of_fooling(part["checks"], fact)],
         )
 
@@ -354,7 +357,7 @@ def _whole_run(report: Fact) -> Iterator[Finding]:
         "Self-checks",
         "failed" if fails else "warnings" if warns else "passed" if kinds else "none",
         "bad" if fails else "open" if warns or not kinds else "good",
-        checked(report) + (" What failed puts the numbers it names in doubt." if fails else ""),
+        checked(report) + (" A failed check means that the numbers which it names may be wrong." if fails else ""),
     )
     measured = [row for row in report["reported"] if row["measured"] is not None]
     if measured:

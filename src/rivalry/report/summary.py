@@ -58,7 +58,7 @@ def summarise(report: Fact) -> list[Fact]:
 
 
 def leader(report: Fact, place: Fact) -> str:
-    """Who leads one ranking and by how much; says so where nothing can be text."""
+    """Who leads one ranking and by how much; says so where there is nothing to say."""
     rows = [row for row in place["rows"] if not row["reason"]]
     budget = within(place)
     if place["eps"] is None:

@@ -62,7 +62,7 @@ def attacks(report: Row, dataset: str) -> list[Table]:
             f"Attacks on {victim}",
             "Accuracy over all n images, success over those that were classified correctly and could be "
             "attacked. Sizes of changes are of successful images. Iterations, passes and time are means per image; "
-            f"what an attack was fitted to beforehand is not in them but below the table. {marks.MEANING}",
+            f"what fitting an attack beforehand cost is not in them but in a table below. {marks.MEANING}",
             [
                 Column("attack", "attack", "name", width=0.16),
                 MARK,
@@ -104,7 +104,7 @@ def fitted(report: Row, dataset: str) -> Table:
         f"{dataset}-fits",
         "Fitted beforehand",
         "Some attacks make one thing for all images: a perturbation, a patch, a copy of the victim. This is what they "
-        "asked of the victim to make it, all training images together. They are measured on test images.",
+        "asked of the victim to make it, in total over all training images. Success is measured on test images.",
         [
             Column("attack", "attack", "name", width=0.24),
             Column("victim", "victim", "name", width=0.2),

@@ -118,7 +118,7 @@ def kept_apart(report: Row) -> Table:
     return Table(
         "kept-apart",
         "Not compared or not run",
-        "What could meet in this run and is not compared or not run, and why.",
+        "Pairs that this run does not compare, and attacks that it does not run, each with the reason.",
         [Column("what", "what", width=0.5), Column("reason", "reason", width=0.42)],
         report["kept_apart"],
     )

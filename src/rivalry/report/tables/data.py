@@ -19,9 +19,8 @@ def data_sets(report: Row) -> Table:
     return Table(
         "data-sets",
         "Data sets",
-        "Images are stored as 8-bit pixels, channels first. Attacks run on the number of test images under "
-        "“attacked”, the same ones for every attack unless an attack is given fewer; accuracy of victims "
-        "is measured on all.",
+        "Images are stored as 8-bit pixels, channels first. “attacked” is how many test images the attacks run on: the "
+        "same ones for every attack, unless an attack is given fewer. Accuracy of victims is measured on all.",
         [
             Column("dataset", "data set", "name", width=0.12),
             Column("source", "source", "code", paper=False),

@@ -1,4 +1,4 @@
-"""The figures that a run does not allow."""
+"""The figures that were not drawn, and why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def absent(report: Row, dataset: str) -> Table:
     rows = [item | {"figure": item["name"].replace("_", " ")} for item in report["figures"][dataset]["absent"]]
     return Table(
         f"{dataset}-absent",
-        "Figures that this run does not allow",
+        "Figures that were not drawn",
         "A figure is drawn when the configuration asks for what it shows.",
         [Column("figure", "figure"), Column("reason", "reason")],
         rows,

@@ -1,4 +1,4 @@
-"""Images without any object that a victim takes for one."""
+"""Images without any object in which a victim sees one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fooling(report: Row, dataset: str) -> Table:
         "Fooling images",
         "One image per class, made from grey, noise or patterns and not from any image of the data. It fools the "
         "victim when it is taken for its class with at least the confidence asked for; median and least are of the "
-        "victim's confidence in the class meant. The distance is the mean over "
+        "victim's confidence in that class. The distance is the mean over "
         f"the images of the L2 distance to the nearest training image; for real test images its median is {real}. "
         f"Passes are per image. {marks.MEANING}",
         [

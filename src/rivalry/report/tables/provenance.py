@@ -1,4 +1,4 @@
-"""With what, from what and how fast the run was made."""
+"""The environment, the seeds, the run times and the checksums of a run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def versions(report: Row) -> Table:
     return Table(
         "versions",
         "Environment",
-        "What the report was collected with.",
+        "The software and the machine that made this report.",
         [Column("what", "what", "code"), Column("version", "version", width=0.6)],
         rows,
         folded=True,

@@ -1,4 +1,4 @@
-"""Worst cases per image: the headline."""
+"""Worst cases per image: the most important numbers."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ def transfers(report: Row, dataset: str) -> Table:
         "Transfer",
         "Images crafted on the source and shown to the victim. The rate is the share that fools the victim, of the "
         "n images that both classified correctly before and that could be attacked; the last columns give "
-        "the same share among those of them that also fooled the source. Where the source is the victim, it is the "
-        "attack itself. "
+        "the same share among those of them that also fooled the source. Where source and victim are the same, the row "
+        "is the attack itself. "
         f"{marks.MEANING}",
         [
             Column("attack", "attack", "name", width=0.16),
