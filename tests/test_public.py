@@ -211,7 +211,8 @@ def test_a_results_plot_shows_images_that_were_turned_first(channels: int) -> No
     labels = victim(images).argmax(dim=1)
     labels[0] = (labels[0] + 1) % 3
     result = rivalry.attacks.fgsm.run(victim, images, labels, eps=1.0)
-    figure = result.plot(2)
+    with mpl.rc_context(mpl.rcParamsDefault):  # whatever style earlier tests have set
+        figure = result.plot(2)
     assert len(figure.axes) == 6
     first = int(result.success.nonzero()[0])
     assert figure.axes[0].get_title() == str(int(labels[first]))

@@ -20,7 +20,7 @@ from rivalry.types import PoisoningName
 def backdoor_trigger(
     victim: Decisions, images: Tensor, goal: Goal, random: Random, *, poisoning: PoisoningName
 ) -> Tensor:
-    """Backdoor trigger: stamp the trigger of a poisoning and hope that the victim was trained on it.
+    """Backdoor trigger: stamp the trigger of a poisoning; it works on victims that were trained on it.
 
     The target is the class that the poisoning plants. On a victim trained on clean data it is the control.
 
