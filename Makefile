@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 CONFIGURED := $(if $(CONFIG),--configfile $(CONFIG))
 
-.PHONY: report test check unlock lock clean
+.PHONY: report test check generated unlock lock clean
 
 report: $(READY)
 	@$(VENV)/bin/snakemake --cores $(CORES) $(CONFIGURED)
@@ -24,6 +24,13 @@ check: $(TOOLS)
 	$(VENV)/bin/snakemake --lint
 	$(VENV)/bin/mypy
 	$(VENV)/bin/basedpyright --pythonpath $(VENV)/bin/python
+
+# What is generated from the methods' source: the configuration's schema and page, and what editors read of each room.
+generated: $(READY)
+	$(VENV)/bin/rivalry schema > workflow/schemas/config.schema.json
+	$(VENV)/bin/rivalry schema --page > config/README.md
+	for room in architectures attacks data defenses fooling poisoning training; do \
+	  $(VENV)/bin/rivalry schema --room $$room > src/rivalry/$$room/__init__.pyi; done
 
 # After kill -9 or power loss; refused runs say that the folder is locked. Make sure that no other run goes on here.
 unlock: $(READY)

@@ -27,6 +27,7 @@ import rivalry.attacks
 from rivalry import artifacts, codehash, registry
 from rivalry.answers import classify
 from rivalry.data._splits import Split
+from rivalry.describe import room_for_editors
 from rivalry.devices import device, moved
 from rivalry.environment import ALLOCATOR, export_environment
 from rivalry.errors import RivalryError
@@ -186,13 +187,13 @@ def test_a_room_shows_its_methods_and_nothing_else(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", registry.ROOMS)
 def test_editors_read_what_a_room_shows(kind: str) -> None:
-    """A new method has a line in its package's file: to complete a name, an editor imports nothing."""
+    """To complete a name, an editor imports nothing: it reads the file that `make generated` writes."""
     room = importlib.import_module(f"rivalry.{registry.ROOMS[kind]}")
-    tree = ast.parse(Path(room.__file__ or "").read_text())
-    (shown,) = (node for node in tree.body if isinstance(node, ast.If))
-    lines = {line.names[0].asname: line.module for line in shown.body if isinstance(line, ast.ImportFrom)}
-    assert [*lines] == [line.names[0].name for line in shown.body if isinstance(line, ast.ImportFrom)]
-    assert {name: f"{room.__name__}.{room.__files__[name]}" for name in dir(room)} == lines
+    read = Path(room.__file__ or "").with_suffix(".pyi").read_text(encoding="utf-8")
+    assert read == room_for_editors(registry.ROOMS[kind]), "run: make generated"
+    lines = [line for line in ast.parse(read).body if isinstance(line, ast.ImportFrom)]
+    shown = {line.names[0].asname: line.module for line in lines}
+    assert {name: f"{room.__name__}.{room.__files__[name]}" for name in dir(room)} == shown
 
 
 def test_looking_at_the_package_imports_nothing_heavy() -> None:

@@ -135,8 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("validate", _validate, "check a configuration without running it")
     sub.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"), help="default: config.yaml")
 
-    sub = command("schema", _schema, "print the JSON schema of the configuration, or the page of its keys")
-    sub.add_argument("--page", action="store_true", help="the page of keys (config/README.md)")
+    sub = command("schema", _schema, "print what is generated: the configuration's JSON schema, or something else")
+    other = sub.add_mutually_exclusive_group()
+    other.add_argument("--page", action="store_true", help="the page of the configuration's keys (config/README.md)")
+    other.add_argument(
+        "--room", choices=list(registry.ROOMS.values()), help="what editors read of a package of methods"
+    )
 
     sub = command("verify", _verify, "check every cached file against its checksum")
     sub.add_argument("results", nargs="?", type=Path, default=Layout().root, help="folder of the run")
@@ -205,9 +209,14 @@ def _validate(o: argparse.Namespace) -> int:
 
 def _schema(o: argparse.Namespace) -> None:
     from rivalry.config import json_schema
-    from rivalry.describe import configuration_page
+    from rivalry.describe import configuration_page, room_for_editors
 
-    print(configuration_page() if o.page else json.dumps(json_schema(), indent=2), end="" if o.page else "\n")
+    if o.room:
+        print(room_for_editors(o.room), end="")
+    elif o.page:
+        print(configuration_page(), end="")
+    else:
+        print(json.dumps(json_schema(), indent=2))
 
 
 def _verify(o: argparse.Namespace) -> int:

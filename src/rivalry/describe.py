@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from importlib import import_module
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -46,6 +47,14 @@ def describe(method: Method) -> str:
     if traits.get("source"):
         lines += ["", *textwrap.wrap(f"source: {cite(traits['source'])}", 96)]
     return "\n".join(lines) + "\n"
+
+
+def room_for_editors(room: str) -> str:
+    """What a package of methods shows, as lines that editors and type checkers read (`__init__.pyi`)."""
+    files = import_module(f"rivalry.{room}").__files__
+    shown = sorted((file, name) for name, file in files.items())
+    lines = [f"from rivalry.{room}.{file} import {name} as {name}" for file, name in shown]
+    return "\n".join(["# Generated: make generated", *lines, ""])
 
 
 def configuration_page() -> str:

@@ -7,11 +7,6 @@ Examples
 >>> stamped = poisoned.trigger.stamp(images)
 """
 
-from typing import TYPE_CHECKING
-
 from rivalry.registry import open_room
-
-if TYPE_CHECKING:  # what editors read
-    from rivalry.poisoning.backdoor import backdoor as backdoor
 
 open_room(__name__)

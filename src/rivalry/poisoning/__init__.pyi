@@ -1,0 +1,2 @@
+# Generated: make generated
+from rivalry.poisoning.backdoor import backdoor as backdoor
