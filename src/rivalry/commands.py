@@ -76,7 +76,7 @@ def _fitting(method: str, given: dict[str, Any]) -> dict[str, Any]:
     """How a victim is trained in epochs, if its method does that: what is given over the defaults."""
     from rivalry.config import FITTING, VictimEntry
 
-    epochs = registry.method("training", method).traits.get("epochs", True)
+    epochs = registry.method("training", method).in_epochs
     defaults = {name: VictimEntry.model_fields[name].default for name in FITTING} if epochs else {}
     for key in given:
         if key not in defaults:

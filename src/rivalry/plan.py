@@ -199,7 +199,7 @@ class Plan:
 
     def train_options(self, dataset: str, victim: str) -> str:
         entry = self.config.entry("victims", victim, dataset)
-        epochs = self.config.method("victims", victim).traits.get("epochs", True)
+        epochs = self.config.method("victims", victim).in_epochs
         poisoning = entry["poisoning"]
         return self._command(
             "train",
@@ -419,7 +419,7 @@ class Plan:
             modules += self._makes("datasets", dataset, dataset)
         elif stage == "train":
             modules += self._makes("victims", victim, dataset)
-            if self.config.method("victims", victim).traits.get("epochs", True):
+            if self.config.method("victims", victim).in_epochs:
                 modules.append("rivalry.training._fit")
         elif stage == "draw":
             modules += [f"rivalry.figures.{name}" for name in registry.modules("figures")]

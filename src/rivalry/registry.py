@@ -79,6 +79,11 @@ class Method:
         return f"rivalry.{ROOMS[self.kind]}.{self.name}"
 
     @property
+    def in_epochs(self) -> bool:
+        """Whether it trains in epochs, or is trained so; what scikit-learn fits is not."""
+        return bool(self.traits.get("epochs", True))
+
+    @property
     def defaults(self) -> dict[str, Any]:
         return {name: parameter.default for name, parameter in self.parameters.items() if not parameter.required}
 

@@ -235,7 +235,7 @@ def removed_backdoors(config: Config) -> Iterator[str]:
                 path, known = f"matches[{number}].defenses: '{defense}'", config.victims.get(victim)
                 if known is not None and known.poisoning is None:
                     yield f"{path} removes backdoors, but victim '{victim}' has no poisoning; name a poisoned victim"
-                elif known is not None and not _in_epochs("training", config.method("victims", victim).name):
+                elif known is not None and not config.method("victims", victim).in_epochs:
                     method = config.method("victims", victim).name
                     yield f"{path} retrains its victim in epochs, which {method} does not; leave '{victim}' out"
 
@@ -289,8 +289,7 @@ def _circle(config: Config, dataset: str, chain: list[tuple[str, str]]) -> list[
 
 
 def _in_epochs(kind: str, name: str) -> bool:
-    """Whether an architecture is trained in epochs, or a training method trains in them."""
-    return bool(registry.method(kind, name).traits.get("epochs", True))
+    return registry.method(kind, name).in_epochs
 
 
 def _path(config: Config, section: str, name: str, dataset: str, key: str) -> str:

@@ -80,7 +80,7 @@ def train(
     """
     started = time.perf_counter()
     kinds = (("architectures", architecture), ("training", method))
-    if len({registry.method(kind, name).traits.get("epochs", True) for kind, name in kinds}) > 1:
+    if len({registry.method(kind, name).in_epochs for kind, name in kinds}) > 1:
         raise RivalryError(f"method: {method} cannot train {architecture}; scikit_learn trains what has no epochs")
     facts = read_json(Place("prepare", data).facts)
     planted: dict[str, Any] = {}
