@@ -16,7 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from rivalry import artifacts
 from rivalry.adversarial import CraftedSet, write_crafted
-from rivalry.layout import Layout, Place
+from rivalry.layout import Layout
 from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, undefended_matches, worst_case
 from rivalry.statistics.checked import CHECKED
@@ -101,14 +101,14 @@ KEPT_APART = [
 
 def make(results: Path) -> Path:
     """Write the whole folder (everything but figures/ and report/) and return it."""
+    layout = Layout(results)
     for number, (dataset, (channels, size)) in enumerate(DATASETS.items()):
-        _Dataset(results, dataset, channels, size, np.random.default_rng(number)).write()
+        _Dataset(layout, dataset, channels, size, np.random.default_rng(number)).write()
     tables = results / "tables"
     scores = pd.concat([artifacts.read_table(p) for p in sorted(results.glob("*.scores.csv"))])
     for part in results.glob("*.scores.csv"):
         part.unlink()
     artifacts.write_table(tables / "scores.csv", scores)
-    layout = Layout(results)
     plan = PLAN | {"transfers": []}  # they are a table alone, without the images behind it
     cases = worst_case.worst_cases(layout, plan=plan, confidence=CONFIG["confidence"])
     WORST_CASES.write(tables / "worst_cases.csv", [case.row for case in cases])
@@ -127,8 +127,8 @@ def make(results: Path) -> Path:
 
 
 class _Dataset:
-    def __init__(self, results: Path, dataset: str, channels: int, size: int, rng: np.random.Generator) -> None:
-        self.results, self.dataset, self.rng = results, dataset, rng
+    def __init__(self, layout: Layout, dataset: str, channels: int, size: int, rng: np.random.Generator) -> None:
+        self.layout, self.dataset, self.rng = layout, dataset, rng
         images, self.labels = _images(channels, size, rng)
         self.images = (images * 255).astype(np.uint8).astype(np.float32) / 255
         self.names = [str(k) for k in range(10)] if dataset == "digits" else SHAPES
@@ -138,15 +138,15 @@ class _Dataset:
         self._data()
         for victim in MEET[self.dataset][0]:
             self._victim(victim, VICTIMS[victim])
-        artifacts.write_table(self.results / f"{self.dataset}.scores.csv", pd.DataFrame(self.rows))
+        artifacts.write_table(self.layout.root / f"{self.dataset}.scores.csv", pd.DataFrame(self.rows))
 
     def _data(self) -> None:
-        folder = self.results / "data" / self.dataset
+        place = self.layout.data(self.dataset)
         tensors = {
             "images": torch.from_numpy((self.images * 255).round().astype(np.uint8)),
             "labels": torch.from_numpy(self.labels.astype(np.int64)),
         }
-        files = [folder / "train.safetensors", folder / "test.safetensors"]
+        files = [place["train"], place["test"]]
         for file in files:
             artifacts.write_tensors(file, tensors)
         counts = np.bincount(self.labels, minlength=10).tolist()
@@ -169,20 +169,20 @@ class _Dataset:
             },
             "sha256": {"train": artifacts.checksum(files[0]), "test": artifacts.checksum(files[1])},
         }
-        artifacts.write_json(folder / "dataset.json", facts)
-        artifacts.write_manifest(Place("prepare", folder))
+        artifacts.write_json(place.facts, facts)
+        artifacts.write_manifest(place)
 
     def _victim(self, victim: str, scale: float) -> None:
         rng = self.rng
-        folder = self.results / "victims" / self.dataset / victim
+        place = self.layout.victim(self.dataset, victim)
         correct = rng.random(N) < 0.95
         margin = np.abs(rng.normal(scale, scale / 3, N)) + 0.01
         prediction = np.where(correct, self.labels, (self.labels + 1) % 10)
         confidence = rng.uniform(0.8, 1.0, N)
-        artifacts.write_tensors(folder / "victim.safetensors", {"w": torch.full((2,), scale)})
+        artifacts.write_tensors(place["weights"], {"w": torch.full((2,), scale)})
         epochs = np.arange(1, 7)
         artifacts.write_table(
-            folder / "training.csv",
+            place["curve"],
             pd.DataFrame(
                 {
                     "epoch": epochs,
@@ -193,7 +193,7 @@ class _Dataset:
             ),
         )
         artifacts.write_table(
-            folder / "predictions.parquet",
+            place["predictions"],
             pd.DataFrame(
                 {
                     "index": np.arange(N),
@@ -204,7 +204,7 @@ class _Dataset:
             ),
         )
         artifacts.write_json(
-            folder / "victim.json",
+            place.facts,
             {
                 "dataset": self.dataset,
                 "victim": victim,
@@ -227,7 +227,7 @@ class _Dataset:
                 "source": {"distilled": "papernot2016", "adversarial": "madry2018"}.get(victim, "goodfellow2016"),
             },
         )
-        artifacts.write_manifest(Place("train", folder))
+        artifacts.write_manifest(place)
         if victim == "poisoned":
             self._poisoning()
         for attack in [a for d, v, a in PLAN["attacks"] if (d, v) == (self.dataset, victim)]:
@@ -238,13 +238,13 @@ class _Dataset:
             self._defense(victim, defense, correct, margin)
 
     def _poisoning(self) -> None:
-        folder = self.results / "poisoning" / self.dataset / "badnets"
+        place = self.layout.poisoning(self.dataset, "badnets")
         shape = self.images.shape[1:]
         mask = torch.zeros(shape)
         mask[:, -4:, -4:] = 1
-        artifacts.write_tensors(folder / "trigger.safetensors", {"mask": mask, "pattern": mask.clone()})
+        artifacts.write_tensors(place["trigger"], {"mask": mask, "pattern": mask.clone()})
         artifacts.write_json(
-            folder / "poisoning.json",
+            place.facts,
             {
                 "dataset": self.dataset,
                 "poisoning": "badnets",
@@ -261,7 +261,7 @@ class _Dataset:
 
     def _fooling(self, victim: str, fooling: str) -> None:
         rng = np.random.default_rng(5)
-        folder = self.results / "fooling" / self.dataset / victim / fooling
+        place = self.layout.fooling(self.dataset, victim, fooling)
         table = pd.DataFrame(
             {
                 "target": np.arange(10),
@@ -274,10 +274,10 @@ class _Dataset:
             }
         )
         images = torch.from_numpy(rng.uniform(size=(10, *self.images.shape[1:])).astype(np.float32))
-        artifacts.write_tensors(folder / "images.safetensors", {"images": images, "targets": torch.arange(10)})
-        artifacts.write_table(folder / "scores.parquet", table)
+        artifacts.write_tensors(place["images"], {"images": images, "targets": torch.arange(10)})
+        artifacts.write_table(place["scores"], table)
         artifacts.write_json(
-            folder / "fooling.json",
+            place.facts,
             {
                 "dataset": self.dataset,
                 "victim": victim,
@@ -301,7 +301,7 @@ class _Dataset:
                 "source": "nguyen2015",
             },
         )
-        artifacts.write_manifest(Place("fool", folder))
+        artifacts.write_manifest(place)
 
     def _simulate(self, victim: str, attack: str, correct: np.ndarray, margin: np.ndarray) -> tuple[list, pd.DataFrame]:
         _, goal, sees, _, eps_list, _, strength, _ = ATTACKS[attack]
@@ -365,9 +365,9 @@ class _Dataset:
     ) -> pd.DataFrame:
         method, goal, sees, norm, eps, budget, strength, source = ATTACKS[attack]
         sets, table = self._simulate(victim, attack, correct, margin)
-        folder = self.results / "attacks" / self.dataset / folder_name / attack
-        write_crafted(Place("attack", folder), torch.arange(N), sets)
-        artifacts.write_table(folder / "scores.parquet", table)
+        place = self.layout.attack(self.dataset, folder_name, attack)
+        write_crafted(place, torch.arange(N), sets)
+        artifacts.write_table(place["scores"], table)
         parameters = {"poisoning": "badnets"} if attack == "trigger" else {"steps": 10} if strength > 1.5 else {}
         facts = {
             "dataset": self.dataset,
@@ -391,8 +391,8 @@ class _Dataset:
             "seconds": 3.2,
             "source": source,
         }
-        artifacts.write_json(folder / "attack.json", facts)
-        artifacts.write_manifest(Place("attack", folder))
+        artifacts.write_json(place.facts, facts)
+        artifacts.write_manifest(place)
         if folder_name == victim:
             for value, part in table.groupby("eps", dropna=False):
                 self._score(victim, attack, "none", "undefended", value, part, correct)
@@ -401,7 +401,7 @@ class _Dataset:
     def _defense(self, victim: str, defense: str, correct: np.ndarray, margin: np.ndarray) -> None:
         method, kind, parameters, source = DEFENSES[defense]
         rng = self.rng
-        folder = self.results / "defenses" / self.dataset / victim / defense
+        place = self.layout.defense(self.dataset, victim, defense)
         facts: dict[str, Any] = {}
         if kind == "transformer":
             facts = {
@@ -414,10 +414,10 @@ class _Dataset:
             mask[0] = 0
             mask[0, :, -4:, -4:] = 0.9
             triggers = {"mask": mask, "pattern": torch.rand(10, channels, height, width)}
-            artifacts.write_tensors(folder / "triggers.safetensors", triggers)
-        artifacts.write_tensors(folder / "defense.safetensors", {"weights": torch.zeros(3)})
+            artifacts.write_tensors(place["triggers"], triggers)
+        artifacts.write_tensors(place["weights"], {"weights": torch.zeros(3)})
         artifacts.write_json(
-            folder / "defense.json",
+            place.facts,
             {
                 "dataset": self.dataset,
                 "victim": victim,
@@ -477,9 +477,9 @@ class _Dataset:
                 frames.append(frame)
                 for value, part in frame.groupby("eps", dropna=False):
                     self._score(victim, attack, defense, setting, value, part, defended & ~flags_clean, flags_clean)
-        evaluation = self.results / "evaluations" / self.dataset / victim / defense
-        artifacts.write_table(evaluation / "scores.parquet", with_verdicts(pd.concat(frames, ignore_index=True)))
-        artifacts.write_manifest(Place("evaluate", evaluation))
+        evaluation = self.layout.evaluation(self.dataset, victim, defense)
+        artifacts.write_table(evaluation["scores"], with_verdicts(pd.concat(frames, ignore_index=True)))
+        artifacts.write_manifest(evaluation)
 
     def _score(
         self,

@@ -46,13 +46,14 @@ def use(monkeypatch: pytest.MonkeyPatch, module: nn.Module) -> None:
 def defend(run: Run, rows: Tensor = ALL, oblivious: float = 1.0, adaptive: float = 1.0, stops: bool = True) -> None:
     """A defense, and fgsm against it by attackers of two strengths: one that does not know it, one that does."""
     run.plan["evaluations"].append(["toy", "plain", "bid"])
-    write_json(run.results / "defenses/toy/plain/bid/defense.json", {"kind": "detector", "method": "bid"})
+    layout = Layout(run.results)
+    write_json(layout.defense("toy", "plain", "bid").facts, {"kind": "detector", "method": "bid"})
     tables = []
     for setting, strength in (("oblivious", oblivious), ("adaptive", adaptive)):
         run.attack("fgsm", (0.2, 0.4), victim="plain+bid", rows=rows, strength=strength, stops=stops)
-        table = read_table(run.results / "attacks/toy/plain+bid/fgsm/scores.parquet")
+        table = read_table(layout.attack("toy", "plain+bid", "fgsm")["scores"])
         tables.append(table.assign(attack="fgsm", setting=setting))
-    write_table(run.results / "evaluations/toy/plain/bid/scores.parquet", pd.concat(tables))
+    write_table(layout.evaluation("toy", "plain", "bid")["scores"], pd.concat(tables))
 
 
 def crowd(run: Run, rows: Tensor, strength: float) -> None:
@@ -71,9 +72,10 @@ def crowd(run: Run, rows: Tensor, strength: float) -> None:
     run.victim("distilled", method="defensive_distillation")
     run.attack("fgsm", (0.2, 0.4), victim="distilled", **common)
     run.plan["transfers"].append(["toy", "distilled"])
-    replayed = read_table(run.results / "attacks/toy/distilled/fgsm/scores.parquet")
+    layout = Layout(run.results)
+    replayed = read_table(layout.attack("toy", "distilled", "fgsm")["scores"])
     replayed = replayed.assign(attack="fgsm", victim="plain")
-    write_table(run.results / "transfers/toy/distilled/scores.parquet", replayed)
+    write_table(layout.transfer("toy", "distilled")["scores"], replayed)
     defend(run, rows, strength, strength)
 
 
@@ -115,7 +117,7 @@ def test_one_attack_alone_is_compared_with_nothing(run):
 
 def test_one_eps_at_which_nothing_was_attacked_is_told(run):
     run.attack("fgsm", (0.2, 0.4, 0.6))
-    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    file = Layout(run.results).attack("toy", "plain", "fgsm")["scores"]
     scores = read_table(file)
     scores.loc[scores["eps"] == 0.4, ["attacked", "success"]] = False
     write_table(file, scores)
@@ -140,16 +142,16 @@ def test_a_victim_that_answers_nan_agrees_with_nothing(run, monkeypatch):
 
 
 def test_no_fooling_image_is_no_pass(run):
-    folder = run.results / "fooling/toy/plain/ascent"
-    write_tensors(folder / "images.safetensors", {"images": torch.zeros(0, 1, 1, 3)})
-    write_table(folder / "scores.parquet", pd.DataFrame({"target": [0], "confidence": [0.9]})[:0])
+    place = Layout(run.results).fooling("toy", "plain", "ascent")
+    write_tensors(place["images"], {"images": torch.zeros(0, 1, 1, 3)})
+    write_table(place["scores"], pd.DataFrame({"target": [0], "confidence": [0.9]})[:0])
     run.plan["fooling"].append(["toy", "plain", "ascent"])
     assert status(run.checks(), "fooling images repeat") == ["warn"]
 
 
 def test_images_that_the_table_lacks_or_has_too_many_of_are_found(run):
     run.attack("fgsm", (0.4,))
-    file = run.results / "attacks/toy/plain/fgsm/adversarial.safetensors"
+    file = Layout(run.results).attack("toy", "plain", "fgsm")["images"]
     tensors = read_tensors(file)
     for change in ({"images": tensors["images"][:3]}, {"index": tensors["index"].flip(0)}):
         write_tensors(file, tensors | change)

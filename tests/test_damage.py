@@ -62,7 +62,7 @@ CONFIG = {
 PLAN = Plan(load_config(CONFIG, "config.yaml"))
 DATA, POISONING = "results/data/digits", "results/poisoning/digits/corner"
 PLAIN, MEDIAN = "results/victims/digits/plain", "results/defenses/digits/plain/median"
-FGSM, ADAPTIVE = "results/attacks/digits/plain/fgsm", "results/attacks/digits/plain+median/fgsm"
+FGSM, ADAPTIVE = (str(Layout().attack("digits", victim, "fgsm").folder) for victim in ("plain", "plain+median"))
 
 
 def command(stage: str, options: str) -> list[str]:
@@ -287,8 +287,9 @@ def test_tables_need_no_fooling_images(results: Path) -> None:
 
 def test_verify_misses_nothing_and_sees_nothing_that_is_not_there(results: Path) -> None:
     assert verify(results)[1:] == ([], [])
-    shutil.copytree(results / "attacks/digits/plain/noise", results / "attacks/digits/plain/of an old plan")
-    assert verify(results)[1:] == ([], [results / "attacks/digits/plain/of an old plan"])
+    noise, old = (Layout(results).attack("digits", "plain", name).folder for name in ("noise", "of an old plan"))
+    shutil.copytree(noise, old)
+    assert verify(results)[1:] == ([], [old])
     rng = np.random.default_rng(0)
     for place in expected(PLAN.tables(), Layout(results)):
         if place.stage == "pdf":

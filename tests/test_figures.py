@@ -207,7 +207,9 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
     }
     lean = tmp_path / "results"
     lean.mkdir()
-    for room in ("data", "victims", "attacks"):
+    tree = Layout(Path())
+    for place in (tree.data("digits"), tree.victim("digits", "plain"), tree.attack("digits", "plain", "fgsm")):
+        room = place.folder.parts[0]
         (lean / room).symlink_to(results / room)
     for name, table in (("scores", SCORES), ("comparisons", COMPARISONS)):
         rows = table.read(results / "tables" / f"{name}.csv")
@@ -281,7 +283,9 @@ def test_a_check_that_warns_or_fails_marks_the_labels_that_it_touches(results: P
 def test_where_nothing_was_attacked_figures_are_drawn_or_absent(results: Path, tmp_path: Path) -> None:
     """As when every chosen image is misclassified without an attack, or is of the attacks' target class."""
     empty = Path(shutil.copytree(results, tmp_path / "results", ignore=shutil.ignore_patterns("*.manifest.json")))
-    for file in [*empty.glob("attacks/**/scores.parquet"), *empty.glob("evaluations/**/scores.parquet")]:
+    tree = Layout(Path())
+    patterns = [str(place["scores"]) for place in (tree.attack("*", "*", "*"), tree.evaluation("*", "*", "*"))]
+    for file in [file for pattern in patterns for file in empty.glob(pattern)]:
         table = artifacts.read_table(file)
         artifacts.write_table(file, table.assign(**dict.fromkeys({"attacked", "success"} & {*table.columns}, False)))
     scores = SCORES.read(empty / "tables/scores.csv").assign(n_attacked=0)

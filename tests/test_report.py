@@ -125,13 +125,13 @@ def test_report_json_holds_the_whole_run(facts: dict[str, Any]) -> None:
 
 
 def test_what_an_earlier_configuration_left_is_not_listed(folder: Path) -> None:
-    old = folder.parent / "attacks/digits/plain/of_an_old_plan"
-    artifacts.write_json(old / "attack.json", {"attack": "of_an_old_plan"})
-    (old / ".attack.manifest.json").write_text("damaged", encoding="utf-8")
+    old = Layout(folder.parent).attack("digits", "plain", "of_an_old_plan")
+    artifacts.write_json(old.facts, {"attack": "of_an_old_plan"})
+    old.manifest.write_text("damaged", encoding="utf-8")
     try:
         assert not [row for row in _hashes(Layout(folder.parent), PLAN) if "of_an_old_plan" in row["file"]]
     finally:
-        shutil.rmtree(old)
+        shutil.rmtree(old.folder)
 
 
 def test_every_score_of_the_tables_is_on_the_page_with_full_precision(folder: Path, html: str) -> None:

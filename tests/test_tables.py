@@ -27,7 +27,7 @@ from rivalry.artifacts import read_json, read_table, read_tensors, write_json, w
 from rivalry.checks import _evidence as evidence
 from rivalry.checks.same_images import same_images
 from rivalry.errors import RivalryError
-from rivalry.layout import Layout, Place
+from rivalry.layout import Layout
 from rivalry.stages.check import check
 from rivalry.stages.evaluate import CARRIED, judged, with_verdicts
 from rivalry.stages.tabulate import SETTINGS, tabulate
@@ -65,16 +65,17 @@ class Run:
     def __init__(self, results: Path, source: str = "digits") -> None:
         self.results = results
         self.plan: dict[str, Any] = {name: [] for name in ("victims", "attacks", "evaluations", "transfers", "fooling")}
-        write_tensors(results / "data/toy/test.safetensors", {"images": toy_images(), "labels": LABELS})
-        write_tensors(results / "data/toy/train.safetensors", {"images": toy_images() + 1, "labels": LABELS})
-        write_json(results / "data/toy/dataset.json", {"dataset": "toy", "source": source, "classes": 3})
+        data = Layout(results).data("toy")
+        write_tensors(data["test"], {"images": toy_images(), "labels": LABELS})
+        write_tensors(data["train"], {"images": toy_images() + 1, "labels": LABELS})
+        write_json(data.facts, {"dataset": "toy", "source": source, "classes": 3})
 
     def victim(self, name: str = "plain", wrong: tuple[int, ...] = (7,), **facts: Any) -> None:
         self.plan["victims"].append(["toy", name])
-        folder = self.results / "victims/toy" / name
+        place = Layout(self.results).victim("toy", name)
         prediction = [int(label + 1) % 3 if row in wrong else int(label) for row, label in enumerate(LABELS)]
         table = {"index": ALL, "label": LABELS, "prediction": prediction, "confidence": 0.8}
-        write_table(folder / "predictions.parquet", pd.DataFrame(table))
+        write_table(place["predictions"], pd.DataFrame(table))
         own = {
             "method": "plain",
             "architecture": "cnn_mnist",
@@ -82,7 +83,7 @@ class Run:
             "parameters": {},
             "classes": 3,
         }
-        write_json(folder / "victim.json", own | facts)
+        write_json(place.facts, own | facts)
 
     def attack(
         self,
@@ -144,9 +145,9 @@ class Run:
             tables.append(
                 pd.DataFrame({k: v.numpy() if isinstance(v, torch.Tensor) else v for k, v in columns.items()})
             )
-        folder = self.results / "attacks/toy" / victim / name
-        write_crafted(Place("attack", folder), rows, sets)
-        write_table(folder / "scores.parquet", pd.concat(tables))
+        place = Layout(self.results).attack("toy", victim, name)
+        write_crafted(place, rows, sets)
+        write_table(place["scores"], pd.concat(tables))
         plain, _, defense = victim.partition("+")
         own = {
             "dataset": "toy",
@@ -162,14 +163,15 @@ class Run:
             "budget": "minimal" if eps is None else "fixed",
             "images_sha256": hashlib.sha256(clean.numpy().tobytes()).hexdigest(),
         }
-        write_json(folder / "attack.json", own | facts)
+        write_json(place.facts, own | facts)
 
     def detector(self, name: str = "bid") -> None:
         """Refuses image 0 when clean; of fgsm's at eps .2 those of images 0 to 2, and when adaptive none."""
         self.plan["evaluations"].append(["toy", "plain", name])
-        write_json(self.results / f"defenses/toy/plain/{name}/defense.json", {"kind": "detector", "method": "bid"})
+        layout = Layout(self.results)
+        write_json(layout.defense("toy", "plain", name).facts, {"kind": "detector", "method": "bid"})
         self.attack("fgsm", (0.2,), victim=f"plain+{name}")
-        table = read_table(self.results / f"attacks/toy/plain+{name}/fgsm/scores.parquet")
+        table = read_table(layout.attack("toy", f"plain+{name}", "fgsm")["scores"])
         parts = [("", "clean", [0]), ("fgsm", "oblivious", [0, 1, 2]), ("fgsm", "adaptive", [])]
         rows = []
         for attack, setting, refused in parts:
@@ -183,7 +185,7 @@ class Run:
             part["success"] = part["success"] & ~part["flagged"]
             rows.append(part.drop(columns=["iterations", "finite", "zero_gradient", "clean_prediction", "confidence"]))
         evaluated = with_verdicts(pd.concat(rows, ignore_index=True))
-        write_table(self.results / f"evaluations/toy/plain/{name}/scores.parquet", evaluated)
+        write_table(layout.evaluation("toy", "plain", name)["scores"], evaluated)
 
     def tables(self, times: bool = True, folder: str = "tables", **plan: Any) -> dict[str, pd.DataFrame]:
         output = self.results / folder
@@ -445,7 +447,7 @@ def test_predictions_are_the_logits_maximum_and_never_right_by_accident(logits, 
 def test_attacked_images_without_a_clean_row_are_refused(run):
     run.attack("fgsm", (0.2,))
     run.detector()
-    table = read_table(run.results / "evaluations/toy/plain/bid/scores.parquet")
+    table = read_table(Layout(run.results).evaluation("toy", "plain", "bid")["scores"])
     with pytest.raises(RivalryError, match="fgsm: has images that are not evaluated clean"):
         with_verdicts(table[(table["setting"] != "clean") | (table["index"] < 5)])
 
@@ -483,7 +485,7 @@ def test_numbers_do_not_depend_on_the_order_of_the_plan(run):
 def test_without_times_two_runs_give_the_same_bytes(run):
     run.attack()
     run.tables(times=False, folder="one")
-    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    file = Layout(run.results).attack("toy", "plain", "fgsm")["scores"]
     write_table(file, read_table(file).assign(seconds=7.0))
     run.tables(times=False, folder="two")
     for name in ("scores.csv", "comparisons.csv", "transfers.csv", "reported.csv", "kept_apart.json"):
@@ -786,7 +788,7 @@ def test_a_sound_run_passes_every_check(run, toy_victim):
 
 
 def tamper(run: Run, eps: float, pixel: tuple[int, int], change: float) -> None:
-    file = run.results / "attacks/toy/plain/fgsm/adversarial.safetensors"
+    file = Layout(run.results).attack("toy", "plain", "fgsm")["images"]
     tensors = read_tensors(file)
     tensors[f"images_eps_{eps:g}"][pixel[0], 0, 0, pixel[1]] += change
     write_tensors(file, tensors)
@@ -812,7 +814,7 @@ def test_tampered_images_are_found(run, toy_victim, pixel, change, check, image)
 
 def test_a_wrong_prediction_on_disk_is_found(run, toy_victim):
     run.attack("fgsm", (0.4,))
-    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    file = Layout(run.results).attack("toy", "plain", "fgsm")["scores"]
     scores = read_table(file)
     scores.loc[2, "prediction"] = 2
     write_table(file, scores)
@@ -825,19 +827,17 @@ def test_a_wrong_prediction_on_disk_is_found(run, toy_victim):
     ("pixel", "confidence", "status"), [(1.0, 0.9999, "pass"), (1.2, 0.9999, "fail"), (1.0, 0.9, "fail")]
 )
 def test_fooling_images_are_shown_to_the_victim_again(run, toy_victim, pixel, confidence, status):
-    folder = run.results / "fooling/toy/plain/ascent"
+    place = Layout(run.results).fooling("toy", "plain", "ascent")
     images = pixel * torch.eye(3).view(3, 1, 1, 3)
-    write_tensors(folder / "images.safetensors", {"images": images})
-    write_table(
-        folder / "scores.parquet", pd.DataFrame({"target": [0, 1, 2], "confidence": [0.9999, confidence, 0.9999]})
-    )
+    write_tensors(place["images"], {"images": images})
+    write_table(place["scores"], pd.DataFrame({"target": [0, 1, 2], "confidence": [0.9999, confidence, 0.9999]}))
     run.plan["fooling"].append(["toy", "plain", "ascent"])
     assert row(run.checks(), check="fooling images repeat", subject="ascent on plain")["status"] == status
 
 
 def test_targeted_attacks_scored_by_mere_error_are_found(run, toy_victim):
     run.attack("aimed", (0.4,), aim=2)
-    file = run.results / "attacks/toy/plain/aimed/scores.parquet"
+    file = Layout(run.results).attack("toy", "plain", "aimed")["scores"]
     scores = read_table(file)
     scores["success"] = scores["prediction"] != scores["label"]
     write_table(file, scores)
@@ -871,7 +871,7 @@ def test_attacks_on_as_many_other_images_fail_beside_a_smaller_set(run, toy_vict
 @pytest.mark.parametrize("images", [[0, 1, 2, 2], [3, 2, 1, 9], [3, 2, 1, 0]])
 def test_an_attack_met_each_image_once_and_the_same_at_each_eps(run, toy_victim, images):
     run.attack("fgsm", (0.2, 0.4), rows=torch.arange(4))
-    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    file = Layout(run.results).attack("toy", "plain", "fgsm")["scores"]
     scores = read_table(file)
     scores.loc[scores["eps"] == 0.2, "index"] = images
     write_table(file, scores)
@@ -948,7 +948,7 @@ def test_an_attack_that_more_steps_make_stronger_is_found(run, toy_victim, stren
 @pytest.mark.parametrize(("stops", "verdict"), [(True, "fail"), (False, "warn")])
 def test_success_that_falls_with_eps_is_found(run, toy_victim, stops, verdict):
     run.attack("fgsm", (0.2, 0.4), stops=stops)
-    file = run.results / "attacks/toy/plain/fgsm/scores.parquet"
+    file = Layout(run.results).attack("toy", "plain", "fgsm")["scores"]
     scores = read_table(file)
     scores.loc[scores["eps"] == 0.4, "success"] = False
     write_table(file, scores)

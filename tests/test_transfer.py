@@ -88,7 +88,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def craft(results: Path, victim: str, name: str, eps: list[float], **options: Any) -> Path:
-    output = results / "attacks/digits" / victim / name
+    output = Layout(results).attack("digits", victim, name).folder
     attack(
         name,
         "fgsm",
@@ -106,10 +106,11 @@ def craft(results: Path, victim: str, name: str, eps: list[float], **options: An
 
 
 def replay(results: Path, source: str, victims: list[str], attacks: tuple[str, ...] = ("fgsm",)) -> pd.DataFrame:
-    output = results / "transfers/digits" / source
-    sets = [results / "attacks/digits" / source / name for name in attacks]
-    transfer(results / "data/digits", sets, [results / "victims/digits" / name for name in victims], output)
-    return read_table(output / "scores.parquet")
+    layout = Layout(results)
+    place = layout.transfer("digits", source)
+    sets = [layout.attack("digits", source, name).folder for name in attacks]
+    transfer(results / "data/digits", sets, [results / "victims/digits" / name for name in victims], place.folder)
+    return read_table(place["scores"])
 
 
 def learned_from(results: Path, victim: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -179,7 +180,7 @@ def test_a_tree_has_a_gradient_of_zero(run: Path) -> None:
     (gradient,) = torch.autograd.grad(victim(images).logsumexp(dim=1).sum(), images)
     assert gradient.shape == images.shape
     assert not gradient.any()
-    scores = read_table(run / "attacks/digits/tree/fgsm/scores.parquet")
+    scores = read_table(Layout(run).attack("digits", "tree", "fgsm")["scores"])
     assert not scores["success"].any()
     assert scores.loc[scores["attacked"], "zero_gradient"].all()
 
@@ -250,7 +251,7 @@ def test_weights_of_another_tree_are_no_mistake_but_those_of_other_classes_are(r
 def test_on_its_source_a_set_does_what_the_attack_did(run: Path) -> None:
     for source in VICTIMS:
         scores = replay(run, source, [source])
-        own = read_table(run / "attacks/digits" / source / "fgsm/scores.parquet")
+        own = read_table(Layout(run).attack("digits", source, "fgsm")["scores"])
         assert (scores["success"].to_numpy() == own["success"].to_numpy()).all()
         assert (scores["prediction"].to_numpy() == own["prediction"].to_numpy()).all()
         assert (scores["clean_correct"].to_numpy() == own["clean_correct"].to_numpy()).all()
@@ -267,7 +268,7 @@ def test_images_without_noise_fool_nobody(run: Path) -> None:
 
 def test_a_replay_is_what_the_victim_says_of_the_stored_images(run: Path) -> None:
     scores = replay(run, "linear", ["tree", "rbf"])
-    stored = read_tensors(run / "attacks/digits/linear/fgsm/adversarial.safetensors")
+    stored = read_tensors(Layout(run).attack("digits", "linear", "fgsm")["images"])
     truth = split(run, "test")[1][stored["index"]]
     for name in ("tree", "rbf"):
         with torch.no_grad():
@@ -291,7 +292,7 @@ def test_targeted_sets_must_hit_their_target_on_the_other_victim(run: Path) -> N
 
 
 def test_sets_of_several_sources_are_refused(run: Path, tmp_path: Path) -> None:
-    sets = [run / "attacks/digits" / name / "fgsm" for name in ("linear", "rbf")]
+    sets = [Layout(run).attack("digits", name, "fgsm").folder for name in ("linear", "rbf")]
     with pytest.raises(RivalryError, match=r"made on several victims \(linear, rbf\)"):
         transfer(run / "data/digits", sets, [run / "victims/digits/linear"], tmp_path)
 
@@ -306,7 +307,7 @@ def test_the_table_counts_images_that_both_have_right(run: Path) -> None:
     assert table["eps"].is_monotonic_increasing
     right = {name: read_table(run / "victims/digits" / name / "predictions.parquet") for name in VICTIMS}
     right = {name: (rows["label"] == rows["prediction"]).to_numpy() for name, rows in right.items()}
-    index = read_table(run / "attacks/digits/linear/fgsm/scores.parquet")["index"].unique()
+    index = read_table(Layout(run).attack("digits", "linear", "fgsm")["scores"])["index"].unique()
     for row in table[table["eps"] == 0.3].to_dict("records"):
         assert row["n"] == (right[row["source"]] & right[row["victim"]])[index].sum()
         fooled = round(row["transfer_rate"] * row["n"])

@@ -26,7 +26,7 @@ class Run:
     """A run on the data set "toy", whose images are 0 to 9; every victim has image 9 wrong unattacked."""
 
     def __init__(self, results: Path) -> None:
-        self.results = results
+        self.layout = Layout(results)
         self.plan: dict[str, list] = {"victims": [], "attacks": [], "evaluations": [], "transfers": []}
 
     def attack(
@@ -45,12 +45,12 @@ class Run:
             for budget in ([eps] if isinstance(eps, float) else eps)
             for row in self._rows(images, turned, budget)
         ]
-        folder = self.results / "attacks/toy" / victim / attack
-        artifacts.write_table(folder / "scores.parquet", pd.DataFrame(rows))
+        place = self.layout.attack("toy", victim, attack)
+        artifacts.write_table(place["scores"], pd.DataFrame(rows))
         smallest = isinstance(eps, float) and np.isnan(eps)
         about = {"norm": "inf", "goal": "untargeted", "sees": "gradients", "method": attack, "parameters": {}}
         about |= {"budget": "minimal" if smallest else "fixed", "eps": None if smallest else eps}
-        artifacts.write_json(folder / "attack.json", about | facts)
+        artifacts.write_json(place.facts, about | facts)
         if "+" not in victim:
             self.plan["attacks"].append(["toy", victim, attack])
             if ["toy", victim] not in self.plan["victims"]:
@@ -74,7 +74,7 @@ class Run:
             ]
         for row in rows:
             row["clean_handled"] = row["index"] != 9 and row["index"] not in refused
-        artifacts.write_table(self.results / "evaluations/toy/plain" / defense / "scores.parquet", pd.DataFrame(rows))
+        artifacts.write_table(self.layout.evaluation("toy", "plain", defense)["scores"], pd.DataFrame(rows))
         self.plan["evaluations"].append(["toy", "plain", defense])
         return self
 
@@ -92,14 +92,14 @@ class Run:
             for name in (source, victim)
             for k in range(10)
         ]
-        artifacts.write_table(self.results / "transfers/toy" / source / "scores.parquet", pd.DataFrame(rows))
+        artifacts.write_table(self.layout.transfer("toy", source)["scores"], pd.DataFrame(rows))
         self.plan["transfers"].append(["toy", source])
         if ["toy", victim] not in self.plan["victims"]:
             self.plan["victims"].append(["toy", victim])
         return self
 
     def cases(self) -> dict[tuple[str, str, str, float | None], Case]:
-        found = worst_cases(Layout(self.results), plan=self.plan, confidence=0.95)
+        found = worst_cases(self.layout, plan=self.plan, confidence=0.95)
         return {(c.row["victim"], c.row["defense"], c.row["norm"], c.row["eps"]): c for c in found}
 
     @staticmethod
@@ -292,8 +292,8 @@ def test_never_above_clean_nor_above_any_attack_and_never_rising_with_the_budget
 
 def test_the_table_survives_the_file(run: Run) -> None:
     run.attack("007", "pgd", {0: 0.1}).attack("007", "square", {}).attack("inf", "pgd", {})
-    cases = worst_cases(Layout(run.results), plan=run.plan, confidence=0.95)
-    file = run.results / "tables/worst_cases.csv"
+    cases = worst_cases(run.layout, plan=run.plan, confidence=0.95)
+    file = run.layout.tables["worst_cases"]
     WORST_CASES.write(file, [case.row for case in cases])
     assert records(WORST_CASES.read(file)) == [case.row for case in cases]
 
