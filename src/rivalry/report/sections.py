@@ -187,10 +187,6 @@ SECTIONS = (
     Section(
         "rankings",
         "Rankings",
-        words=(
-            "Who keeps most images under attack comes first. A place is no verdict: whether two classifiers differ is "
-            "tested under comparisons.",
-        ),
         tables=(robustness.rankings,),
         empty="There is no ranking: no classifier met two attacks of one norm.",
     ),

@@ -25,7 +25,8 @@ def _ranking(place: Row) -> Table:
     return Table(
         f"{place['dataset']}-ranking-{place['norm']}",
         f"{place['dataset']}: {norm} {limit}",
-        "Best first. The worst case is the share of images that the classifier had right and that no attack turned."
+        "Best first; but a place is no verdict: whether two classifiers differ is tested under comparisons. The worst "
+        "case is the share of images that the classifier had right and that no attack turned."
         + (
             " Classifiers are sorted by the smallest change that the median image needed, over the images that all of "
             "them had right (“right”)."
