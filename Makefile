@@ -56,7 +56,7 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet --upgrade 'setuptools>=77' '.[reports,slurm]'
 	$(FREEZE) > requirements.lock
-	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock '.[test]'
+	.venv-lock/bin/python -m pip install --quiet --constraint requirements.lock '.[test,models]'
 	$(FREEZE) | grep -vxFf requirements.lock > requirements-test.lock
 	rm -r .venv-lock
 
