@@ -26,6 +26,22 @@ class MethodOf:
     kind: str
 
 
+@dataclass(frozen=True)
+class UserFile:
+    """Marks a parameter that holds the path of a user's own file or folder, or several.
+
+    In a configuration such a path is relative to the file that holds it, and `~` and $VARIABLES are expanded.
+
+    Attributes
+    ----------
+    code : bool
+        It names Python code: `my_model.py`, or something in it, `my_model.py:build`; or, which is no path,
+        something in an installed package, `package.module:name`.
+    """
+
+    code: bool = False
+
+
 def _plain_norm(value: object) -> object:
     """A norm as it is called here, whichever way it was spelled: Linf, L2, "2", 2.0, infinity."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -64,6 +80,9 @@ SignedShare = Annotated[float, Field(ge=-1, le=1), AfterValidator(_not_zero)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 Norm = Annotated[Literal["inf", 2], BeforeValidator(_plain_norm)]
 AnyNorm = Annotated[Literal["inf", 2, 0], BeforeValidator(_plain_norm)]
+
+UserPath = Annotated[str, UserFile()]
+UserCode = Annotated[str, UserFile(code=True)]
 
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 """The column of an attack's scores that measures a change in each norm."""
