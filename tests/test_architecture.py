@@ -14,9 +14,12 @@ import rivalry
 PACKAGE = Path(rivalry.__file__).parent
 LAYERS = (
     ("errors", "types", "seeds", "layout", "formatting", "environment", "_torchvision"),
+    ("usercode",),
     ("artifacts", "registry", "devices", "codehash"),
     ("parameters", "options", "data", "architectures"),
-    ("answers", "victims"),
+    ("answers",),
+    ("external",),
+    ("victims",),
     ("training", "poisoning"),
     ("attacks", "defenses"),
     ("fooling", "verification", "config", "adversarial"),

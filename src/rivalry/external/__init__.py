@@ -1,0 +1,1 @@
+"""Networks that users bring, trained already: what names one, its weights, and what makes it a victim."""
