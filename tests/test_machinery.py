@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from packaging.requirements import Requirement
 from torch import nn
 
 import rivalry.attacks
-from rivalry import artifacts, codehash, registry
+from rivalry import artifacts, registry
 from rivalry.answers import classify
 from rivalry.data._splits import Split
 from rivalry.describe import room_for_editors
@@ -35,74 +34,6 @@ from rivalry.report.references import cite
 from rivalry.seeds import derive_seed
 
 ROOT = Path(__file__).parent.parent
-
-
-# ---- code hashes ----
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the package's sources that may be edited."""
-    copy = tmp_path / "rivalry"
-    shutil.copytree(ROOT / "src/rivalry", copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(codehash, "PACKAGE", copy)
-    codehash._digest.cache_clear()
-    yield copy
-    codehash._digest.cache_clear()
-
-
-def rehash(*modules: str) -> str:
-    codehash._digest.cache_clear()
-    return codehash.code_hash(*modules)
-
-
-FGSM, PGD = ("rivalry.stages.attack", "rivalry.attacks.fgsm"), ("rivalry.stages.attack", "rivalry.attacks.pgd")
-
-
-def test_comments_docstrings_and_layout_change_no_hash(package: Path) -> None:
-    file = package / "attacks/fgsm.py"
-    before = rehash(*FGSM)
-    text = file.read_text()
-    file.write_text("# a comment\n\n" + text.replace('"""Fast gradient', '"""The fast gradient') + "\n# another\n")
-    assert rehash(*FGSM) == before
-
-
-def test_changed_code_changes_the_hash_of_its_own_attack_only(package: Path) -> None:
-    file = package / "attacks/fgsm.py"
-    before = rehash(*FGSM), rehash(*PGD)
-    file.write_text(file.read_text().replace("images + eps", "images + 0.5 * eps"))
-    assert rehash(*FGSM) != before[0]
-    assert rehash(*PGD) == before[1]
-
-
-def test_a_shared_piece_changes_all_that_import_it_however_indirectly(package: Path) -> None:
-    file = package / "attacks/_norms.py"
-    before = rehash(*FGSM), rehash(*PGD), rehash("rivalry.stages.tabulate")
-    file.write_text(file.read_text().replace("gradient.sign()", "gradient.sign().neg()"))
-    assert rehash(*FGSM) != before[0]
-    assert rehash(*PGD) != before[1]
-    assert rehash("rivalry.stages.tabulate") == before[2]
-
-
-def test_what_jobs_run_is_imported_from_its_own_module() -> None:
-    """A package's face hands nothing on: what is imported from it is one of its files, or stands in it."""
-    methods = (registry.method(kind, name).module for kind in registry.ROOMS for name in registry.names(kind))
-    stages = (f"rivalry.stages.{file.stem}" for file in (ROOT / "src/rivalry/stages").glob("[a-z]*.py"))
-    for module in codehash.modules_behind(*stages, *methods):
-        for imported, name in codehash._digest(module)[1]:
-            handed_on = {entry for _, entry in codehash._digest(imported)[1]}
-            is_face = codehash._file(imported).name == "__init__.py"
-            assert not is_face or codehash._file(f"{imported}.{name}") or name not in handed_on, (
-                module,
-                imported,
-                name,
-            )
-
-
-def test_the_command_line_is_in_no_hash(package: Path) -> None:
-    before = rehash(*FGSM)
-    (package / "cli.py").write_text("x = 1\n")
-    assert rehash(*FGSM) == before
 
 
 # ---- artifacts ----
