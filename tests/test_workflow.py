@@ -16,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from rivalry import registry
 from rivalry.artifacts import HOST, read_json, read_tensors
+from rivalry.data._files import mirrored
 from rivalry.statistics.checked import CHECKED
 from rivalry.statistics.columns import SCORES
 
@@ -420,7 +422,9 @@ def test_without_latex_a_run_ends_well_and_says_what_is_missing(tmp_path: Path) 
 
 def test_a_failing_job_tells_what_the_user_can_mend(tmp_path: Path) -> None:
     project = copy_project(tmp_path)
-    (project / "mirror").mkdir()
+    for (file,) in mirrored(registry.method("sources", "mnist").traits):
+        (project / "mirror" / file).parent.mkdir(parents=True, exist_ok=True)
+        (project / "mirror" / file).touch()
     text = TINY.replace("digits", "mnist") + "data_mirror: mirror\n"
     (project / "tiny.yaml").write_text(text)
     left = project / f"results/data/digits/.test.partial-{2**30}@{HOST}.abcd1234.safetensors"  # by a killed run

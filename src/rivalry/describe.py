@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from rivalry.config import LISTS, SECTIONS, Match, Threads, Transfer, config_model, entry_models
+from rivalry.data._files import mirrored
 from rivalry.registry import Method, method, names
 from rivalry.report.references import cite
 from rivalry.types import Reference
@@ -44,6 +45,8 @@ def describe(method: Method) -> str:
         default = "required" if parameter.required else f"default {parameter.default}"
         lines.append(f"  {parameter.name}: {type_in_words(parameter.annotation)}, {default}")
         lines += textwrap.wrap(parameter.doc, 90, initial_indent="      ", subsequent_indent="      ")
+    if files := mirrored(traits):
+        lines += ["", "files that a mirror holds:", *(f"  {' or '.join(alternatives)}" for alternatives in files)]
     if traits.get("source"):
         lines += ["", *textwrap.wrap(f"source: {cite(traits['source'])}", 96)]
     return "\n".join(lines) + "\n"
@@ -102,6 +105,9 @@ def configuration_page() -> str:
         for name in names(kind):
             parameters = method(kind, name).parameters
             lines += ["", f"### {key}: {name}", "", method(kind, name).summary]
+            if files := mirrored(method(kind, name).traits):
+                named = [" or ".join(f"`{file}`" for file in alternatives) for alternatives in files]
+                lines += ["", f"A mirror holds {', '.join(named)}."]
             fields = entry_models(section)[name].model_fields
             if parameters:
                 lines += ["", *_table((p, fields[p]) for p in parameters)]

@@ -13,7 +13,7 @@ from rivalry import registry
 from rivalry.config.mistakes import nearest_key
 from rivalry.config.models import FITTING, LISTS, SECTIONS
 from rivalry.config.resolving import Config
-from rivalry.data._files import expanded
+from rivalry.data._files import expanded, mirrored
 from rivalry.data._glance import exists
 from rivalry.errors import RivalryError, nearest
 from rivalry.parameters import checked_value, shown
@@ -146,9 +146,20 @@ def small_images(config: Config) -> Iterator[str]:
 
 
 def mirror(config: Config) -> Iterator[str]:
+    """A mirror that is no folder, or lacks a file of a data set."""
     where = config.data_mirror
-    if where and "://" not in where and not (exists(where) and expanded(where).is_dir()):
+    if not where or "://" in where:
+        return
+    if not (exists(where) and expanded(where).is_dir()):
         yield f"data_mirror: {shown(where)} is no folder; give a folder, a URL, or leave it out to download"
+        return
+    for name in config.datasets:
+        for alternatives in mirrored(config.method("datasets", name).traits):
+            if not any(exists(str(expanded(where) / file)) for file in alternatives):
+                yield (
+                    f"datasets.{name}.source: data_mirror {shown(where)} lacks {' or '.join(alternatives)}; "
+                    "add it, or leave data_mirror out to download"
+                )
 
 
 def circles(config: Config) -> Iterator[str]:

@@ -138,10 +138,10 @@ class Config(Strict):
             if "path" in entry:
                 self._known[dataset] = glance(entry["path"], entry["size"])
             else:
-                total, share = traits.get("images"), entry.get("test_fraction")
+                total, share, classes = traits.get("images"), entry.get("test_fraction"), traits.get("classes")
                 test_images = math.ceil(total * share) if total and share else entry.get("n_test")
                 self._known[dataset] = Known(
-                    classes=traits.get("classes"),
+                    classes=classes[entry["labels"]] if isinstance(classes, dict) else classes,
                     test_images=traits.get("test_images", test_images),
                     side=traits.get("side"),
                 )

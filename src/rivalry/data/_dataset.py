@@ -33,15 +33,18 @@ def source(
     *,
     source: str,
     description: str,
-    classes: int | None = None,
+    classes: int | dict[str, int] | None = None,
     test_images: int | None = None,
     images: int | None = None,
     side: int | None = None,
+    files: tuple[str | tuple[str, ...], ...] = (),
 ) -> Callable[[Function], Function]:
     """Mark a function as a source of data.
 
     `source` is the key of the work that describes it, or empty. The rest is what is known beforehand, so that a
-    configuration that does not fit is refused before anything runs: how many `classes` and `test_images` there are,
-    `images` in both splits where a parameter `test_fraction` divides them, and the pixels of a `side`.
+    configuration that does not fit is refused before anything runs: how many `classes` (or how many by the value of the
+    parameter `labels`) and `test_images` there are, `images` in both splits where a parameter `test_fraction` divides
+    them, the pixels of a `side`, and the `files` that a mirror must hold; where one of several will do, these are a
+    tuple of their own.
     """
     return lambda function: function

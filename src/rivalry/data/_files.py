@@ -6,8 +6,9 @@ import os
 import stat
 import unicodedata
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from rivalry.errors import RivalryError, one_line
 
@@ -42,6 +43,11 @@ def expanded(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise RivalryError(f"{path}: this machine knows no such home folder; write the path out") from error
+
+
+def mirrored(traits: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The files of a source that a mirror must hold; of each tuple one will do. See `_dataset.source`."""
+    return [(file,) if isinstance(file, str) else tuple(file) for file in traits.get("files", ())]
 
 
 def kind(path: Path) -> str:

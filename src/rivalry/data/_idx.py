@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and its relatives, as torchvision reads it, from files that are looked at first."""
+"""MNIST and its relatives: four IDX files of gray 28x28 images, as torchvision reads them, looked at first."""
 
 from __future__ import annotations
 
@@ -6,12 +6,59 @@ import gzip
 import math
 import tempfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rivalry import _torchvision
+from rivalry.data._dataset import Dataset
+from rivalry.data._fetch import Remote
 from rivalry.errors import RivalryError
+
+if TYPE_CHECKING:
+    from rivalry.data._fetch import Fetch
+
+SIDE = 28
+COUNTS = {"train": 60_000, "t10k": 10_000}
+MOST = 64 << 20
+"""Bound on the size of a file."""
+
+
+def read_family(
+    fetch: Fetch,
+    folder: str,
+    addresses: Sequence[str],
+    checksums: Mapping[str, str],
+    class_names: Sequence[str],
+    description: str,
+) -> Dataset:
+    """A data set in the four files of MNIST, in the official order.
+
+    Parameters
+    ----------
+    folder : str
+        Where the files lie in a mirror.
+    addresses : sequence of str
+        Where they can be downloaded; a file's address begins with one of these.
+    checksums : mapping
+        Name of a file -> 'algorithm:checksum': images and labels of `train`, then of `t10k`.
+    """
+    arrays = []
+    for name, checksum in checksums.items():
+        remote = Remote(f"{folder}/{name}", checksum, tuple(address + name for address in addresses), most=MOST)
+        count = COUNTS[name.split("-")[0]]
+        arrays.append(read_idx(fetch(remote), (count, SIDE, SIDE) if "images" in name else (count,)))
+    train_images, train_labels, test_images, test_labels = arrays
+    return Dataset(
+        train_images=train_images[:, None],
+        train_labels=train_labels.astype(np.int64),
+        test_images=test_images[:, None],
+        test_labels=test_labels.astype(np.int64),
+        class_names=list(class_names),
+        provenance={"description": description, "urls": list(addresses), "files": dict(checksums)},
+    )
 
 
 def read_idx(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:

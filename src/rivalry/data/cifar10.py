@@ -5,27 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from rivalry.data._cifar import MOST, check_counts, members, read_records
 from rivalry.data._dataset import Dataset, source
 from rivalry.data._fetch import Remote
-from rivalry.data._images import ArrayPair, by_content, iterate_members, read_splits
+from rivalry.data._images import ArrayPair, by_content, read_splits
 from rivalry.errors import RivalryError
 
 if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
 
 PNG_ARCHIVE = Remote(
-    "cifar10/cifar10-png.zip", "sha256:439273f8a2c2f90fbfb1e8356e7a74f9d6fd80fef4e6a1f712ef999730034844", most=512 << 20
+    "cifar10/cifar10-png.zip", "sha256:439273f8a2c2f90fbfb1e8356e7a74f9d6fd80fef4e6a1f712ef999730034844", most=MOST
 )
 BINARY_ARCHIVE = Remote(
     "cifar10/cifar-10-binary.tar.gz",
     "md5:c32a1d4ab5d03f1284b67883e8d87530",
     ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
-    most=512 << 20,
+    most=MOST,
 )
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-SHAPE = (3, 32, 32)
+BATCHES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 
 
 @source(
@@ -34,6 +33,7 @@ SHAPE = (3, 32, 32)
     classes=10,
     test_images=10_000,
     side=32,
+    files=(("cifar10/cifar10-png.zip", "cifar10/cifar-10-binary.tar.gz"),),
 )
 def cifar10(fetch: Fetch, seed: int) -> Dataset:
     """The 50,000 training and 10,000 test images of CIFAR-10 (3x32x32).
@@ -43,9 +43,7 @@ def cifar10(fetch: Fetch, seed: int) -> Dataset:
     path = fetch(PNG_ARCHIVE, BINARY_ARCHIVE)
     archive = PNG_ARCHIVE if path.name == Path(PNG_ARCHIVE.name).name else BINARY_ARCHIVE
     splits = _read_pngs(path) if archive is PNG_ARCHIVE else _read_binary(path)
-    for split, count in ("train", 50_000), ("test", 10_000):
-        if splits[split][0].shape != (count, *SHAPE):
-            raise RivalryError(f"{path}: {split} has shape {splits[split][0].shape}, expected {(count, *SHAPE)}")
+    check_counts(path, splits)
     train_images, train_labels = by_content(*splits["train"])
     test_images, test_labels = by_content(*splits["test"])
     return Dataset(
@@ -70,16 +68,6 @@ def _read_pngs(path: Path) -> dict[str, ArrayPair]:
 
 
 def _read_binary(path: Path) -> dict[str, ArrayPair]:
-    """Records of one label and 3x32x32 pixels, in five training files and a test file."""
-    files = {Path(name).name: content for name, content in iterate_members(path) if name.endswith(".bin")}
-    batches = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
-    splits = {}
-    for split, names in batches.items():
-        if missing := [name for name in names if name not in files]:
-            raise RivalryError(f"{path}: has no {missing[0]}")
-        records = np.frombuffer(b"".join(files[name] for name in names), np.uint8)
-        if len(records) % (1 + np.prod(SHAPE)):
-            raise RivalryError(f"{path}: {split} records are not of {1 + np.prod(SHAPE)} bytes each")
-        records = records.reshape(-1, 1 + np.prod(SHAPE))
-        splits[split] = records[:, 1:].reshape(-1, *SHAPE), records[:, 0].astype(np.int64)
-    return splits
+    files = members(path, [name for names in BATCHES.values() for name in names])
+    records = {split: read_records(path, files, names, labels=1) for split, names in BATCHES.items()}
+    return {split: (images, labels[:, 0]) for split, (images, labels) in records.items()}

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from rivalry.data._dataset import Dataset, source
-from rivalry.data._fetch import Remote
-from rivalry.data._idx import read_idx
+from rivalry.data._idx import read_family
 
 if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
@@ -23,26 +20,29 @@ CHECKSUMS = {
     "t10k-images-idx3-ubyte.gz": "md5:9fb629c4189551a2d022fa330f9573f3",
     "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
 }
+CLASSES = [str(digit) for digit in range(10)]
 
 
-@source(source="lecun1998", description="70,000 handwritten digits, 1x28x28", classes=10, test_images=10_000, side=28)
+@source(
+    source="lecun1998",
+    description="70,000 handwritten digits, 1x28x28",
+    classes=10,
+    test_images=10_000,
+    side=28,
+    files=(
+        "mnist/train-images-idx3-ubyte.gz",
+        "mnist/train-labels-idx1-ubyte.gz",
+        "mnist/t10k-images-idx3-ubyte.gz",
+        "mnist/t10k-labels-idx1-ubyte.gz",
+    ),
+)
 def mnist(fetch: Fetch, seed: int) -> Dataset:
     """The 60,000 training and 10,000 test digits of MNIST (1x28x28), in the official order."""
-    arrays = {}
-    for name, checksum in CHECKSUMS.items():
-        path = fetch(Remote(f"mnist/{name}", checksum, tuple(address + name for address in ADDRESSES)))
-        count = 60_000 if name.startswith("train") else 10_000
-        arrays[name] = read_idx(path, (count, 28, 28) if "images" in name else (count,))
-    train_images, train_labels, test_images, test_labels = arrays.values()
-    return Dataset(
-        train_images=train_images[:, None],
-        train_labels=train_labels.astype(np.int64),
-        test_images=test_images[:, None],
-        test_labels=test_labels.astype(np.int64),
-        class_names=[str(digit) for digit in range(10)],
-        provenance={
-            "description": "Y. LeCun, C. Cortes, C. Burges: the MNIST database of handwritten digits",
-            "urls": list(ADDRESSES),
-            "files": CHECKSUMS,
-        },
+    return read_family(
+        fetch,
+        "mnist",
+        ADDRESSES,
+        CHECKSUMS,
+        CLASSES,
+        "Y. LeCun, C. Cortes, C. Burges: the MNIST database of handwritten digits",
     )
