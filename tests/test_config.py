@@ -453,11 +453,11 @@ def test_attacks_that_would_follow_no_gradient_are_kept_apart() -> None:
 def test_changes_in_a_folder_of_any_name_are_noticed(path: str, tmp_path: Path) -> None:
     folder = pictures(tmp_path / path, {"train": 1, "test": 1}, ["cat", "dog"])
     plan = Plan(load_config(with_pictures(folder)))
-    before = plan.source_state("mine")
-    assert before == plan.source_state("mine")
+    before = plan.files_state("datasets", "mine", "mine")
+    assert before == plan.files_state("datasets", "mine", "mine")
     Image.new("L", (16, 20)).save(folder / "test/cat/new.png")
-    assert plan.source_state("mine") != before
-    assert plan.source_state("digits") == ""
+    assert plan.files_state("datasets", "mine", "mine") != before
+    assert plan.files_state("datasets", "digits", "digits") == ""
 
 
 def test_a_missing_file_is_told() -> None:

@@ -43,6 +43,7 @@ from rivalry.errors import RivalryError
 from rivalry.layout import Place
 from rivalry.plan import Plan
 from rivalry.stages import prepare
+from rivalry.types import UserFile
 
 cifar10, mnist = (import_module(f"rivalry.data.{name}") for name in ("cifar10", "mnist"))
 OFFLINE = Fetch("no/such/mirror")
@@ -944,8 +945,8 @@ ODD = {
 
 def state(path: str) -> str:
     """What the planner notes of the files of a data set."""
-    planner = SimpleNamespace(config=SimpleNamespace(entry=lambda *names: {"path": path}))
-    return Plan.source_state(planner, "mine")
+    files = SimpleNamespace(reached=lambda entries: entries, user_files=lambda *names: [("path", UserFile(), path)])
+    return Plan.files_state(SimpleNamespace(config=files), "datasets", "mine", "mine")
 
 
 @pytest.mark.parametrize("make", ODD, ids=lambda make: make.__name__)

@@ -188,11 +188,11 @@ def _describe(o: argparse.Namespace) -> None:
 
 
 def _validate(o: argparse.Namespace) -> int:
-    from rivalry.config import Mistakes, check_machine, load_config, read_yaml
+    from rivalry.config import Mistakes, check_machine, load_config, read_files
     from rivalry.plan import Plan
 
     try:
-        config = load_config(read_yaml(o.config), o.config)
+        config = load_config(read_files([o.config]), o.config)
         check_machine(config, o.config)
         plan = Plan(config)
     except Mistakes as mistakes:

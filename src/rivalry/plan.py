@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -340,20 +340,22 @@ class Plan:
         """Where the job of an entry that others name writes."""
         return self.layout.poisoning(dataset, name) if section == "poisonings" else self.layout.victim(dataset, name)
 
-    def source_state(self, dataset: str) -> str:
-        """A hash of names, sizes and times of the user's own files behind a data set.
+    def files_state(self, section: str, name: str, dataset: str) -> str:
+        """A hash of names, sizes and times of the user's own files that an entry names, itself or through others.
 
         It stands for them among a rule's parameters. As an input, a path would be a pattern to Snakemake, in which
-        braces and more have a meaning, and of a folder Snakemake sees only the folder's own time.
+        braces and more have a meaning, and of a folder Snakemake sees only the folder's own time. Code is not in it:
+        that counts by what it says, among the modules of a job. "" where there are no such files.
         """
-        entry = self.config.entry("datasets", dataset, dataset)
-        if "path" not in entry:
-            return ""
-        path = expanded(entry["path"])
-        files = walk(path) if path.is_dir() else [(path.name, path)]
-        found = sorted((name, file.stat()) for name, file in files)
-        state = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in found)
-        return hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()[:16]
+        entries = sorted(self.config.reached([(section, dataset, name)]))
+        found = {
+            f"{of} {called} {key} {state}\n"
+            for of, _, called in entries
+            for key, mark, path in self.config.user_files(of, called, dataset)
+            if not (mark.code and path.endswith(".py"))
+            for state in _file_states(path)
+        }
+        return hashlib.sha256("".join(sorted(found)).encode(errors="surrogateescape")).hexdigest()[:16] if found else ""
 
     def inputs(self, section: str, name: str, dataset: str) -> list[Path]:
         """The files that a job reads because its entry names others, itself or through an attack that the job runs."""
@@ -449,6 +451,14 @@ class Plan:
 
 
 _code = cache(code_hash)
+
+
+def _file_states(path: str) -> Iterator[str]:
+    """Name, size and time of a file, or of every file in a folder."""
+    root = expanded(path)
+    for name, file in walk(root) if root.is_dir() else [(root.name, root)]:
+        stat = file.stat()
+        yield f"{name} {stat.st_size} {stat.st_mtime_ns}"
 
 
 T = TypeVar("T")

@@ -26,20 +26,33 @@ class MethodOf:
     kind: str
 
 
+CODE_SUFFIXES = (".py", ".pt", ".pth", ".onnx", ".skops")
+"""How the files end that a classifier can be built from."""
+
+
 @dataclass(frozen=True)
 class UserFile:
-    """Marks a parameter that holds the path of a user's own file or folder, or several.
+    """Marks a parameter that holds the path of a user's own file or folder, or several; an address is none.
 
     In a configuration such a path is relative to the file that holds it, and `~` and $VARIABLES are expanded.
 
     Attributes
     ----------
     code : bool
-        It names Python code: `my_model.py`, or something in it, `my_model.py:build`; or, which is no path,
-        something in an installed package, `package.module:name`.
+        It names code: a file, or something in one, `my_model.py:build`; or, which is no path, something in an
+        installed package, `package.module:name`.
     """
 
     code: bool = False
+
+    def split(self, value: str) -> tuple[str, str]:
+        """The path in a value, "" where it holds none, and what stands behind it."""
+        if not self.code:
+            return ("", value) if "://" in value else (value, "")
+        before, colon, name = value.rpartition(":")
+        if before.endswith(".py"):
+            return before, colon + name
+        return (value, "") if value.endswith(CODE_SUFFIXES) else ("", value)
 
 
 def _plain_norm(value: object) -> object:

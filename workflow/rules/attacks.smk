@@ -18,6 +18,9 @@ rule attack_victim:
     threads: PLAN.config.threads.attack
     params:
         options=lambda wildcards: PLAN.attack_options(*wildcards),
+        files=lambda wildcards: PLAN.files_state(
+            "attacks", wildcards.attack, wildcards.dataset
+        ),
         code=lambda wildcards: PLAN.code("attack", *wildcards),
     message:
         "attack {wildcards.defended} on {wildcards.dataset} with {wildcards.attack}"

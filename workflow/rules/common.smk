@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 
 from snakemake.logging import logger
-from snakemake.utils import update_config
 
 # The package beside this workflow, for the Snakefile and, through the environment, for every job.
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
 from rivalry.artifacts import sweep, write_json
-from rivalry.config import Mistakes, check_machine, load_config, read_yaml
+from rivalry.config import Mistakes, check_machine, load_config, read_files
 from rivalry.environment import export_environment
 from rivalry.layout import COMPUTED, JOINED, NAME, TABULATED, defended
 from rivalry.plan import Plan
@@ -24,11 +23,8 @@ from rivalry.verification import expected
 # A configuration named on the command line replaces the default. It is read here: Snakemake's own reader takes `no`
 # for false, drops the first of two equal names, and fails with a traceback.
 CONFIG_FILES = list(map(str, workflow.config_settings.configfiles)) or ["config.yaml"]
-CONTENT = {}
 try:
-    for file in CONFIG_FILES:
-        update_config(CONTENT, read_yaml(file))
-    update_config(CONTENT, workflow.config_settings.config or {})
+    CONTENT = read_files(CONFIG_FILES, workflow.config_settings.config)
     PLAN = Plan(load_config(CONTENT, CONFIG_FILES[-1]))
     if (
         workflow.resource_settings.nodes is None

@@ -12,7 +12,9 @@ rule prepare_dataset:
         "../../envs/compute.yaml"
     params:
         options=lambda wildcards: PLAN.prepare_options(*wildcards),
-        files=lambda wildcards: PLAN.source_state(*wildcards),
+        files=lambda wildcards: PLAN.files_state(
+            "datasets", wildcards.dataset, wildcards.dataset
+        ),
         code=lambda wildcards: PLAN.code("prepare", *wildcards),
     message:
         "prepare {wildcards.dataset}"

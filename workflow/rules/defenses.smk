@@ -20,6 +20,9 @@ rule defend_victim:
     threads: PLAN.config.threads.train
     params:
         options=lambda wildcards: PLAN.defend_options(*wildcards),
+        files=lambda wildcards: PLAN.files_state(
+            "defenses", wildcards.defense, wildcards.dataset
+        ),
         code=lambda wildcards: PLAN.code(
             "defend",
             wildcards.dataset,

@@ -19,6 +19,9 @@ rule fool_victim:
     threads: PLAN.config.threads.attack
     params:
         options=lambda wildcards: PLAN.fool_options(*wildcards),
+        files=lambda wildcards: PLAN.files_state(
+            "fooling", wildcards.fooling, wildcards.dataset
+        ),
         code=lambda wildcards: PLAN.code(
             "fool", wildcards.dataset, wildcards.victim, fooling=wildcards.fooling
         ),

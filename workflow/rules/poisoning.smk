@@ -15,6 +15,9 @@ rule poison_dataset:
         "../../envs/compute.yaml"
     params:
         options=lambda wildcards: PLAN.poison_options(*wildcards),
+        files=lambda wildcards: PLAN.files_state(
+            "poisonings", wildcards.poisoning, wildcards.dataset
+        ),
         code=lambda wildcards: PLAN.code(
             "poison", wildcards.dataset, poisoning=wildcards.poisoning
         ),

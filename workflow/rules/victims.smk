@@ -16,6 +16,9 @@ rule train_victim:
     threads: PLAN.config.threads.train
     params:
         options=lambda wildcards: PLAN.train_options(*wildcards),
+        files=lambda wildcards: PLAN.files_state(
+            "victims", wildcards.victim, wildcards.dataset
+        ),
         code=lambda wildcards: PLAN.code("train", *wildcards),
     message:
         "train {wildcards.victim} on {wildcards.dataset}"

@@ -5,7 +5,7 @@ The JSON schema for editors (workflow/schemas) is generated from the models, and
 
 from rivalry.config.mistakes import Mistakes
 from rivalry.config.models import FITTING, LISTS, SECTIONS, Match, Threads, Transfer, VictimEntry, entry_models
-from rivalry.config.reading import check_machine, load_config, read_yaml
+from rivalry.config.reading import check_machine, load_config, read_files, read_yaml
 from rivalry.config.resolving import Config, config_model, json_schema
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "entry_models",
     "json_schema",
     "load_config",
+    "read_files",
     "read_yaml",
 ]

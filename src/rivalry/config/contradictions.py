@@ -111,11 +111,20 @@ def attacks_to_learn_from(config: Config) -> Iterator[str]:
                     )
 
 
+def files(config: Config) -> Iterator[str]:
+    """Paths that lead nowhere."""
+    for section in SECTIONS:
+        for dataset, name, _ in _entries(config, section):
+            for key, _, path in config.user_files(section, name, dataset):
+                if not exists(path):
+                    outer, dot, inner = key.partition(".")
+                    yield f"{_path(config, section, name, dataset, outer)}{dot}{inner}: {shown(path)} does not exist"
+
+
 def data(config: Config) -> Iterator[str]:
-    """A path that leads nowhere; images and classes that a data set lacks."""
+    """Images and classes that a data set lacks."""
     for _, name, entry in _entries(config, "datasets"):
-        if "path" in entry and not exists(entry["path"]):
-            yield f"datasets.{name}.path: {shown(entry['path'])} does not exist"
+        if not all(exists(path) for _, _, path in config.user_files("datasets", name, name)):
             continue
         about = config.about(name)
         if about.fault is not None:
@@ -253,7 +262,7 @@ def removed_backdoors(config: Config) -> Iterator[str]:
 
 CONTRADICTIONS = (
     *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, attacked_images),
-    *(attacks_to_learn_from, data, small_images, mirror, circles, temperatures, targets),
+    *(attacks_to_learn_from, files, data, small_images, mirror, circles, temperatures, targets),
     *(attacks_without_gradients, removed_backdoors),
 )
 

@@ -5,8 +5,9 @@ The models here are the one source of truth. A method's own keys come from its s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
@@ -23,6 +24,7 @@ from rivalry.types import (
     OpenFraction,
     Reference,
     ThreadCount,
+    UserFile,
 )
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
@@ -188,3 +190,22 @@ def entry_models(section: str) -> dict[str, type[Strict]]:
             fields[parameter.name] = (annotation, Field(default, description=parameter.doc, validate_default=True))
         models[name] = create_model(f"{section}_{name}", __base__=base, **fields)
     return models
+
+
+Mark = TypeVar("Mark")
+
+
+def marked(model: type[BaseModel], kind: type[Mark]) -> Iterator[tuple[str, Mark]]:
+    """The keys of a model whose annotations hold a mark of a kind of `rivalry.types`, each with its mark."""
+    for key, field in model.model_fields.items():
+        for mark in (*field.metadata, *registry.parts(field.annotation)):
+            if isinstance(mark, kind):
+                yield key, mark
+
+
+def files_of_architecture(name: object) -> Iterator[tuple[str, UserFile]]:
+    """The parameters of an architecture that hold users' paths; none where there is no such architecture."""
+    if name in registry.names("architectures"):
+        for parameter in registry.method("architectures", str(name)).parameters.values():
+            if mark := parameter.mark(UserFile):
+                yield parameter.name, mark

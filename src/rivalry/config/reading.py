@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import yaml
 
 from rivalry.config.contradictions import contradictions
 from rivalry.config.mistakes import Mistakes, key_mistakes
+from rivalry.config.paths import from_here, overlaid
 from rivalry.config.resolving import Config, config_model
 from rivalry.errors import RivalryError
 
@@ -98,13 +99,35 @@ def _is_larger(content: object, most: int) -> bool:
     return count > most
 
 
+def read_files(files: Sequence[str | Path], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What configuration files say together; of what several say, the last counts.
+
+    Users' paths in it hold from the working directory. In a file they are relative to the file.
+
+    Parameters
+    ----------
+    files : sequence of path
+    given : mapping, optional
+        What counts over all files, as Snakemake's `--config` does; its paths are relative to the working directory.
+
+    Raises
+    ------
+    Mistakes
+        A file cannot be read, or a path names a variable that is not set or a home that nobody has.
+    """
+    said = [(read_yaml(file), Path(file).parent, str(file)) for file in files]
+    said.append((dict(given or {}), Path(), "--config"))
+    whole = overlaid([content for content, _, _ in said])
+    return overlaid([from_here(content, folder, whole, said_in) for content, folder, said_in in said])
+
+
 def load_config(content: Mapping[str, Any], file: str | Path = "config.yaml") -> Config:
     """Check a configuration.
 
     Parameters
     ----------
     content : mapping
-        What the YAML said.
+        What the YAML said, its paths as `read_files` has them.
     file : path
         Where it was said, for messages.
 

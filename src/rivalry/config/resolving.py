@@ -24,9 +24,11 @@ from rivalry.config.models import (
     Transfer,
     VictimEntry,
     entry_models,
+    files_of_architecture,
+    marked,
 )
 from rivalry.data._glance import Known, glance
-from rivalry.types import BatchSize, Flag, MethodOf, Natural, OpenFraction, Reference
+from rivalry.types import BatchSize, Flag, MethodOf, Natural, OpenFraction, Reference, UserFile, UserPath
 
 
 class Config(Strict):
@@ -38,7 +40,7 @@ class Config(Strict):
     """Every random number comes from it."""
     confidence: OpenFraction = 0.95
     """Of all intervals."""
-    data_mirror: str | None = None
+    data_mirror: UserPath | None = None
     """Folder or URL that holds the data sets' files; the environment's RIVALRY_DATA_MIRROR when left out."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where to compute."""
@@ -78,8 +80,8 @@ class Config(Strict):
     def references(self, section: str, name: str, dataset: str) -> Iterator[tuple[str, str, str]]:
         """The entries that an entry names on a data set: the key, the section and the name."""
         entry = self.entry(section, name, dataset)
-        for key, mark in self._marks(section, name):
-            if isinstance(mark, Reference) and entry[key] is not None:
+        for key, mark in marked(type(self.section(section)[name]), Reference):
+            if entry[key] is not None:
                 yield key, mark.section, entry[key]
 
     def reached(self, entries: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
@@ -95,14 +97,20 @@ class Config(Strict):
     def methods(self, section: str, name: str, dataset: str) -> Iterator[tuple[str, registry.Method]]:
         """The methods that an entry names on a data set, its own and others: the key and the method."""
         entry = self.entry(section, name, dataset)
-        for key, mark in self._marks(section, name):
-            if isinstance(mark, MethodOf):
-                yield key, registry.method(mark.kind, entry[key])
+        for key, mark in marked(type(self.section(section)[name]), MethodOf):
+            yield key, registry.method(mark.kind, entry[key])
 
-    def _marks(self, section: str, name: str) -> Iterator[tuple[str, object]]:
-        for key, field in type(self.section(section)[name]).model_fields.items():
-            for mark in (*field.metadata, *registry.parts(field.annotation)):
-                yield key, mark
+    def user_files(self, section: str, name: str, dataset: str) -> Iterator[tuple[str, UserFile, str]]:
+        """The user's files and folders that an entry names on a data set: the key, its mark and the path."""
+        entry = self.entry(section, name, dataset)
+        named = [(key, mark, entry[key]) for key, mark in marked(type(self.section(section)[name]), UserFile)]
+        own = entry.get("architecture_parameters", {})
+        for key, mark in files_of_architecture(entry.get("architecture")):
+            named.append((f"architecture_parameters.{key}", mark, own.get(key)))
+        for key, mark, value in named:
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and (path := mark.split(one)[0]):
+                    yield key, mark, path
 
     def parameters(self, section: str, name: str, dataset: str) -> tuple[str, dict[str, Any]]:
         """The method an entry names and the parameters that are the method's own."""

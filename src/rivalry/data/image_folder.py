@@ -8,7 +8,7 @@ from rivalry.artifacts import checksum
 from rivalry.data._dataset import Dataset, source
 from rivalry.data._files import expanded
 from rivalry.data._images import by_content, folder_checksum, read_splits
-from rivalry.types import Side
+from rivalry.types import Side, UserPath
 
 if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
@@ -19,7 +19,7 @@ def image_folder(
     fetch: Fetch,
     seed: int,
     *,
-    path: str,
+    path: UserPath,
     size: Side | None = None,
     channels: Literal[1, 3] | None = None,
 ) -> Dataset:

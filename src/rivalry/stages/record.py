@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rivalry.artifacts import write_json, write_manifest
-from rivalry.config.reading import load_config, read_yaml
+from rivalry.config.reading import load_config, read_files
 from rivalry.layout import Place
 from rivalry.plan import Plan
 
@@ -26,7 +26,8 @@ def record(what: Literal["configuration", "plan"], config: Path, /, output: Path
     what : str
         What to write down; for the plan, see `rivalry.plan.Plan.tables`.
     config : Path
-        A configuration, in YAML or JSON.
+        A configuration in YAML; or in JSON, as the workflow writes one down, with paths that hold from the working
+        directory.
     output : Path
         The file to write, as JSON.
 
@@ -36,7 +37,7 @@ def record(what: Literal["configuration", "plan"], config: Path, /, output: Path
         The configuration is wrong.
     """
     # JSON is read as such: YAML takes 1e-05 for a text.
-    content = json.loads(config.read_text(encoding="utf-8")) if config.suffix == ".json" else read_yaml(config)
+    content = json.loads(config.read_text(encoding="utf-8")) if config.suffix == ".json" else read_files([config])
     checked = load_config(content, config)
     write_json(output, checked.recorded() if what == "configuration" else Plan(checked).tables())
     write_manifest(Place(f"record_{what}", output.parent), [output])
