@@ -162,6 +162,46 @@ WRONG: list[tuple[str, Any, str]] = [
     ("attacks.fgsm", "fgsm", "attacks.fgsm: 'fgsm' is wrong: should be a valid dictionary"),
     ("poisonings.corner.target", 12, "poisonings.corner.target: 12 is no class of digits"),
     ("poisonings.corner.fraction", 0, "poisonings.corner.fraction: 0 is wrong: should be greater than 0"),
+    # how a victim is trained in epochs
+    *(
+        (f"victims.plain.per_dataset.shapes.{key}", value, f"victims.plain.per_dataset.shapes.{key}: {fault}")
+        for key, value, fault in [
+            ("momentum", 0.9, "adam has none; use optimizer sgd or rmsprop, or leave this key out"),
+            ("nesterov", True, "adam has no such momentum; use optimizer sgd"),
+            ("milestones", [1], "schedule constant has none; use schedule step, or leave this key out"),
+            ("gamma", 0.5, "schedule constant has none; use schedule step, or leave this key out"),
+            ("gamma", 1.0, "1.0 is wrong: should be less than 1"),
+            ("choose_epoch_by", "robust_accuracy", "robust_accuracy needs a method that attacks; use accuracy or loss"),
+            ("choose_epoch_by", "robust", "'robust' is unknown; did you mean 'robust_accuracy'?"),
+            ("precision", "bf16", "'bf16' is unknown; did you mean 'bf16-mixed'?"),
+            ("label_smoothing", 1, "1 is wrong: should be less than 1"),
+            ("schedul", "step", "unknown key; did you mean 'schedule'?"),
+        ]
+    ),
+    ("victims.plain.schedule", "step", "victims.plain.milestones: is missing; schedule step needs the epochs"),
+    *(
+        ("victims.plain.per_dataset.shapes", {"schedule": "step", "epochs": 9, "milestones": milestones}, fault)
+        for milestones, fault in [
+            ([9], "victims.plain.per_dataset.shapes.milestones: 9 is never reached; training has 9 epochs"),
+            ([5, 5], "victims.plain.per_dataset.shapes.milestones: [5, 5] does not rise"),
+            ([0], "victims.plain.per_dataset.shapes.milestones[0]: 0 is wrong"),
+        ]
+    ),
+    (
+        "victims.plain.per_dataset.shapes",
+        {"schedule": "one_cycle", "epochs": 6, "patience": 5},
+        "victims.plain.per_dataset.shapes.patience: would end schedule one_cycle early",
+    ),
+    (
+        "victims.plain.per_dataset.shapes",
+        {"optimizer": "sgd", "momentum": 0, "nesterov": True},
+        "victims.plain.per_dataset.shapes.nesterov: needs a momentum above 0",
+    ),
+    (
+        "victims.plain",
+        {"method": "adversarial_training", "architecture": "lenet5", "precision": "16-mixed"},
+        "victims.plain.precision: 16-mixed loses the small gradients that an attack follows; use bf16-mixed",
+    ),
     # defenses
     ("defenses.median.kind", "mode", "defenses.median.kind: 'mode' is unknown"),
     ("defenses.median.window", 4, "defenses.median.window: 4 is unknown; valid: 3, 5, 7"),
@@ -434,6 +474,8 @@ def test_a_gpu_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch
     check_machine(load_config(changed("accelerator", "auto")), "c.yaml")
     with pytest.raises(Mistakes, match=r"c\.yaml: accelerator: gpu was asked for, but PyTorch sees no GPU"):
         check_machine(load_config(changed("accelerator", "gpu")), "c.yaml")
+    with pytest.raises(Mistakes, match=r"c\.yaml: victims\.teacher\.precision: bf16-mixed needs a GPU; use 32"):
+        check_machine(load_config(changed("victims.teacher.precision", "bf16-mixed")), "c.yaml")
 
 
 def test_attacks_that_would_follow_no_gradient_are_kept_apart() -> None:
@@ -563,6 +605,9 @@ COMMANDS = [
     (["train", "--architecture", "mlp512", "--fit", f"epochs={10**100}"], "--fit epochs: 10000"),
     (["train", "--architecture", "mlp512", "--fit", "learning_rate=-1"], "--fit learning_rate: -1 is wrong"),
     (["train", "--architecture", "mlp512", "--fit", "optimizer=adamm"], "--fit optimizer: 'adamm' is unknown; did you"),
+    (["train", "--architecture", "mlp512", "--fit", "momentum=0.5"], "--fit momentum: adam has none"),
+    (["train", "--architecture", "mlp512", "--fit", "schedule=step"], "--fit milestones: is missing"),
+    (["train", "--architecture", "mlp512", "--fit", "rate=1"], "--fit rate: no such parameter; "),
     (["poison", "--method", "backdoor", "--set", "fraction=2"], "--set fraction: 2 is wrong: should be less than 1"),
 ]
 

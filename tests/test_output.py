@@ -24,6 +24,7 @@ from torch import nn
 import rivalry.attacks
 import snakemake_logger_plugin_rivalry as plugin
 from rivalry.training._fit import fit
+from rivalry.training._fitting import FittingKeys
 from rivalry.training.plain import plain
 
 ROOT = Path(__file__).parent.parent
@@ -392,8 +393,8 @@ def test_attacks_and_training_say_how_far_they_are(tmp_path: Path, capsys: pytes
 
     stored = (images * 255).to(torch.uint8)
     recipe = plain(stored, labels)
-    settings = {"learning_rate": 0.1, "optimizer": "sgd", "patience": 5, "validation_fraction": 0.2}
-    fit(victim, stored, labels, recipe, None, seed=0, epochs=2, batch_size=4, accelerator="cpu", **settings)
+    keys = FittingKeys(epochs=2, batch_size=4, learning_rate=0.1, optimizer="sgd", validation_fraction=0.2)
+    fit(victim, stored, labels, recipe, None, keys, seed=0, accelerator="cpu")
     log.write_text(capsys.readouterr().out)
     assert plugin.Job("", "", [str(log)], True).how_far() == ("epoch 2 of 2", 1.0)
 

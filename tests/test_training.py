@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import random
 import signal
@@ -34,6 +35,8 @@ from rivalry.stages.poison import poison
 from rivalry.stages.train import train
 from rivalry.training import _fit as training_fit
 from rivalry.training._fit import LAST, PREVIOUS, Fit, fit, split_by_source
+from rivalry.training._fitting import FittingKeys
+from rivalry.training._optimizing import optimizer, schedule
 from rivalry.training._recipe import Recipe
 from rivalry.training.adversarial_training import adversarial_training
 from rivalry.training.plain import plain
@@ -67,7 +70,8 @@ def model(seed: int = 0) -> nn.Module:
 def learn(folder: Path | None, victim: nn.Module, recipe: Recipe | None = None, **changes: object) -> Fit:
     images, labels = stripes()
     recipe = recipe or plain(images, labels)
-    return fit(victim, images, labels, recipe, folder, seed=7, accelerator="cpu", **(FITTING | changes))
+    keys = FittingKeys(**(FITTING | changes))
+    return fit(victim, images, labels, recipe, folder, keys, seed=7, accelerator="cpu")
 
 
 def weights(victim: nn.Module) -> Tensor:
@@ -139,6 +143,38 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
     with pytest.raises(PowerCut):
         learn(tmp_path, model(), interrupted(at))
     assert goes_on(tmp_path, whole, capsys, after) == f"training continues after epoch {after} of 4"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"optimizer": "sgd", "schedule": "one_cycle", "nesterov": True, "weight_decay": 1e-3, "patience": None},
+        {"optimizer": "rmsprop", "momentum": 0.5, "schedule": "cosine", "gradient_clipping": 0.1, "patience": None},
+        {"optimizer": "adamw", "schedule": "step", "milestones": [1, 3], "gamma": 0.5, "label_smoothing": 0.1},
+        {"ema": 0.9, "choose_epoch_by": "accuracy", "patience": 2},
+        {"ema": 0.9, "choose_epoch_by": "robust_accuracy", "schedule": "one_cycle", "patience": None},
+    ],
+    ids=lambda keys: f"{keys.get('optimizer', 'ema')} {keys.get('schedule', keys.get('choose_epoch_by'))}",
+)
+def test_whatever_has_a_state_goes_on_with_it(tmp_path: Path, keys: dict[str, object]) -> None:
+    """Schedules, averages, the step's own memory, and what was the best epoch so far."""
+    images, labels = stripes()
+    recipe = adversarial_training(images, labels, attack="fgsm", eps=0.1)
+    whole, fresh = model(), model(seed=5)
+    outcome = learn(None, whole, recipe, **keys)
+    losses = itertools.count(1)
+
+    def attacked(victim: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if next(losses) == 15:
+            raise PowerCut
+        assert recipe.attacked is not None
+        return recipe.attacked(victim, images, targets)
+
+    cut = Recipe(labels, lambda *batch: attacked(*batch)[0], attacked)
+    with pytest.raises(PowerCut):
+        learn(tmp_path, model(), cut, **keys)
+    assert learn(tmp_path, fresh, recipe, **keys) == outcome
+    assert torch.equal(weights(fresh), weights(whole))
 
 
 @pytest.mark.parametrize("moment", ["half written", "written, under no name", "whole"])
@@ -272,9 +308,8 @@ def colourful(folder: Path | None) -> tuple[Tensor, Fit]:
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(8 * 36, 3)
     )
     recipe = adversarial_training(images, labels, eps=0.05, step_size=0.02, steps=3, alpha=0.5)
-    outcome = fit(
-        victim, images, labels, recipe, folder, seed=7, accelerator="cpu", **FITTING | {"epochs": 12, "patience": 12}
-    )
+    keys = FittingKeys(**FITTING | {"epochs": 12, "patience": 12})
+    outcome = fit(victim, images, labels, recipe, folder, keys, seed=7, accelerator="cpu")
     return torch.cat([value.flatten().double() for value in victim.state_dict().values()]), outcome
 
 
@@ -354,7 +389,8 @@ def test_every_module_learns_in_training_mode_and_is_attacked_and_validated_in_e
     victim.register_forward_pre_hook(look)
     victim[4].register_forward_hook(lambda _, asked, answer: dropped.append(not torch.equal(asked[0], answer)))
     recipe = recipe_of(method, images, labels, tmp_path, **parameters)
-    outcome = fit(victim, images, labels, recipe, None, seed=7, accelerator="cpu", **(FITTING | {"epochs": 2}))
+    keys = FittingKeys(**FITTING | {"epochs": 2})
+    outcome = fit(victim, images, labels, recipe, None, keys, seed=7, accelerator="cpu")
 
     assert all(modes == {True} for modes in passes["learning"])
     assert all(modes == {False} for modes in passes["attack"] + passes["validation"])
@@ -365,6 +401,113 @@ def test_every_module_learns_in_training_mode_and_is_attacked_and_validated_in_e
     assert sum(dropped) == len(passes["learning"])
 
 
+def rates(**keys: object) -> list[float]:
+    """The learning rate of every step: ten epochs of one batch each."""
+    given = FittingKeys(**{"learning_rate": 0.5, "epochs": 10, **keys})
+    taker = optimizer(model().parameters(), given)
+    plan, found = schedule(taker, given, steps=1), []
+    for _ in range(10):
+        found.append(taker.param_groups[0]["lr"])
+        taker.step()
+        if plan is not None:
+            plan.step()
+    return found
+
+
+def test_schedules_are_what_their_names_say() -> None:
+    assert rates() == [0.5] * 10
+    assert rates(schedule="step", milestones=[2, 7], gamma=0.2) == pytest.approx([0.5] * 2 + [0.1] * 5 + [0.02] * 3)
+    cosine = rates(schedule="cosine")
+    assert cosine == pytest.approx([0.25 * (1 + math.cos(math.pi * step / 10)) for step in range(10)])
+    cycle = rates(schedule="one_cycle")
+    assert cycle[0] == pytest.approx(0.02)
+    assert cycle.index(max(cycle)) == 2
+    assert max(cycle) == pytest.approx(0.5)
+    assert cycle[-1] < 1e-5
+
+
+def test_optimizers_are_told_what_the_keys_say() -> None:
+    made = {
+        name: optimizer(model().parameters(), FittingKeys(optimizer=name, weight_decay=0.03, **keys)).defaults
+        for name, keys in {"adam": {}, "adamw": {}, "sgd": {"nesterov": True}, "rmsprop": {"momentum": 0.4}}.items()
+    }
+    assert all(defaults["weight_decay"] == 0.03 for defaults in made.values())
+    assert not made["adam"]["decoupled_weight_decay"]
+    assert made["adamw"]["decoupled_weight_decay"]
+    assert made["sgd"]["momentum"] == 0.9
+    assert made["sgd"]["nesterov"]
+    assert made["rmsprop"]["momentum"] == 0.4
+    assert optimizer(model().parameters(), FittingKeys(optimizer="rmsprop")).defaults["momentum"] == 0
+
+
+def test_a_clipped_gradient_moves_weights_no_further_than_it_is_long() -> None:
+    """One step of one batch: sgd without momentum moves by the learning rate times the gradient."""
+    moved = {}
+    for clipping in (None, 0.01):
+        victim = model()
+        before = weights(victim)
+        keys = {"epochs": 1, "batch_size": 999, "learning_rate": 1.0, "optimizer": "sgd", "momentum": 0.0}
+        learn(None, victim, gradient_clipping=clipping, **keys)
+        moved[clipping] = float((weights(victim) - before).norm())
+    assert moved[None] > 0.02
+    assert moved[0.01] == pytest.approx(0.01, rel=1e-3)
+
+
+def test_smoothed_labels_keep_a_victim_from_being_sure() -> None:
+    """The loss is lowest where the right class has all that is not spread, and its third of what is."""
+    images, labels = stripes()
+    learned: dict[object, float] = {}
+    for share in (None, 0.3):
+        victim = model()
+        learn(None, victim, label_smoothing=share, epochs=40, patience=40)
+        confidence = victim.eval()(images.float() / 255).softmax(1)[torch.arange(len(labels)), labels]
+        learned[share] = float(confidence.detach().median())
+    assert learned[None] > 0.97
+    assert learned[0.3] == pytest.approx(0.7 + 0.1, abs=0.05)
+
+
+def test_an_average_of_weights_is_what_is_validated_and_kept() -> None:
+    """With one step an epoch, the average after each is decay times the last one and the rest of the new weights."""
+    keys = {"epochs": 3, "batch_size": 999, "learning_rate": 0.1, "optimizer": "sgd", "patience": 3}
+    victim, seen = model(), []
+    _, labels = stripes()
+
+    def loss(learner: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        if not learner.training:
+            seen.append(weights(learner))
+        return plain(images, targets).loss(learner, images, targets)
+
+    raw: list[Tensor] = []
+    for epochs in (1, 2, 3):
+        learner = model()
+        outcome = learn(None, learner, **keys | {"epochs": epochs})
+        assert outcome.best_epoch == epochs
+        raw.append(weights(learner))
+    outcome = learn(None, victim, Recipe(labels, loss), ema=0.75, **keys)
+    expected = [raw[0], 0.75 * raw[0] + 0.25 * raw[1]]
+    expected.append(0.75 * expected[1] + 0.25 * raw[2])
+    for found, average in zip(seen, expected, strict=True):
+        torch.testing.assert_close(found, average)
+    torch.testing.assert_close(weights(victim), expected[outcome.best_epoch - 1])
+
+
+def test_the_epoch_is_chosen_by_what_is_asked_for() -> None:
+    images, labels = stripes()
+    recipe = adversarial_training(images, labels, attack="fgsm", eps=0.1)
+    columns = {"loss": "validation_loss", "accuracy": "validation_accuracy", "robust_accuracy": "robust_accuracy"}
+    for rule, column in columns.items():
+        outcome = learn(None, model(), recipe, choose_epoch_by=rule, epochs=6, patience=6, learning_rate=0.003)
+        values = [row[column] for row in outcome.history]
+        best = min(values) if rule == "loss" else max(values)
+        assert outcome.best_epoch == 1 + values.index(best)
+        assert outcome.history[-1]["robust_accuracy"] <= outcome.history[-1]["validation_accuracy"]
+
+
+def test_halves_need_a_gpu() -> None:
+    with pytest.raises(RivalryError, match=r"precision: bf16-mixed needs a GPU, and this training runs on a processor"):
+        learn(None, model(), precision="bf16-mixed")
+
+
 def test_early_stopping(tmp_path: Path) -> None:
     """With a learning rate that moves nothing, no epoch is better than the first."""
     outcome = learn(tmp_path, model(), epochs=9, learning_rate=1e-12, patience=2)
@@ -372,8 +515,10 @@ def test_early_stopping(tmp_path: Path) -> None:
 
 
 def test_divergence_is_told_and_stops(tmp_path: Path) -> None:
+    _, labels = stripes()
+    steep = Recipe(labels, lambda victim, images, _: 1e30 * victim(images).square().mean())
     with pytest.raises(RivalryError, match=r"diverged: the loss is (nan|inf) in epoch \d, batch \d.*learning_rate"):
-        learn(tmp_path, model(), optimizer="sgd", learning_rate=1e30)
+        learn(tmp_path, model(), steep, optimizer="sgd", learning_rate=100.0)
 
 
 def test_adversarial_training_mixes_the_two_losses() -> None:
@@ -407,16 +552,8 @@ def test_adversarially_trained_victims_withstand_more(tmp_path: Path) -> None:
     for name, recipe in (("plain", plain(train_images, train_labels)), ("robust", robust)):
         torch.manual_seed(0)
         victim = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
-        fit(
-            victim,
-            train_images,
-            train_labels,
-            recipe,
-            None,
-            seed=7,
-            accelerator="cpu",
-            **(FITTING | {"epochs": 40, "patience": 40, "learning_rate": 0.05}),
-        )
+        keys = FittingKeys(**FITTING | {"epochs": 40, "patience": 40, "learning_rate": 0.05})
+        fit(victim, train_images, train_labels, recipe, None, keys, seed=7, accelerator="cpu")
         pixels = test_images.float() / 255
         attacked = rivalry.attacks.pgd(victim, pixels, test_labels, eps=0.1, step_size=0.02, steps=20)
         for kind, shown in (("clean", pixels), ("attacked", attacked)):
@@ -583,7 +720,7 @@ def test_a_split_keeps_what_is_made_of_one_image_together() -> None:
 def test_one_image_cannot_be_split(tmp_path: Path) -> None:
     images, labels = stripes(1)
     with pytest.raises(RivalryError, match="1 training image: none can be held out for validation; give 2 or more"):
-        fit(model(), images, labels, plain(images, labels), None, seed=0, accelerator="cpu", **FITTING)
+        fit(model(), images, labels, plain(images, labels), None, FittingKeys(), seed=0, accelerator="cpu")
 
 
 def test_stamped_copies_and_their_originals_are_on_one_side(

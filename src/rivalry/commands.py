@@ -12,6 +12,7 @@ from rivalry.errors import RivalryError, nearest
 from rivalry.layout import Layout, Place
 from rivalry.options import Stage
 from rivalry.parameters import checked, checked_value
+from rivalry.training._fitting import FITTING, FittingKeys, contradictions
 from rivalry.types import Reference
 from rivalry.verification import identify_all
 
@@ -36,7 +37,7 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
             method = registry.method(parameters.kind, given[parameters.named])
             told[name] = method.defaults | _checked(method, given[name], f"{options.word(name)} ")
         elif option.mark(options.Fitting):
-            told[name] = _fitting(given["method"], given[name])
+            told[name] = _fitting(registry.method("training", given["method"]), given[name])
         elif recorded := option.mark(options.Recorded):
             told[name] = read_json(getattr(Layout(given["results"]), recorded.what).facts)
         else:
@@ -72,17 +73,19 @@ def _references(method: registry.Method) -> Iterator[tuple[str, str]]:
             yield name, reference.section
 
 
-def _fitting(method: str, given: dict[str, Any]) -> dict[str, Any]:
+def _fitting(method: registry.Method, given: dict[str, Any]) -> dict[str, Any]:
     """How a victim is trained in epochs, if its method does that: what is given over the defaults."""
-    from rivalry.config import FITTING, VictimEntry
-
-    epochs = registry.method("training", method).in_epochs
-    defaults = {name: VictimEntry.model_fields[name].default for name in FITTING} if epochs else {}
+    known = list(FITTING) if method.in_epochs else []
     for key in given:
-        if key not in defaults:
-            raise RivalryError(f"--fit {key}: no such parameter; {nearest(key, list(defaults))}")
-    kinds = get_type_hints(VictimEntry, include_extras=True)
-    return defaults | {key: checked_value(key, kinds[key], value, "--fit ") for key, value in given.items()}
+        if key not in known:
+            raise RivalryError(f"--fit {key}: no such parameter; {nearest(key, known)}")
+    if not method.in_epochs:
+        return {}
+    kinds = get_type_hints(FittingKeys, include_extras=True)
+    keys = FittingKeys(**{key: checked_value(key, kinds[key], value, "--fit ") for key, value in given.items()})
+    for key, fault in contradictions(keys, attacks=method.traits.get("attacks", False)):
+        raise RivalryError(f"--fit {key}: {fault}")
+    return keys.model_dump()
 
 
 def _identify(stage: Stage, told: dict[str, Any], dataset: str | None, victim_name: str | None) -> None:

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 from rivalry import options, registry
 from rivalry.codehash import code_hash
-from rivalry.config.models import FITTING, SECTIONS
+from rivalry.config.models import SECTIONS
 from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, walk
 from rivalry.layout import Layout, Place, defended, parts
 from rivalry.seeds import derive_seed
+from rivalry.training._fitting import FITTING
 
 
 class Plan:
@@ -208,7 +209,7 @@ class Plan:
             victim=victim,
             architecture=entry["architecture"],
             architecture_parameters=entry["architecture_parameters"],
-            fit={key: entry[key] for key in FITTING} if epochs else None,
+            fit={key: entry[key] for key in FITTING if entry[key] is not None} if epochs else None,
             poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
             seed=derive_seed(self.config.seed, "train", dataset, victim),
             threads=self.config.threads.train,

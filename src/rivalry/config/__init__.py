@@ -4,12 +4,11 @@ The JSON schema for editors (workflow/schemas) is generated from the models, and
 """
 
 from rivalry.config.mistakes import Mistakes
-from rivalry.config.models import FITTING, LISTS, SECTIONS, Match, Threads, Transfer, VictimEntry, entry_models
+from rivalry.config.models import LISTS, SECTIONS, Match, Threads, Transfer, VictimEntry, entry_models
 from rivalry.config.reading import check_machine, load_config, read_files, read_yaml
 from rivalry.config.resolving import Config, config_model, json_schema
 
 __all__ = [
-    "FITTING",
     "LISTS",
     "SECTIONS",
     "Config",

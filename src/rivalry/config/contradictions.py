@@ -6,18 +6,20 @@ A contradiction is a function of a configuration that yields lines; a new one is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rivalry import registry
 from rivalry.config.mistakes import nearest_key
-from rivalry.config.models import FITTING, LISTS, SECTIONS
+from rivalry.config.models import LISTS, SECTIONS
 from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, mirrored
 from rivalry.data._glance import exists
 from rivalry.errors import RivalryError, nearest
 from rivalry.parameters import checked_value, shown
 from rivalry.parameters import contradictions as parameter_contradictions
+from rivalry.training._fitting import FITTING, FittingKeys
+from rivalry.training._fitting import contradictions as fitting_contradictions
 
 
 def contradictions(config: Config) -> Iterator[str]:
@@ -70,7 +72,7 @@ def architecture_parameters(config: Config) -> Iterator[str]:
 
 
 def training(config: Config) -> Iterator[str]:
-    """An architecture that its method cannot train; keys about epochs where there are none."""
+    """An architecture that its method cannot train; keys about epochs that say nothing together, or have none."""
     for dataset, name, entry in _entries(config, "victims"):
         architecture, method = entry["architecture"], entry["method"]
         epochs = _in_epochs("training", method)
@@ -82,12 +84,17 @@ def training(config: Config) -> Iterator[str]:
             else:
                 fit = [other for other in registry.names("architectures") if not _in_epochs("architectures", other)]
                 yield f"{path}: {method} cannot train {architecture}; it trains {', '.join(fit)}"
-        elif not epochs:
-            given = config.victims[name]
-            for key in FITTING:
-                if key in given.model_fields_set or key in given.per_dataset.get(dataset, {}):
-                    path = _path(config, "victims", name, dataset, key)
-                    yield f"{path}: {method} trains without epochs; leave this key out"
+            continue
+        faults: Iterable[tuple[str, str]]
+        if epochs:
+            keys = FittingKeys(**{key: entry[key] for key in FITTING})
+            attacks = registry.method("training", method).traits.get("attacks", False)
+            faults = fitting_contradictions(keys, attacks=attacks)
+        else:
+            given = [key for key in FITTING if config.is_given("victims", name, dataset, key)]
+            faults = [(key, f"{method} trains without epochs; leave this key out") for key in given]
+        for key, fault in faults:
+            yield f"{_path(config, 'victims', name, dataset, key)}: {fault}"
 
 
 def attacked_images(config: Config) -> Iterator[str]:

@@ -12,16 +12,13 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
 from rivalry import registry
+from rivalry.training._fitting import FittingKeys
 from rivalry.types import (
-    BatchSize,
     Count,
-    Epochs,
     Fraction,
-    LearningRate,
     MethodOf,
     Natural,
     NonNegative,
-    OpenFraction,
     Reference,
     ThreadCount,
     UserFile,
@@ -77,29 +74,13 @@ class DatasetEntry(Strict):
     """Test images on which attacks and defenses are evaluated, at most; the same ones for all of them."""
 
 
-class VictimEntry(Entry):
+class VictimEntry(FittingKeys, Entry):
     architecture: Annotated[Literal[tuple(registry.names("architectures"))], MethodOf("architectures")]  # type: ignore[valid-type]
     """The network."""
     architecture_parameters: dict[str, Any] = {}
     """Its own parameters."""
     poisoning: Annotated[str | None, Reference("poisonings")] = None
     """The poisoning of its training data."""
-    epochs: Epochs = 10
-    """Passes over the training images, at most."""
-    batch_size: BatchSize = 128
-    """Images per step."""
-    learning_rate: LearningRate = 0.001
-    """The learning rate of the optimizer."""
-    optimizer: Literal["adam", "sgd"] = "adam"
-    """sgd has momentum 0.9."""
-    patience: Epochs = 5
-    """Epochs without a better validation loss after which training stops."""
-    validation_fraction: OpenFraction = 0.1
-    """Share of the training images held out to choose the best epoch."""
-
-
-FITTING = ("epochs", "batch_size", "learning_rate", "optimizer", "patience", "validation_fraction")
-"""Keys of a victim that say how it is trained in epochs."""
 
 
 class AttackEntry(Entry):

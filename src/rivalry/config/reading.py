@@ -154,13 +154,22 @@ def check_machine(config: Config, file: str | Path) -> None:
     Mistakes
         PyTorch, which is imported only to ask this, sees no GPU.
     """
-    if config.accelerator != "gpu":
+    halves = [
+        (f"victims.{name}.precision", entry["precision"])
+        for dataset in config.datasets
+        for name in config.victims
+        if (entry := config.entry("victims", name, dataset))["precision"] != 32
+    ]
+    if config.accelerator != "gpu" and not halves:
         return
     try:
         from rivalry.devices import device
     except ImportError:
         return  # the jobs have an environment of their own
     try:
-        device("gpu")
+        found = device(config.accelerator).type
     except RivalryError as error:
         raise Mistakes([f"{file}: {error}"]) from error
+    if found == "cpu":
+        lines = [f"{file}: {path}: {precision} needs a GPU; use 32" for path, precision in halves]
+        raise Mistakes(list(dict.fromkeys(lines)))

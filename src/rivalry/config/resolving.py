@@ -77,6 +77,11 @@ class Config(Strict):
         overrides = getattr(entry, "per_dataset", {}).get(dataset, {})
         return type(entry).model_validate(given | overrides).model_dump(exclude={"per_dataset"})
 
+    def is_given(self, section: str, name: str, dataset: str, key: str) -> bool:
+        """Whether an entry says a key, on all data sets or on this one."""
+        entry = self.section(section)[name]
+        return key in entry.model_fields_set or key in getattr(entry, "per_dataset", {}).get(dataset, {})
+
     def references(self, section: str, name: str, dataset: str) -> Iterator[tuple[str, str, str]]:
         """The entries that an entry names on a data set: the key, the section and the name."""
         entry = self.entry(section, name, dataset)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from rivalry.devices import device_of
+from rivalry.training._fitting import FittingKeys
 from rivalry.training.plain import plain
 
 
@@ -45,13 +46,8 @@ def refit(
         labels,
         plain(images, labels),
         None,
+        FittingKeys(epochs=epochs, batch_size=64, learning_rate=learning_rate, patience=epochs),
         seed=seed,
-        epochs=epochs,
-        batch_size=64,
-        learning_rate=learning_rate,
-        optimizer="adam",
-        patience=epochs,
-        validation_fraction=0.1,
         accelerator="gpu" if device.type == "cuda" else "cpu",
         sources=sources,
     )

@@ -25,13 +25,14 @@ from rivalry.devices import device
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
 from rivalry.seeds import derive_seed
+from rivalry.training._fitting import FittingKeys
 from rivalry.training._recipe import Direct
 
 if TYPE_CHECKING:
     from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings
     from rivalry.types import Natural
 
-CURVE = ["epoch", "train_loss", "validation_loss", "validation_accuracy"]
+CURVE = ["epoch", "train_loss", "validation_loss", "validation_accuracy", "robust_accuracy", "learning_rate"]
 
 
 def train(
@@ -65,8 +66,8 @@ def train(
     parameters : dict
         Parameters of the method; `rivalry describe METHOD` lists them.
     fit : dict
-        epochs, batch_size, learning_rate, optimizer, patience, validation_fraction; see `rivalry.training._fit.fit`;
-        empty for a method without epochs.
+        How it is trained in epochs: epochs, learning_rate, schedule, ... as in a configuration; empty for a method
+        without epochs.
     data : Path
         Folder of the data set.
     output : Path
@@ -141,10 +142,10 @@ def train(
             labels,
             recipe,
             checkpoints / _fingerprint(learned, [description, code, device(accelerator).type]),
+            FittingKeys(**fit),
             seed=seed,
             accelerator=accelerator,
             sources=sources,
-            **fit,
         )
         history, best = outcome.history, outcome.best_epoch
 

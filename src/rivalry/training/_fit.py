@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import time
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -14,15 +15,21 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from rivalry import _torchvision
+from rivalry.answers import classify
 from rivalry.artifacts import replacing
 from rivalry.data._splits import floats
-from rivalry.devices import lay_out
+from rivalry.devices import device, lay_out
 from rivalry.errors import RivalryError
+from rivalry.formatting import duration
 from rivalry.seeds import derive_seed
-from rivalry.training._recipe import Loss, Recipe
+from rivalry.training._fitting import FittingKeys
+from rivalry.training._optimizing import optimizer, schedule
+from rivalry.training._recipe import Recipe
 
 _torchvision.ensure()
 
@@ -69,13 +76,27 @@ class _Batches(Sampler[Tensor]):
 
 
 class _Task(lightning.LightningModule):
-    def __init__(self, victim: nn.Module, loss: Loss, optimizer: str, learning_rate: float, order: _Batches) -> None:
+    def __init__(self, victim: nn.Module, recipe: Recipe, keys: FittingKeys, order: _Batches, classes: int) -> None:
         super().__init__()
         self.victim = victim
-        self.loss = loss
-        self.optimizer = optimizer
-        self.learning_rate = learning_rate
+        self.recipe = recipe
+        self.keys = keys
         self.order = order
+        self.classes = classes
+        # A part of this module, so that checkpoints hold it, too.
+        self.average = (
+            None
+            if keys.ema is None
+            else AveragedModel(victim, multi_avg_fn=get_ema_multi_avg_fn(keys.ema), use_buffers=True)
+        )
+
+    @property
+    def kept(self) -> nn.Module:
+        """The victim as it is validated and kept."""
+        if self.average is None:
+            return self.victim
+        average: nn.Module = self.average.module
+        return average
 
     def on_train_epoch_start(self) -> None:
         # Every epoch starts from numbers of its own: a run that is resumed draws what it would have drawn.
@@ -83,29 +104,61 @@ class _Task(lightning.LightningModule):
         self.order.epoch = self.current_epoch
 
     def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
-        loss = self.loss(self.victim, *batch)
+        images, targets = batch
+        loss = self.recipe.loss(self.victim, images, self._smoothed(targets))
         if not loss.isfinite():
             raise self._diverged(f"loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {step + 1}")
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
+
+    def on_train_batch_end(self, *_: object) -> None:
+        if self.average is not None:
+            self.average.update_parameters(self.victim)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         images, targets, labels = batch
-        correct = (self.victim(images).argmax(dim=1) == labels).float().mean()
-        # The method's own loss chooses the epoch: for adversarial training, that on attacked images.
-        loss = self.loss(self.victim, images, targets)
+        measured = {"validation_accuracy": _share_right(self.kept, images, labels)}
+        # The method's own loss: for adversarial training, that on attacked images.
+        if self.recipe.attacked is None:
+            loss = self.recipe.loss(self.kept, images, self._smoothed(targets))
+        else:
+            loss, attacked = self.recipe.attacked(self.kept, images, self._smoothed(targets))
+            measured["robust_accuracy"] = _share_right(self.kept, attacked, labels)
         if not loss.isfinite():
             raise self._diverged(f"validation loss is {loss.item()} in epoch {self.current_epoch + 1}")
-        self.log("validation_loss", loss, batch_size=len(images))
-        self.log("validation_accuracy", correct, prog_bar=True, batch_size=len(images))
+        self.log_dict({"validation_loss": loss} | measured, batch_size=len(images))
+
+    def _smoothed(self, targets: Tensor) -> Tensor:
+        """Targets, classes or probabilities, of which a share is spread over all classes."""
+        share = self.keys.label_smoothing
+        if share is None:
+            return targets
+        if targets.dim() == 1:
+            targets = one_hot(targets, self.classes).float()
+        return (1 - share) * targets + share / self.classes
 
     def _diverged(self, how: str) -> RivalryError:
-        return RivalryError(f"training diverged: the {how}; lower learning_rate ({self.learning_rate:g})")
+        return RivalryError(f"training diverged: the {how}; lower learning_rate ({self.keys.learning_rate:g})")
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        if self.optimizer == "adam":
-            return torch.optim.Adam(self.victim.parameters(), lr=self.learning_rate)
-        return torch.optim.SGD(self.victim.parameters(), lr=self.learning_rate, momentum=0.9)
+    def configure_optimizers(self) -> Any:
+        taker = optimizer(self.victim.parameters(), self.keys)
+        rates = schedule(taker, self.keys, len(self.order))
+        if rates is None:
+            return taker
+        return {"optimizer": taker, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+
+def _share_right(victim: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    right: Tensor = victim(images).argmax(dim=1) == labels
+    return right.float().mean()
+
+
+BETTER: dict[str, tuple[str, Literal["min", "max"]]] = {
+    "loss": ("validation_loss", "min"),
+    "accuracy": ("validation_accuracy", "max"),
+    "robust_accuracy": ("robust_accuracy", "max"),
+}
+"""What an epoch can be the best in: the column of the curve, and whether the smallest or the largest is best."""
 
 
 class _History(Callback):
@@ -114,25 +167,40 @@ class _History(Callback):
     It is part of the checkpoint, so that a resumed training has all of it, from one and the same epoch.
     """
 
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
+    def __init__(self, keys: FittingKeys) -> None:
+        self.epochs = keys.epochs
+        self.column, self.direction = BETTER[keys.choose_epoch_by]
         self.rows: list[dict[str, float]] = []
         self.best_epoch = 0
         self.weights: dict[str, Tensor] = {}
 
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self.started, self.before = time.perf_counter(), len(self.rows)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self.rate = trainer.optimizers[0].param_groups[0]["lr"]
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         assert isinstance(task, _Task)
-        names = ("train_loss", "validation_loss", "validation_accuracy")
-        row = {name: float(trainer.callback_metrics[name]) for name in names}
-        if all(row["validation_loss"] < earlier["validation_loss"] for earlier in self.rows):
+        names = ("train_loss", "validation_loss", "validation_accuracy", "robust_accuracy")
+        row = {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
+        if all(self._is_better(row, earlier) for earlier in self.rows):
             self.best_epoch = trainer.current_epoch + 1
-            self.weights = {name: value.detach().cpu().clone() for name, value in task.victim.state_dict().items()}
-        self.rows.append({"epoch": trainer.current_epoch + 1, **row})
+            self.weights = {name: value.detach().cpu().clone() for name, value in task.kept.state_dict().items()}
+        self.rows.append({"epoch": trainer.current_epoch + 1, **row, "learning_rate": self.rate})
+        seconds = (time.perf_counter() - self.started) / (len(self.rows) - self.before)
+        left = seconds * (self.epochs - len(self.rows))
         print(
             f"epoch {trainer.current_epoch + 1} of {self.epochs}: "
-            + ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items()),
+            + ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items())
+            + f", learning rate {self.rate:.3g}, {duration(seconds)} an epoch"
+            + (f", {duration(left)} left" if left else ""),
             flush=True,
         )
+
+    def _is_better(self, row: dict[str, float], earlier: dict[str, float]) -> bool:
+        new, old = row[self.column], earlier[self.column]
+        return new < old if self.direction == "min" else new > old
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "best_epoch": self.best_epoch, "weights": self.weights}
@@ -200,23 +268,18 @@ def fit(
     labels: Tensor,
     recipe: Recipe,
     checkpoints: Path | None,
+    keys: FittingKeys,
     *,
     seed: int,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    optimizer: Literal["adam", "sgd"],
-    patience: int,
-    validation_fraction: float,
     accelerator: str = "auto",
     sources: Tensor | None = None,
 ) -> Fit:
     """Train `victim` in place and leave it with the weights of its best epoch.
 
-    The best epoch has the lowest loss, as the recipe defines it, on a validation split carved from the training
-    images. A checkpoint is written after each epoch; a training that finds one in `checkpoints` resumes there and
-    ends with the weights it would have had without the interruption. A damaged one is set aside, and the one before
-    it is taken.
+    The best epoch is that on a validation split carved from the training images, by the loss as the recipe defines
+    it or by what `keys.choose_epoch_by` says. A checkpoint is written after each epoch; a training that finds one in
+    `checkpoints` resumes there and ends with the weights it would have had without the interruption. A damaged one
+    is set aside, and the one before it is taken.
 
     Parameters
     ----------
@@ -230,16 +293,12 @@ def fit(
         Targets and loss.
     checkpoints : Path or None
         Folder for checkpoints, of this very training; None: none are written.
+    keys : FittingKeys
+        How long, by whom, at which rates, and what the epoch that is kept is best in.
     seed : int
         Seeds the split, the order of images, and dropout.
-    epochs, batch_size, learning_rate, optimizer
-        As everywhere; sgd has momentum 0.9.
-    patience : int
-        Epochs without a better validation loss after which training stops.
-    validation_fraction : float
-        Share of the training images that is held out.
     accelerator : str
-        Lightning's: auto, cpu, gpu, ...
+        auto, cpu or gpu.
     sources : Tensor, optional
         int64 (N,): which image each was made of. Images of one source are all trained on or all held out. When
         left out, each is its own source.
@@ -247,12 +306,14 @@ def fit(
     Raises
     ------
     RivalryError
-        The loss is no longer finite, or there is nothing to hold out.
+        The loss is no longer finite, there is nothing to hold out, or precision needs a GPU and there is none.
     """
+    if keys.precision != 32 and device(accelerator).type == "cpu":
+        raise RivalryError(f"precision: {keys.precision} needs a GPU, and this training runs on a processor; use 32")
     if sources is None:
         sources = torch.arange(len(images))
-    validation, training = split_by_source(sources, validation_fraction, seed)
-    row_order = _Batches(len(training), batch_size, seed)
+    validation, training = split_by_source(sources, keys.validation_fraction, seed)
+    row_order = _Batches(len(training), keys.batch_size, seed)
     batches = DataLoader(
         _InMemory(images[training], recipe.targets[training]),
         sampler=row_order,
@@ -262,19 +323,21 @@ def fit(
     )
     validation_batches = DataLoader(
         _InMemory(images[validation], recipe.targets[validation], labels[validation]),
-        sampler=torch.arange(len(validation)).split(batch_size),
+        sampler=torch.arange(len(validation)).split(keys.batch_size),
         batch_size=None,
     )
 
-    history = _History(epochs)
-    callbacks: list[Callback] = [history, _Patience("validation_loss", patience=patience)]
+    history = _History(keys)
+    column, direction = BETTER[keys.choose_epoch_by]
+    callbacks: list[Callback] = [history, _Patience(column, mode=direction, patience=keys.most_idle)]
     if checkpoints is not None:
         # Without a metric to monitor, each epoch replaces the last; after everything else that belongs to the epoch.
         every = ModelCheckpoint(
             checkpoints, Path(LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
         )
         callbacks.append(every)
-    task = _Task(victim, recipe.loss, optimizer, learning_rate, row_order)
+    classes = 0 if keys.label_smoothing is None else classify(victim, images[:1], 1).shape[1]
+    task = _Task(victim, recipe, keys, row_order, classes)
     with warnings.catch_warnings():
         for message in EXPECTED:
             warnings.filterwarnings("ignore", message)
@@ -282,7 +345,9 @@ def fit(
         trainer = lightning.Trainer(
             accelerator=accelerator,
             devices=1,
-            max_epochs=epochs,
+            max_epochs=keys.epochs,
+            precision=keys.precision,
+            gradient_clip_val=keys.gradient_clipping,
             callbacks=callbacks,
             plugins=[_WholeCheckpoints()],
             enable_checkpointing=checkpoints is not None,
@@ -301,7 +366,7 @@ def fit(
             task,
             batches,
             validation_batches,
-            ckpt_path=None if checkpoints is None else _resumable(checkpoints, epochs),
+            ckpt_path=None if checkpoints is None else _resumable(checkpoints, keys.epochs),
             weights_only=True,
         )
     victim.cpu()

@@ -26,10 +26,14 @@ class Recipe:
         What each training image shall be taken for: classes (N,) or probabilities (N,K).
     loss : Loss
         What to minimise on a batch.
+    attacked : function, optional
+        Of a method that attacks what it learns from: (victim, images, targets) -> the same loss, and the images
+        (N,C,H,W) that it attacked for it. Robust accuracy is measured on them.
     """
 
     targets: Tensor
     loss: Loss
+    attacked: Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,11 @@ class Direct:
     fit: Callable[[Classifier, int], None]
 
 
-def training_method(*, source: str, epochs: bool = True) -> Callable[[F], F]:
+def training_method(*, source: str, epochs: bool = True, attacks: bool = False) -> Callable[[F], F]:
     """Register a function (images, labels, *, ...) -> Recipe, or Direct; `source` is its citation key.
 
     It is given the training images, uint8 (N,C,H,W), and their labels, int64 (N,). Without `epochs` it trains
-    directly, and trains only the architectures that have no epochs either.
+    directly, and trains only the architectures that have no epochs either. One that `attacks` the images that it
+    learns from makes a recipe with `attacked`.
     """
     return lambda function: function

@@ -10,7 +10,7 @@ from rivalry.training._recipe import Recipe, training_method
 from rivalry.types import Count, Fraction, NonNegative, Positive
 
 
-@training_method(source="madry2018")
+@training_method(source="madry2018", attacks=True)
 def adversarial_training(
     images: Tensor,
     labels: Tensor,
@@ -64,10 +64,14 @@ def adversarial_training(
         victim.train(training)
         return current.detach()
 
-    def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-        attacked = cross_entropy(victim(craft(victim, images, targets)), targets)
-        if alpha == 0:
-            return attacked
-        return alpha * cross_entropy(victim(images), targets) + (1 - alpha) * attacked
+    def attacked(victim: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        crafted = craft(victim, images, targets)
+        loss = cross_entropy(victim(crafted), targets)
+        if alpha > 0:
+            loss = alpha * cross_entropy(victim(images), targets) + (1 - alpha) * loss
+        return loss, crafted
 
-    return Recipe(labels, loss)
+    def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        return attacked(victim, images, targets)[0]
+
+    return Recipe(labels, loss, attacked)

@@ -1,0 +1,37 @@
+"""Who takes the steps of a training, and at which learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+
+from rivalry.training._fitting import FittingKeys
+
+
+def optimizer(parameters: Iterable[nn.Parameter], keys: FittingKeys) -> Optimizer:
+    """PyTorch's optimizer that the keys name."""
+    rate, decay = keys.learning_rate, keys.weight_decay
+    if keys.optimizer == "adam":
+        return Adam(parameters, lr=rate, weight_decay=decay)
+    if keys.optimizer == "adamw":
+        return AdamW(parameters, lr=rate, weight_decay=decay)
+    if keys.optimizer == "rmsprop":
+        return RMSprop(parameters, lr=rate, momentum=keys.momentum or 0, weight_decay=decay)
+    momentum = 0.9 if keys.momentum is None else keys.momentum
+    return SGD(parameters, lr=rate, momentum=momentum, nesterov=keys.nesterov, weight_decay=decay)
+
+
+def schedule(taker: Optimizer, keys: FittingKeys, steps: int) -> LRScheduler | None:
+    """What sets the learning rate after each step, of which an epoch has `steps`; None for a constant one."""
+    total = keys.epochs * steps
+    if keys.schedule == "step":
+        return MultiStepLR(taker, [epoch * steps for epoch in keys.milestones], keys.gamma or 0.1)
+    if keys.schedule == "cosine":
+        return CosineAnnealingLR(taker, total)
+    if keys.schedule == "one_cycle":
+        # The momentum stays what the key says; by default it would go from 0.95 to 0.85 and back.
+        return OneCycleLR(taker, keys.learning_rate, total, cycle_momentum=False)
+    return None
