@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from rivalry.artifacts import read_json
 from rivalry.cli import main
 from rivalry.config import Mistakes, check_machine, contradictions, entry_models, json_schema, load_config, read_yaml
 from rivalry.describe import configuration_page
+from rivalry.errors import RivalryError
 from rivalry.plan import Plan
 from rivalry.stages.prepare import prepare
 
@@ -462,11 +464,16 @@ def test_a_source_says_truly_how_many_images_it_has_and_how_large(tmp_path: Path
 def test_an_architecture_takes_images_from_its_least_side_on(name: str) -> None:
     method = registry.method("architectures", name)
     least = method.traits.get("side", 1)
-    made = method.load()((3, least, least + 3), 4)
-    assert made is not None
+
+    def answer(side: int) -> torch.Tensor:
+        shape = (3, side, least + 3)
+        answered: torch.Tensor = method.load()(shape, 4).eval()(torch.zeros(2, *shape))
+        return answered
+
+    assert answer(least).shape == (2, 4)
     if least > 1:
-        with pytest.raises(RuntimeError):
-            method.load()((3, least - 1, least + 3), 4)
+        with pytest.raises((RuntimeError, RivalryError)):
+            answer(least - 1)
 
 
 def test_a_gpu_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

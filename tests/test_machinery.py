@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from copy import deepcopy
 from itertools import chain
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from torch import nn
 import rivalry.attacks
 from rivalry import artifacts, registry
 from rivalry.answers import classify
+from rivalry.architectures._classifier import Classifier
 from rivalry.data._splits import Split
 from rivalry.describe import room_for_editors
 from rivalry.devices import device, moved
@@ -165,25 +167,95 @@ def test_reading_a_configuration_imports_nothing_heavy() -> None:
 # ---- architectures ----
 
 
-@pytest.mark.parametrize(
-    ("name", "shape", "count"),
-    [
-        ("mlp512", (1, 28, 28), 407_050),
-        ("cnn_cifar", (3, 32, 32), 1_250_858),
-        ("cnn_mnist", (1, 28, 28), 1_199_882),
-        ("lenet5", (1, 28, 28), 61_706),
-    ],
-)
-def test_parameter_counts(name: str, shape: tuple[int, ...], count: int) -> None:
-    network = registry.method("architectures", name).load()(shape, 10)
-    assert sum(parameter.numel() for parameter in network.parameters()) == count
+GREY, COLOUR = (1, 28, 28), (3, 32, 32)
+PARAMETERS = [
+    ("cnn_cifar", COLOUR, 1_250_858),
+    ("cnn_mnist", GREY, 1_199_882),
+    ("densenet", COLOUR, 176_122),
+    ("fc500_150", GREY, 469_160),
+    ("lenet5", GREY, 61_706),
+    ("mlp", GREY, 496_885),
+    ("mlp512", GREY, 407_050),
+    ("mobilenet_v3_small", COLOUR, 1_528_106),
+    ("nin", COLOUR, 966_986),
+    ("papernot", GREY, 312_202),
+    ("papernot", COLOUR, 1_147_978),
+    ("resnet18", COLOUR, 11_173_962),
+    ("vit_tiny", COLOUR, 811_146),
+]
+NETWORKS = [name for name in registry.names("architectures") if registry.method("architectures", name).in_epochs]
+
+
+def test_every_network_has_a_known_number_of_parameters() -> None:
+    assert sorted({name for name, _, _ in PARAMETERS}) == NETWORKS
+
+
+@pytest.mark.parametrize(("name", "shape", "count"), PARAMETERS)
+def test_a_network_has_the_parameters_that_its_description_says(name: str, shape: tuple[int, ...], count: int) -> None:
+    method = registry.method("architectures", name)
+    assert sum(parameter.numel() for parameter in method.load()(shape, 10).parameters()) == count
+    said = re.sub(r"\s+", " ", method.doc)
+    assert re.search(rf"\b{count:,}( parameters)? on {'x'.join(map(str, shape))}\b", said)
+
+
+def test_densenets_of_the_paper_and_of_the_report_have_their_published_size() -> None:
+    densenet = registry.method("architectures", "densenet").load()
+    for options, stem, published in (
+        ({"blocks": (16, 16, 16)}, 0, 769_162),
+        ({"growth": 32, "blocks": (6, 12, 48, 32)}, 64 * 3 * (7 * 7 - 3 * 3) + 2 * 64, 18_112_138),
+    ):
+        count = sum(parameter.numel() for parameter in densenet(COLOUR, 10, **options).parameters())
+        assert count + stem == published
 
 
 @pytest.mark.parametrize("name", registry.names("architectures"))
-@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (3, 40, 24)])
-def test_architectures_fit_any_reasonable_image(name: str, shape: tuple[int, ...]) -> None:
-    network = registry.method("architectures", name).load()(shape, 7)
-    assert network(torch.rand(2, *shape)).shape == (2, 7)
+@pytest.mark.parametrize(("shape", "classes"), [(GREY, 2), (COLOUR, 7), ((3, 40, 24), 7), ((1, 20, 33), 2)])
+def test_architectures_fit_any_reasonable_image(name: str, shape: tuple[int, ...], classes: int) -> None:
+    network = registry.method("architectures", name).load()(shape, classes)
+    images = torch.rand(2, *shape, requires_grad=True)
+    logits = network(images)
+    assert logits.shape == (2, classes)
+    logits.sum().backward()
+    assert images.grad is not None
+    assert images.grad.isfinite().all()
+    assert [name for name, each in network.named_parameters() if each.requires_grad and each.grad is None] == []
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_under_attack_a_network_sees_each_image_alone_and_stays_as_it_was(name: str, channels: int) -> None:
+    """Batch normalisation would mix a batch's images, and dropout would answer differently each time."""
+    torch.manual_seed(0)
+    shape = (channels, 18, 16)
+    victim = Classifier(registry.method("architectures", name).load()(shape, 4), channels)
+    for tensor in victim.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.add_(0.05 * torch.rand_like(tensor))  # no layer is as it starts, such as a last one of zeros
+    for part in victim.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = None  # the averages of all batches, which keep its outputs apart
+    victim.train()(torch.rand(32, *shape))
+    before = deepcopy(victim.state_dict())
+    strides = [each.stride() for each in victim.parameters()]
+    images = torch.rand(5, *shape)
+    labels = rivalry.attacks.random_noise.run(victim, images, torch.zeros(5, dtype=torch.int64)).predictions
+    options = {"norm": 2, "eps": 1.0, "step_size": 0.4, "steps": 3, "seed": 2}
+    together = rivalry.attacks.pgd(victim, images, labels, **options)
+    apart = rivalry.attacks.pgd(victim, images.flip(0), labels.flip(0), batch_size=2, **options)
+    torch.testing.assert_close(apart.flip(0), together, rtol=0, atol=1e-4)
+    assert (together != images).flatten(1).any(dim=1).sum() > 0
+    assert all(part.training for part in victim.modules())
+    assert all(torch.equal(value, before[key]) for key, value in victim.state_dict().items())
+    assert [each.stride() for each in victim.parameters()] == strides
+
+
+def test_parameters_that_fit_no_network_are_told_in_one_line() -> None:
+    for name, options, fault in (
+        ("vit_tiny", {"width": 100, "heads": 3}, "heads: 3 heads cannot share a width of 100 evenly"),
+        ("densenet", {"blocks": (1, 1, 1, 1, 1, 1, 1)}, "blocks: 7 blocks need images of at least 64x64 pixels"),
+    ):
+        with pytest.raises(RivalryError, match=fault):
+            registry.method("architectures", name).load()(COLOUR, 10, **options)
 
 
 # ---- what a killed writer leaves ----

@@ -42,7 +42,7 @@ def describe(method: Method) -> str:
         lines += ["", f"kind: {traits['kind']}"]
     lines += ["", "parameters:" if method.parameters else "no parameters"]
     for parameter in method.parameters.values():
-        default = "required" if parameter.required else f"default {parameter.default}"
+        default = "required" if parameter.required else f"default {_default(parameter.default)}"
         lines.append(f"  {parameter.name}: {type_in_words(parameter.annotation)}, {default}")
         lines += textwrap.wrap(parameter.doc, 90, initial_indent="      ", subsequent_indent="      ")
     if files := mirrored(traits):
@@ -136,7 +136,7 @@ def _default(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
     return "none" if value == {} else str(value)
 
@@ -163,7 +163,7 @@ def type_in_words(annotation: Any) -> str:
         return words
     if origin is Literal:
         return " or ".join(str(value) for value in get_args(annotation))
-    if origin is list:
+    if origin in (list, tuple):
         return f"list of {type_in_words(get_args(annotation)[0])}"
     if origin is dict:
         return "mapping"

@@ -27,7 +27,9 @@ def binary_input_detector(
     batch_size: int,
     *,
     attack: AttackName,
-    architecture: Annotated[Literal["lenet5", "cnn_mnist", "cnn_cifar"], MethodOf("architectures")] = "lenet5",
+    architecture: Annotated[
+        Literal["lenet5", "cnn_mnist", "cnn_cifar", "densenet", "resnet18"], MethodOf("architectures")
+    ] = "lenet5",
     sample: SampleSize = 4000,
     epochs: Epochs = 10,
     learning_rate: LearningRate = 0.001,
