@@ -5,11 +5,20 @@ from __future__ import annotations
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.datasets import load_digits
 
 from rivalry import usercode
+from rivalry.artifacts import read_table, write_json, write_manifest, write_tensors
 from rivalry.errors import RivalryError
+from rivalry.layout import Layout
+from rivalry.stages.attack import attack
+from rivalry.stages.train import train
+from rivalry.victims import load_victim
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -108,3 +117,82 @@ def test_code_that_is_not_there_is_told(source: str, line: str) -> None:
 def test_an_installed_module_is_found_without_running_it() -> None:
     assert usercode.source_file("yaml.loader").name == "loader.py"
     assert usercode.source_file("yaml").name == "__init__.py"
+
+
+# ---- a victim from outside, through the chain ----
+
+CLASSES = 10
+OURS = """
+import rivalry.architectures
+
+def build(classes, hidden=0):
+    return rivalry.architectures.mlp512((1, 8, 8), classes)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with small digits, a victim that we trained, and the same as its user would bring it."""
+    results = tmp_path_factory.mktemp("external") / "results"
+    digits = load_digits()
+    images = torch.from_numpy((digits.images * 255 / 16).round()).to(torch.uint8)[:, None]
+    labels = torch.from_numpy(digits.target).long()
+    data = Layout(results).data("digits")
+    for name, rows in (("train", slice(0, 1400)), ("test", slice(1400, None))):
+        write_tensors(data[name], {"images": images[rows], "labels": labels[rows]})
+    facts = {"dataset": "digits", "shape": [1, 8, 8], "classes": CLASSES, "class_names": [*"0123456789"]}
+    write_json(data.facts, facts | {"sha256": {"train": "a", "test": "b"}, "source": "digits"})
+    write_manifest(data)
+    fit = {"epochs": 3, "batch_size": 64, "learning_rate": 0.003, "optimizer": "adam", "patience": 3}
+    train(
+        *("ours", "mlp512", {}, "plain", {"temperature": 1.0}, fit | {"validation_fraction": 0.1}),
+        *(data.folder, Layout(results).victim("digits", "ours").folder),
+        accelerator="cpu",
+    )
+    ours = load_victim(Layout(results).victim("digits", "ours").folder)
+    user = results.parent / "user"
+    write(user, my_model=OURS)
+    save_file(ours.network.state_dict(), user / "weights.safetensors")
+    torch.save(ours.network.state_dict(), user / "weights.pth")
+    return results
+
+
+def described(run: Path, **changes: Any) -> dict[str, Any]:
+    """The keys of a victim that is brought."""
+    ours = load_victim(Layout(run).victim("digits", "ours").folder)
+    user = run.parent / "user"
+    return {
+        "model": f"{user / 'my_model.py'}:build",
+        "weights": str(user / "weights.safetensors"),
+        "arguments": {"classes": CLASSES},
+        "normalize": {"mean": ours.mean.tolist(), "std": ours.std.tolist()},
+        "input": None,
+        "outputs": "logits",
+        "classes": None,
+    } | changes
+
+
+def brought(run: Path, name: str, **changes: Any) -> Path:
+    folder = Layout(run).victim("digits", name).folder
+    data = Layout(run).data("digits").folder
+    train(name, None, {}, "external", described(run, **changes), {}, data, folder, accelerator="cpu")
+    return folder
+
+
+def test_a_network_of_ours_brought_from_outside_is_attacked_to_the_same_bytes(run: Path) -> None:
+    brought(run, "theirs")
+    made = {}
+    for name in ("ours", "theirs"):
+        place = Layout(run).attack("digits", name, "pgd")
+        attack(
+            *("pgd", "pgd", {"eps": [0.1], "steps": 5, "step_size": 0.05}, Layout(run).data("digits").folder),
+            *(Layout(run).victim("digits", name).folder, place.folder),
+            victim_name=name,
+            images=60,
+            seed=1,
+            accelerator="cpu",
+        )
+        scores = read_table(place["scores"])
+        made[name] = place["images"].read_bytes(), scores.drop(columns="seconds").to_csv()
+    assert made["ours"] == made["theirs"]
+    assert 0.1 < scores["success"].mean() < 1

@@ -100,7 +100,7 @@ def test_every_method_says_what_it_is(kind: str) -> None:
         method = registry.method(kind, name)
         assert method.summary.endswith("."), name
         source = method.traits["source"]
-        assert name in ("image_folder", "shapes") or cite(source), name  # nobody else's work
+        assert name in ("image_folder", "shapes", "external") or cite(source), name  # nobody else's work
         for parameter in method.parameters.values():
             assert parameter.doc, f"{name}.{parameter.name} is not described"
         assert callable(method.load())

@@ -121,9 +121,10 @@ def _parser() -> argparse.ArgumentParser:
         for name, option in (stage.options | stage.beside).items():
             if option.mark(options.Recorded):
                 continue
+            optional = not option.required or type(None) in registry.parts(option.annotation)
             told: dict[str, Any] = {"help": option.doc.replace("%", "%%"), "default": option.default}
             if name not in stage.positional:
-                told |= {"dest": name, "required": option.required}
+                told |= {"dest": name, "required": not optional}
             sub.add_argument(name if name in stage.positional else options.word(name), **told | _read_as(option))
 
     sub = command("list", _list, "list all methods")

@@ -34,8 +34,10 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
     told: dict[str, Any] = {}
     for name, option in stage.options.items():
         if parameters := option.mark(options.ParametersOf):
-            method = registry.method(parameters.kind, given[parameters.named])
-            told[name] = method.defaults | _checked(method, given[name], f"{options.word(name)} ")
+            method = _named(parameters, given)
+            if method is None and given[name]:
+                raise RivalryError(f"{options.word(parameters.named)}: is missing; {options.word(name)} is about it")
+            told[name] = method.defaults | _checked(method, given[name], f"{options.word(name)} ") if method else {}
         elif option.mark(options.Fitting):
             told[name] = _fitting(registry.method("training", given["method"]), given[name])
         elif recorded := option.mark(options.Recorded):
@@ -49,6 +51,12 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
             identify_all(Layout(given["results"]), told["plan"], after.stages)
     positional = [told.pop(name) for name in stage.positional]
     stage.load()(*positional, **told)
+
+
+def _named(parameters: options.ParametersOf, given: dict[str, Any]) -> registry.Method | None:
+    """The method that an option's parameters are of; None where none is named."""
+    name = given[parameters.named]
+    return None if name is None else registry.method(parameters.kind, name)
 
 
 def _checked(method: registry.Method, given: dict[str, Any], prefix: str) -> dict[str, Any]:
@@ -110,7 +118,8 @@ def _folders(stage: Stage, told: dict[str, Any]) -> Iterator[tuple[options.Writt
             several = told[name] if isinstance(told[name], list | tuple) else [told[name]]
             yield from ((written, folder) for folder in several if folder is not None)
         elif parameters := option.mark(options.ParametersOf):
-            yield from _used(registry.method(parameters.kind, told[parameters.named]), told[name])
+            method = _named(parameters, told)
+            yield from _used(method, told[name]) if method else ()
 
 
 def _used(method: registry.Method, parameters: dict[str, Any]) -> Iterator[tuple[options.WrittenBy, Path]]:

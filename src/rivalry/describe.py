@@ -7,6 +7,8 @@ from importlib import import_module
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from typing_extensions import is_typeddict
+
 from rivalry.config import LISTS, SECTIONS, Match, Threads, Transfer, config_model, entry_models
 from rivalry.data._files import mirrored
 from rivalry.registry import Method, method, names
@@ -109,6 +111,8 @@ def configuration_page() -> str:
         for name in names(kind):
             parameters = method(kind, name).parameters
             lines += ["", f"### {key}: {name}", "", method(kind, name).summary]
+            if method(kind, name).brings:
+                lines += ["Of the keys above, such an entry has only `method` and `per_dataset`."]
             if files := mirrored(method(kind, name).traits):
                 named = [" or ".join(f"`{file}`" for file in alternatives) for alternatives in files]
                 lines += ["", f"A mirror holds {', '.join(named)}."]
@@ -165,7 +169,7 @@ def type_in_words(annotation: Any) -> str:
         return " or ".join(str(value) for value in get_args(annotation))
     if origin in (list, tuple):
         return f"list of {type_in_words(get_args(annotation)[0])}"
-    if origin is dict:
+    if origin is dict or is_typeddict(annotation):
         return "mapping"
     if origin in (Union, UnionType):
         return ", ".join(type_in_words(member) for member in get_args(annotation) if member is not type(None))

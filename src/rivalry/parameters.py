@@ -69,7 +69,9 @@ def checked_value(name: str, annotation: Any, value: object, prefix: str) -> Any
         return _adapter(annotation).validate_python(value, strict=True)
     except ValidationError as error:
         details = error.errors()[0]
-        place = "".join(f"[{part}]" for part in details["loc"] if isinstance(part, int))
+        place = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in details["loc"] if _is_key(part)
+        )
         raise WrongArgument(f"{prefix}{name}{place}: {fault_of(details)}") from error
 
 
@@ -123,8 +125,15 @@ def fault_of(details: ErrorDetails) -> str:
             "a truth value" if isinstance(given, bool) else "a number" if isinstance(given, int | float) else "no text"
         )
         return f"{shown(given)} is {word} to YAML; write it in quotes"
+    if kind in ("missing", "extra_forbidden"):
+        return "is missing" if kind == "missing" else "is unknown; leave it out"
     message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{shown(given)} is wrong: {message[0].lower()}{message[1:]}"
+
+
+def _is_key(part: int | str) -> bool:
+    """Whether a part of pydantic's path to a value is a key, and not its own name for one of several kinds."""
+    return isinstance(part, int) or (part.isidentifier() and part not in ("int", "str", "float", "bool"))
 
 
 @cache

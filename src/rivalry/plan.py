@@ -18,6 +18,7 @@ from rivalry.codehash import code_hash
 from rivalry.config.models import SECTIONS
 from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, walk
+from rivalry.external.spec import parse
 from rivalry.layout import Layout, Place, defended, parts
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FITTING
@@ -134,8 +135,11 @@ class Plan:
     def _can_attack(self, dataset: str, victim: str, attack: str, purpose: str = "") -> bool:
         if not self.config.follows_nothing(attack, victim, dataset):
             return True
-        architecture = self.config.entry("victims", victim, dataset)["architecture"].replace("_", " ")
-        reason = f"{attack} follows gradients, and those of a {architecture} are zero"
+        entry = self.config.entry("victims", victim, dataset)
+        if "architecture" in entry:
+            reason = f"{attack} follows gradients, and those of a {entry['architecture'].replace('_', ' ')} are zero"
+        else:
+            reason = f"{attack} follows gradients, and {victim} has none"
         _add(self.kept_apart, {"what": f"{dataset}: {attack} on {victim}{purpose}", "reason": reason})
         return False
 
@@ -201,14 +205,14 @@ class Plan:
     def train_options(self, dataset: str, victim: str) -> str:
         entry = self.config.entry("victims", victim, dataset)
         epochs = self.config.method("victims", victim).in_epochs
-        poisoning = entry["poisoning"]
+        poisoning = entry.get("poisoning")
         return self._command(
             "train",
             dataset,
             self.layout.victim(dataset, victim),
             victim=victim,
-            architecture=entry["architecture"],
-            architecture_parameters=entry["architecture_parameters"],
+            architecture=entry.get("architecture"),
+            architecture_parameters=entry.get("architecture_parameters"),
             fit={key: entry[key] for key in FITTING if entry[key] is not None} if epochs else None,
             poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
             seed=derive_seed(self.config.seed, "train", dataset, victim),
@@ -441,6 +445,7 @@ class Plan:
     def _makes(self, section: str, name: str, dataset: str) -> list[str]:
         """The modules that an entry's job finds by name: of the methods that it names, and of entries that it names."""
         modules = [method.module for _, method in self.config.methods(section, name, dataset)]
+        modules += self._user_code(section, name, dataset)
         for _, target, named in self.config.references(section, name, dataset):
             modules += (self._makes if target == "attacks" else self._loads)(target, named, dataset)
         return modules
@@ -448,7 +453,12 @@ class Plan:
     def _loads(self, section: str, name: str, dataset: str) -> list[str]:
         """The modules that a job finds by name when it loads what an entry's own job made: a victim's network."""
         methods = self.config.methods(section, name, dataset)
-        return [method.module for _, method in methods if method.kind == "architectures"]
+        modules = [method.module for _, method in methods if method.kind == "architectures" or method.brings]
+        return modules + self._user_code(section, name, dataset)
+
+    def _user_code(self, section: str, name: str, dataset: str) -> list[str]:
+        """The user's code that an entry names, as `code_hash` takes it."""
+        return [code for _, text in self.config.user_code(section, name, dataset) if (code := parse(text).code)]
 
 
 _code = cache(code_hash)

@@ -84,6 +84,11 @@ class Method:
         return bool(self.traits.get("epochs", True))
 
     @property
+    def brings(self) -> bool:
+        """Whether it is a training method that brings networks which are trained already, and trains none."""
+        return not self.traits.get("architecture", True)
+
+    @property
     def defaults(self) -> dict[str, Any]:
         return {name: parameter.default for name, parameter in self.parameters.items() if not parameter.required}
 

@@ -7,9 +7,10 @@ this module must import nothing heavy.
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, with_config
+from typing_extensions import TypedDict
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,18 @@ def _plain_norm(value: object) -> object:
     return {"inf": "inf", "2": 2, "2.0": 2, "0": 0, "0.0": 0}.get(str(value).lower().removeprefix("l"), value)
 
 
+def _same_length(value: Any) -> Any:
+    if len(value["mean"]) != len(value["std"]):
+        raise ValueError(f"mean has {len(value['mean'])} numbers and std {len(value['std'])}; give both one a channel")
+    return value
+
+
+def _apart(value: list[float]) -> list[float]:
+    if value[0] == value[1]:
+        raise ValueError("black and white should not be the same")
+    return value
+
+
 def _not_zero(value: float) -> float:
     if value == 0:
         raise ValueError("should not be 0")
@@ -78,6 +91,8 @@ Depths = Annotated[tuple[Few, ...], Field(min_length=1, max_length=8)]
 SampleSize = Annotated[StrictInt, Field(ge=4, le=1_000_000)]
 ImageCount = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 Side = Annotated[StrictInt, Field(ge=1, le=4096)]
+ImageSize = Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
+"""Pixels of a square, or [height, width]."""
 Epochs = Annotated[StrictInt, Field(ge=1, le=100_000)]
 BatchSize = Annotated[StrictInt, Field(ge=1, le=65_536)]
 ThreadCount = Annotated[StrictInt, Field(ge=1, le=1024)]
@@ -97,6 +112,27 @@ AnyNorm = Annotated[Literal["inf", 2, 0], BeforeValidator(_plain_norm)]
 
 UserPath = Annotated[str, UserFile()]
 UserCode = Annotated[str, UserFile(code=True)]
+Arguments = dict[str, Any]
+ClassNames = Annotated[list[StrictStr | StrictInt], Field(min_length=2)]
+Finite = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class _Normalization(TypedDict):
+    mean: Annotated[list[Finite], Field(min_length=1)]
+    std: Annotated[list[Positive], Field(min_length=1)]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class InputForm(TypedDict, total=False):
+    """What a network wants of images; what is left out is as the data set has it."""
+
+    size: ImageSize
+    channels: Literal[1, 3]
+    range: Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_apart)]
+
+
+Normalization = Annotated[_Normalization, AfterValidator(_same_length)]
 
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 """The column of an attack's scores that measures a change in each norm."""

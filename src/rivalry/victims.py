@@ -25,6 +25,15 @@ def build_classifier(facts: Mapping[str, Any]) -> Classifier:
     return Classifier(network, channels=facts["shape"][0])
 
 
+def _built(facts: Mapping[str, Any]) -> nn.Module:
+    """The classifier of a victim's facts, before it is given its tensors."""
+    if facts["architecture"] is not None:
+        return build_classifier(facts)
+    restore = import_module(registry.method("training", facts["method"]).module).restore
+    brought: nn.Module = restore(facts)
+    return brought
+
+
 def load_victim(folder: str | Path) -> nn.Module:
     """The classifier in a folder that `rivalry train` or `rivalry defend` wrote, in evaluation mode.
 
@@ -58,7 +67,7 @@ def load_victim(folder: str | Path) -> nn.Module:
         defended: nn.Module = restore(victim, facts)
         _load(defended, defense_files["weights"], partial=True)
     else:
-        defended = build_classifier(read_json(victim_files.facts))
+        defended = _built(read_json(victim_files.facts))
         _load(defended, victim_files["weights"])
     return defended.eval()
 

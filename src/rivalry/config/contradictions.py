@@ -16,6 +16,7 @@ from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, mirrored
 from rivalry.data._glance import exists
 from rivalry.errors import RivalryError, nearest
+from rivalry.external.spec import found
 from rivalry.parameters import checked_value, shown
 from rivalry.parameters import contradictions as parameter_contradictions
 from rivalry.training._fitting import FITTING, FittingKeys
@@ -59,6 +60,8 @@ def parameters(config: Config) -> Iterator[str]:
 
 def architecture_parameters(config: Config) -> Iterator[str]:
     for dataset, name, entry in _entries(config, "victims"):
+        if config.method("victims", name).brings:
+            continue
         known = registry.method("architectures", entry["architecture"]).parameters
         for key, value in entry["architecture_parameters"].items():
             path = _path(config, "victims", name, dataset, "architecture_parameters") + f".{key}"
@@ -74,12 +77,15 @@ def architecture_parameters(config: Config) -> Iterator[str]:
 def training(config: Config) -> Iterator[str]:
     """An architecture that its method cannot train; keys about epochs that say nothing together, or have none."""
     for dataset, name, entry in _entries(config, "victims"):
+        if config.method("victims", name).brings:
+            continue
         architecture, method = entry["architecture"], entry["method"]
         epochs = _in_epochs("training", method)
         if _in_epochs("architectures", architecture) != epochs:
             path = _path(config, "victims", name, dataset, "architecture")
             if epochs:
-                fit = [other for other in registry.names("training") if not _in_epochs("training", other)]
+                others = [registry.method("training", other) for other in registry.names("training")]
+                fit = [other.name for other in others if not (other.in_epochs or other.brings)]
                 yield f"{path}: {method} cannot train {architecture}; use method {' or '.join(fit)}"
             else:
                 fit = [other for other in registry.names("architectures") if not _in_epochs("architectures", other)]
@@ -95,6 +101,24 @@ def training(config: Config) -> Iterator[str]:
             faults = [(key, f"{method} trains without epochs; leave this key out") for key in given]
         for key, fault in faults:
             yield f"{_path(config, 'victims', name, dataset, key)}: {fault}"
+
+
+def brought_models(config: Config) -> Iterator[str]:
+    """A network from outside that is not there, and what its kind does not take."""
+    for dataset, name, entry in _entries(config, "victims"):
+        absent = {key for key, _, path in config.user_files("victims", name, dataset) if not exists(path)}
+        for key, text in config.user_code("victims", name, dataset):
+            if key in absent:  # which `files` tells
+                continue
+            try:
+                spec = found(text)
+            except RivalryError as error:
+                yield f"{_path(config, 'victims', name, dataset, key)}: {error}"
+                continue
+            for other in ("weights", "arguments") if spec.stored else ():
+                if entry[other]:
+                    path = _path(config, "victims", name, dataset, other)
+                    yield f"{path}: {shown(text)} is a file that has its own; leave this key out"
 
 
 def attacked_images(config: Config) -> Iterator[str]:
@@ -259,17 +283,20 @@ def removed_backdoors(config: Config) -> Iterator[str]:
             if defense not in config.defenses or not config.method("defenses", defense).traits.get("backdoors"):
                 continue
             for victim in match.victims:
-                path, known = f"matches[{number}].defenses: '{defense}'", config.victims.get(victim)
-                if known is not None and known.poisoning is None:
+                if victim not in config.victims:
+                    continue
+                path, method = f"matches[{number}].defenses: '{defense}'", config.method("victims", victim)
+                if method.brings:
+                    yield f"{path} retrains its victim, and '{victim}' is {method.name}; leave '{victim}' out"
+                elif getattr(config.victims[victim], "poisoning", None) is None:
                     yield f"{path} removes backdoors, but victim '{victim}' has no poisoning; name a poisoned victim"
-                elif known is not None and not config.method("victims", victim).in_epochs:
-                    method = config.method("victims", victim).name
-                    yield f"{path} retrains its victim in epochs, which {method} does not; leave '{victim}' out"
+                elif not method.in_epochs:
+                    yield f"{path} retrains its victim in epochs, which {method.name} does not; leave '{victim}' out"
 
 
 CONTRADICTIONS = (
-    *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, attacked_images),
-    *(attacks_to_learn_from, files, data, small_images, mirror, circles, temperatures, targets),
+    *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, brought_models),
+    *(attacked_images, attacks_to_learn_from, files, data, small_images, mirror, circles, temperatures, targets),
     *(attacks_without_gradients, removed_backdoors),
 )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+from typing_extensions import is_typeddict
 
 from rivalry import registry
 from rivalry.config.models import LISTS, SECTIONS, Threads, entry_models
@@ -131,8 +132,11 @@ def _explain(details: ErrorDetails, prefix: str = "", model: type[BaseModel] | N
         where = where[:-1]
     path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
     if kind == "extra_forbidden":
-        keys = [*(model.model_fields if model else [])]
-        return f"{path}: unknown key; {nearest_key(str(where[-1]), keys)}"
+        section, *_ = path.split(".")
+        outer = where[:-1] if prefix else where[2:-1] if section in SECTIONS else []
+        if not outer and section in SECTIONS and where[-1] in SECTIONS[section].entry.model_fields:
+            return f"{path}: says how to train, and this network is trained already; leave this key out"
+        return f"{path}: unknown key; {nearest_key(str(where[-1]), _keys(model, outer))}"
     if kind == "missing":
         return f"{path}: is missing{_purpose(model, str(where[-1]))}"
     if kind in ("union_tag_not_found", "union_tag_invalid"):
@@ -143,6 +147,15 @@ def _explain(details: ErrorDetails, prefix: str = "", model: type[BaseModel] | N
         wrong = str(details["ctx"]["tag"])
         return f"{path}.{key}: {shown(wrong)} is unknown; {nearest(wrong, registry.names(method_kind))}"
     return f"{path}: {fault_of(details)}"
+
+
+def _keys(model: type[BaseModel] | None, outer: Sequence[str | int]) -> list[str]:
+    """The keys of a model, or of the mapping that one of its keys holds."""
+    if model is None:
+        return []
+    field = model.model_fields.get(str(outer[0])) if outer else None
+    mapping = next((part for part in registry.parts(field.annotation) if is_typeddict(part)), None) if field else None
+    return [*get_type_hints(mapping)] if mapping else [*model.model_fields]
 
 
 def nearest_key(given: str, keys: list[str]) -> str:

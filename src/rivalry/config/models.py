@@ -162,6 +162,8 @@ def entry_models(section: str) -> dict[str, type[Strict]]:
     models: dict[str, type[Strict]] = {}
     for name in registry.names(kind):
         method = registry.method(kind, name)
+        # A network that comes from outside, trained already, has none of the keys that say how to train one.
+        own = Entry if method.brings else base
         fields: dict[str, Any] = {key: (Annotated[Literal[name], MethodOf(kind)], Field(description=method.summary))}
         for parameter in method.parameters.values():
             annotation = parameter.annotation
@@ -169,7 +171,7 @@ def entry_models(section: str) -> dict[str, type[Strict]]:
                 annotation = Budgets
             default = ... if parameter.required else parameter.default
             fields[parameter.name] = (annotation, Field(default, description=parameter.doc, validate_default=True))
-        models[name] = create_model(f"{section}_{name}", __base__=base, **fields)
+        models[name] = create_model(f"{section}_{name}", __base__=own, **fields)
     return models
 
 

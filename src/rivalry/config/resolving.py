@@ -22,12 +22,12 @@ from rivalry.config.models import (
     Strict,
     Threads,
     Transfer,
-    VictimEntry,
     entry_models,
     files_of_architecture,
     marked,
 )
 from rivalry.data._glance import Known, glance
+from rivalry.external.spec import has_gradients
 from rivalry.types import BatchSize, Flag, MethodOf, Natural, OpenFraction, Reference, UserFile, UserPath
 
 
@@ -51,7 +51,7 @@ class Config(Strict):
     threads: Threads = Threads()
     datasets: Annotated[dict[Name, DatasetEntry], Field(min_length=1)]
     poisonings: dict[Name, Entry] = Field({})
-    victims: Annotated[dict[Name, VictimEntry], Field(min_length=1)]
+    victims: Annotated[dict[Name, Entry], Field(min_length=1)]
     attacks: Annotated[dict[Name, AttackEntry], Field(min_length=1)]
     defenses: dict[Name, Entry] = Field({})
     fooling: dict[Name, FoolingEntry] = Field({})
@@ -127,10 +127,20 @@ class Config(Strict):
         return self.entry("attacks", attack, dataset)["images"] or self.images_of(dataset)
 
     def follows_nothing(self, attack: str, victim: str, dataset: str) -> bool:
-        """Whether the attack needs gradients where the victim's are zero everywhere."""
-        architecture = self.entry("victims", victim, dataset)["architecture"]
-        blind = not registry.method("architectures", architecture).traits.get("gradients", True)
-        return blind and self.method("attacks", attack).traits["sees"] == "gradients"
+        """Whether the attack needs gradients where the victim has none, or none but zero."""
+        return self.method("attacks", attack).traits["sees"] == "gradients" and not self.differentiable(victim, dataset)
+
+    def differentiable(self, victim: str, dataset: str) -> bool:
+        """Whether a victim's logits have gradients that an attack could follow."""
+        built = all(method.traits.get("gradients", True) for _, method in self.methods("victims", victim, dataset))
+        return built and all(has_gradients(code) for _, code in self.user_code("victims", victim, dataset))
+
+    def user_code(self, section: str, name: str, dataset: str) -> Iterator[tuple[str, str]]:
+        """What an entry names of the user's code on a data set: the key, and the text that names it."""
+        entry = self.entry(section, name, dataset)
+        for key, mark in marked(type(self.section(section)[name]), UserFile):
+            if mark.code and entry[key] is not None:
+                yield key, entry[key]
 
     def images_of(self, dataset: str) -> int:
         """How many test images a data set's attacks and defenses meet: never more than it is known to have."""

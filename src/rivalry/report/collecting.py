@@ -101,7 +101,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
     report["limits"] = limits(report)
     report["findings"] = find(report)
     sources = {fact.get("source", "") for entry in FACTS for fact in report[entry]}
-    sources |= {source_of("architectures", fact["architecture"]) for fact in report["victims"]}
+    sources |= {source_of("architectures", fact["architecture"] or "") for fact in report["victims"]}
     sources |= {fact["provenance"]["citation"] for fact in report["datasets"]}
     report["references"] = works(sources)
     return report

@@ -26,7 +26,7 @@ from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FittingKeys
-from rivalry.training._recipe import Direct
+from rivalry.training._recipe import Direct, Ready
 
 if TYPE_CHECKING:
     from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings
@@ -37,7 +37,7 @@ CURVE = ["epoch", "train_loss", "validation_loss", "validation_accuracy", "robus
 
 def train(
     victim: str,
-    architecture: str,
+    architecture: str | None,
     architecture_parameters: Annotated[Settings, ParametersOf("architectures", "architecture")],
     method: str,
     parameters: Annotated[Settings, ParametersOf("training")],
@@ -49,7 +49,7 @@ def train(
     accelerator: Accelerator = "auto",
     poisoning: Poisoning | None = None,
 ) -> None:
-    """Train a victim.
+    """Train a victim, or bring one that is trained already.
 
     It is measured on the whole test split.
 
@@ -57,8 +57,8 @@ def train(
     ----------
     victim : str
         Name of the victim.
-    architecture : str
-        A registered architecture.
+    architecture : str, optional
+        A registered architecture; none for a method that brings a network.
     architecture_parameters : dict
         Parameters of the architecture; `rivalry describe ARCHITECTURE` lists them.
     method : str
@@ -80,8 +80,12 @@ def train(
         Folder of a poisoning, whose training set is used instead.
     """
     started = time.perf_counter()
-    kinds = (("architectures", architecture), ("training", method))
-    if len({registry.method(kind, name).in_epochs for kind, name in kinds}) > 1:
+    declared = registry.method("training", method)
+    network = None if architecture is None else registry.method("architectures", architecture)
+    if declared.brings != (network is None):
+        fault = f"{method} brings its own; leave it out" if network else f"is missing; {method} trains one"
+        raise RivalryError(f"architecture: {fault}")
+    if network and network.in_epochs != declared.in_epochs:
         raise RivalryError(f"method: {method} cannot train {architecture}; scikit_learn trains what has no epochs")
     facts = read_json(Place("prepare", data).facts)
     planted: dict[str, Any] = {}
@@ -110,44 +114,46 @@ def train(
         "classes": facts["classes"],
         "class_names": facts["class_names"],
         "seed": seed,
-        "source": registry.method("training", method).traits["source"],
+        "source": declared.traits["source"],
     }
+    recipe = declared.load()(images, labels, **parameters)
     torch.manual_seed(derive_seed(seed, "weights"))
-    network = registry.method("architectures", architecture).load()(
-        facts["shape"], facts["classes"], **architecture_parameters
-    )
-    pixels = floats(images)
-    model = Classifier(
-        network,
-        channels=facts["shape"][0],
-        mean=pixels.mean(dim=(0, 2, 3)),
-        std=pixels.std(dim=(0, 2, 3)).clamp_min(1e-3),
-    )
-    del pixels
-    recipe = registry.method("training", method).load()(images, labels, **parameters)
     history: list[dict[str, float]] = []
     best = None
     checkpoints = output / ".checkpoints"
-    if isinstance(recipe, Direct):
-        recipe.fit(model, seed)
+    if isinstance(recipe, Ready):
+        brought = recipe.bring(facts["class_names"])
+        model: nn.Module = brought.victim
+        description |= {"files": brought.files, "notes": brought.notes}
     else:
-        # Not imported above: a method without epochs neither runs it nor waits for Lightning.
-        fitting_module = import_module("rivalry.training._fit")
-        learned = images, labels, recipe.targets, sources
-        modules = [registry.method(kind, name).module for kind, name in kinds]
-        code = code_hash(*modules, fitting_module.__name__, __name__)
-        outcome = fitting_module.fit(
-            model,
-            images,
-            labels,
-            recipe,
-            checkpoints / _fingerprint(learned, [description, code, device(accelerator).type]),
-            FittingKeys(**fit),
-            seed=seed,
-            accelerator=accelerator,
-            sources=sources,
+        assert network is not None
+        pixels = floats(images)
+        model = untrained = Classifier(
+            network.load()(facts["shape"], facts["classes"], **architecture_parameters),
+            channels=facts["shape"][0],
+            mean=pixels.mean(dim=(0, 2, 3)),
+            std=pixels.std(dim=(0, 2, 3)).clamp_min(1e-3),
         )
-        history, best = outcome.history, outcome.best_epoch
+        del pixels
+        if isinstance(recipe, Direct):
+            recipe.fit(untrained, seed)
+        else:
+            # Not imported above: a method without epochs neither runs it nor waits for Lightning.
+            fitting_module = import_module("rivalry.training._fit")
+            learned = images, labels, recipe.targets, sources
+            code = code_hash(network.module, declared.module, fitting_module.__name__, __name__)
+            outcome = fitting_module.fit(
+                model,
+                images,
+                labels,
+                recipe,
+                checkpoints / _fingerprint(learned, [description, code, device(accelerator).type]),
+                FittingKeys(**fit),
+                seed=seed,
+                accelerator=accelerator,
+                sources=sources,
+            )
+            history, best = outcome.history, outcome.best_epoch
 
     predictions = predict(model.eval(), data)
     write_tensors(place["weights"], dict(model.state_dict()))

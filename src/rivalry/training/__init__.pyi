@@ -1,5 +1,6 @@
 # Generated: make generated
 from rivalry.training.adversarial_training import adversarial_training as adversarial_training
 from rivalry.training.defensive_distillation import defensive_distillation as defensive_distillation
+from rivalry.training.external import external as external
 from rivalry.training.plain import plain as plain
 from rivalry.training.scikit_learn import scikit_learn as scikit_learn

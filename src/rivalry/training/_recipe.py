@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import Tensor, nn
 
 from rivalry.architectures._classifier import Classifier
+from rivalry.external.building import Brought
 
-F = TypeVar("F", bound=Callable[..., "Recipe | Direct"])
+F = TypeVar("F", bound=Callable[..., "Recipe | Direct | Ready"])
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """(victim in training mode, images (N,C,H,W) in [0,1], targets of these images) -> scalar."""
@@ -49,11 +50,27 @@ class Direct:
     fit: Callable[[Classifier, int], None]
 
 
-def training_method(*, source: str, epochs: bool = True, attacks: bool = False) -> Callable[[F], F]:
-    """Register a function (images, labels, *, ...) -> Recipe, or Direct; `source` is its citation key.
+@dataclass(frozen=True)
+class Ready:
+    """What needs no training.
+
+    Attributes
+    ----------
+    bring : function
+        (names of the classes) -> the victim, trained already, with what is known of it. The module that defines the
+        method also has a function `restore(facts)`: the victim again, to be given its tensors.
+    """
+
+    bring: Callable[[Sequence[str]], Brought]
+
+
+def training_method(
+    *, source: str, epochs: bool = True, attacks: bool = False, architecture: bool = True
+) -> Callable[[F], F]:
+    """Register a function (images, labels, *, ...) -> Recipe, Direct or Ready; `source` is its citation key.
 
     It is given the training images, uint8 (N,C,H,W), and their labels, int64 (N,). Without `epochs` it trains
-    directly, and trains only the architectures that have no epochs either. One that `attacks` the images that it
-    learns from makes a recipe with `attacked`.
+    directly, and trains only the architectures that have no epochs either. Without `architecture` it brings a network
+    that is trained already. One that `attacks` the images that it learns from makes a recipe with `attacked`.
     """
     return lambda function: function

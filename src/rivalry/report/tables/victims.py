@@ -11,8 +11,9 @@ def victims(report: Row, dataset: str) -> Table:
     rows = [
         fact
         | {
+            "architecture": fact["architecture"] or fact["parameters"]["model"],
             "settings": settings(fact["parameters"]),
-            "trained_on": fact["poisoning"] or "clean data",
+            "trained_on": "elsewhere" if fact["architecture"] is None else fact["poisoning"] or "clean data",
             **mark(marks.of_victim(report["checks"], fact)),
         }
         for fact in report["victims"]

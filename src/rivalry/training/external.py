@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from rivalry.external.building import Brought, bring
+from rivalry.training._recipe import Ready, training_method
+from rivalry.types import Arguments, ClassNames, InputForm, Normalization, UserCode, UserPath
+
+
+@training_method(source="", epochs=False, architecture=False)
+def external(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    model: UserCode,
+    weights: UserPath | None = None,
+    arguments: Arguments = {},  # noqa: B006 (nobody writes into it)
+    normalize: Normalization | None = None,
+    input: InputForm | None = None,
+    outputs: Literal["logits", "probabilities", "sigmoid"] = "logits",
+    classes: ClassNames | None = None,
+) -> Ready:
+    """A network from outside, trained already.
+
+    Images are resized, given the channels and the range that the network wants, and normalised in front of it. All
+    of that has gradients, so that attacks and their budgets are in the data set's own pixels. Nothing is trained.
+
+    Parameters
+    ----------
+    model : str
+        A class or function that gives a torch.nn.Module (`my_model.py:build`, `package.module:name`), a network of
+        torchvision or timm (`torchvision:resnet50`), or a file with a TorchScript (.pt), ONNX or skops classifier.
+    weights : str
+        Its weights: safetensors, or a state dict or Lightning checkpoint that loads without running code.
+    arguments : dict
+        What the class or function is called with.
+    normalize : dict
+        mean and std, a list with one number per channel (or for all): subtracted and divided by, after `input`.
+    input : dict
+        What the network wants, where it is not what the data set has: size, a number or [height, width];
+        channels, 1 or 3; range, [low, high], what black and white are; else [0, 1].
+    outputs : str
+        What it gives: logits; probabilities, which become logits again and lose precision; sigmoid, one
+        probability, that of the second of two classes. One logit of the second of two classes is logits.
+    classes : list
+        Of each output, the class of the data set, by name or number. Left out: in the data set's order.
+    """
+
+    def made(class_names: Sequence[str]) -> Brought:
+        return bring(
+            model,
+            weights=weights,
+            arguments=arguments,
+            normalize=normalize,
+            input=input,
+            outputs=outputs,
+            classes=classes,
+            class_names=class_names,
+        )
+
+    return Ready(made)
+
+
+def restore(facts: Mapping[str, Any]) -> nn.Module:
+    """The classifier of a victim's facts, to be given the tensors that were stored of it."""
+    parameters = {name: value for name, value in facts["parameters"].items() if name != "weights"}
+    return bring(**parameters, class_names=facts["class_names"]).victim
