@@ -16,6 +16,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from rivalry import artifacts
 from rivalry.adversarial import CraftedSet, write_crafted
+from rivalry.data._croissant import croissant
 from rivalry.layout import Layout
 from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, undefended_matches, worst_case
@@ -170,6 +171,7 @@ class _Dataset:
             "sha256": {"train": artifacts.checksum(files[0]), "test": artifacts.checksum(files[1])},
         }
         artifacts.write_json(place.facts, facts)
+        artifacts.write_json(place["croissant"], croissant(facts, {split: place[split] for split in ("train", "test")}))
         artifacts.write_manifest(place)
 
     def _victim(self, victim: str, scale: float) -> None:

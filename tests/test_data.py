@@ -172,7 +172,7 @@ def test_prepared_data_can_be_loaded_and_verified(tmp_path):
         assert facts["sha256"][name] == artifacts.checksum(folder / f"{name}.safetensors")
         assert facts["sha256"][name] == artifacts.checksum(tmp_path / "second" / f"{name}.safetensors")
     manifest = artifacts.read_manifest(Place("prepare", folder).manifest)
-    assert manifest["files"].keys() == {"train.safetensors", "test.safetensors", "dataset.json"}
+    assert manifest["files"].keys() == {"train.safetensors", "test.safetensors", "dataset.json", "croissant.json"}
     assert manifest["about"] == {"dataset": "toys"}
     prepare.prepare("toys", "shapes", parameters, tmp_path / "other", seed=2, mirror=None)
     assert artifacts.read_json(tmp_path / "other/dataset.json")["sha256"] != facts["sha256"]

@@ -20,7 +20,12 @@ FILES: dict[str, dict[str, str]] = {
     "record_plan": {"facts": "plan.json"},
     "record_configuration": {"facts": "configuration.json"},
     "record_run": {"facts": "run.json"},
-    "prepare": {"facts": "dataset.json", "train": "train.safetensors", "test": "test.safetensors"},
+    "prepare": {
+        "facts": "dataset.json",
+        "train": "train.safetensors",
+        "test": "test.safetensors",
+        "croissant": "croissant.json",
+    },
     "poison": {"facts": "poisoning.json", "train": "train.safetensors", "trigger": "trigger.safetensors"},
     "train": {
         "facts": "victim.json",

@@ -17,8 +17,8 @@ class Dataset:
     """What a source returns: two splits, the names of the classes, and where all of it is from.
 
     `train_images` and `test_images` are uint8 (N,C,H,W), labels int64 (N,) and index `class_names`.
-    `provenance` has `description`, `urls` (a list), `files` (name to 'algorithm:checksum') and, where the data set says
-    less than its shape promises, `limit`: how so.
+    `provenance` has `description`, `urls` (a list), `files` (name to 'algorithm:checksum'); where the publisher states
+    one, `license`: the address of its text; and where the data set says less than its shape promises, `limit`: how so.
     """
 
     train_images: np.ndarray

@@ -32,7 +32,7 @@ def read_family(
     addresses: Sequence[str],
     checksums: Mapping[str, str],
     class_names: Sequence[str],
-    description: str,
+    provenance: Mapping[str, str],
 ) -> Dataset:
     """A data set in the four files of MNIST, in the official order.
 
@@ -44,6 +44,8 @@ def read_family(
         Where they can be downloaded; a file's address begins with one of these.
     checksums : mapping
         Name of a file -> 'algorithm:checksum': images and labels of `train`, then of `t10k`.
+    provenance : mapping
+        What `Dataset.provenance` holds besides addresses and files.
     """
     arrays = []
     for name, checksum in checksums.items():
@@ -57,7 +59,7 @@ def read_family(
         test_images=test_images[:, None],
         test_labels=test_labels.astype(np.int64),
         class_names=list(class_names),
-        provenance={"description": description, "urls": list(addresses), "files": dict(checksums)},
+        provenance={**provenance, "urls": list(addresses), "files": dict(checksums)},
     )
 
 

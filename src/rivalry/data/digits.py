@@ -63,6 +63,7 @@ def digits(fetch: Fetch, seed: int, *, test_fraction: OpenFraction = 0.25) -> Da
         provenance={
             "description": "bundled with scikit-learn, from UCI's Optical Recognition of Handwritten Digits",
             "limit": "images of 8x8 pixels enlarged to 28x28, so budgets mean less than on real 28x28 images",
+            "license": "https://spdx.org/licenses/CC-BY-4.0.html",
             "urls": ["https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits"],
             "files": {},
         },

@@ -18,6 +18,10 @@ CHECKSUMS = {
     "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
 }
 CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+PROVENANCE = {
+    "description": "Zalando Research: Fashion-MNIST, photographs of articles from its shop",
+    "license": "https://spdx.org/licenses/MIT.html",
+}
 
 
 @source(
@@ -35,11 +39,4 @@ CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 )
 def fashion_mnist(fetch: Fetch, seed: int) -> Dataset:
     """The 60,000 training and 10,000 test images of Fashion-MNIST (1x28x28), in the official order."""
-    return read_family(
-        fetch,
-        "fashion_mnist",
-        ADDRESSES,
-        CHECKSUMS,
-        CLASSES,
-        "Zalando Research: Fashion-MNIST, photographs of articles from its shop",
-    )
+    return read_family(fetch, "fashion_mnist", ADDRESSES, CHECKSUMS, CLASSES, PROVENANCE)

@@ -18,6 +18,10 @@ CHECKSUMS = {
     "t10k-labels-idx1-ubyte.gz": "md5:7320c461ea6c1c855c0b718fb2a4b134",
 }
 CLASSES = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
+PROVENANCE = {
+    "description": "Center for Open Data in the Humanities: KMNIST, characters of classical Japanese books",
+    "license": "https://spdx.org/licenses/CC-BY-SA-4.0.html",
+}
 
 
 @source(
@@ -35,11 +39,4 @@ CLASSES = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]
 )
 def kmnist(fetch: Fetch, seed: int) -> Dataset:
     """The 60,000 training and 10,000 test characters of Kuzushiji-MNIST (1x28x28), in the official order."""
-    return read_family(
-        fetch,
-        "kmnist",
-        ADDRESSES,
-        CHECKSUMS,
-        CLASSES,
-        "Center for Open Data in the Humanities: KMNIST, characters of classical Japanese books",
-    )
+    return read_family(fetch, "kmnist", ADDRESSES, CHECKSUMS, CLASSES, PROVENANCE)

@@ -21,6 +21,9 @@ CHECKSUMS = {
     "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
 }
 CLASSES = [str(digit) for digit in range(10)]
+PROVENANCE = {
+    "description": "Y. LeCun, C. Cortes, C. Burges: the MNIST database of handwritten digits",
+}
 
 
 @source(
@@ -38,11 +41,4 @@ CLASSES = [str(digit) for digit in range(10)]
 )
 def mnist(fetch: Fetch, seed: int) -> Dataset:
     """The 60,000 training and 10,000 test digits of MNIST (1x28x28), in the official order."""
-    return read_family(
-        fetch,
-        "mnist",
-        ADDRESSES,
-        CHECKSUMS,
-        CLASSES,
-        "Y. LeCun, C. Cortes, C. Burges: the MNIST database of handwritten digits",
-    )
+    return read_family(fetch, "mnist", ADDRESSES, CHECKSUMS, CLASSES, PROVENANCE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from rivalry import registry
 from rivalry.artifacts import checksum, write_json, write_manifest, write_tensors
+from rivalry.data._croissant import croissant
 from rivalry.data._dataset import Dataset
 from rivalry.data._fetch import Fetch
 from rivalry.errors import RivalryError
@@ -28,7 +29,8 @@ def prepare(
 ) -> None:
     """Bring a data set into canonical form.
 
-    Its training split, its test split and its facts are written into the folder `output`.
+    Its training split, its test split and its facts are written into the folder `output`: these as `dataset.json`, and
+    as `croissant.json` for catalogues of data sets.
 
     Parameters
     ----------
@@ -77,6 +79,7 @@ def prepare(
         "sha256": {split: checksum(place[split]) for split in ("train", "test")},
     }
     write_json(place.facts, facts)
+    write_json(place["croissant"], croissant(facts, {split: place[split] for split in ("train", "test")}))
     write_manifest(place)
 
 
