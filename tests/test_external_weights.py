@@ -171,7 +171,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         f"holds the weights of several networks ('generator', 'critic'); save those of one: {SAVE}",
     ),
     "nothing": (lambda path: path.touch(), "is empty; copy or save it again"),
-    "a folder": (lambda path: path.mkdir(), "is a folder; give the file of weights in it"),
+    "a folder": (lambda path: path.mkdir(), "is a folder; give the file in it"),
     "absent": (lambda path: None, "no such file"),
     "cut short": (cut(READ["state dict"], 0.5), "is cut short or damaged; copy or save it again"),
     "safetensors cut short": (
@@ -187,7 +187,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a web page": (
         lambda path: path.write_text("\n<!DOCTYPE html><html><body>Sign in</body></html>"),
-        "is a web page, not weights; download the file itself",
+        "is a web page, not the file; download the file itself",
     ),
     "text": (
         lambda path: path.write_text("weights"),

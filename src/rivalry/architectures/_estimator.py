@@ -59,6 +59,15 @@ class Hyperplanes(Estimator):
         return images.flatten(1) @ self.weight.T + self.bias
 
 
+LEAST = 1e-6
+"""Share of a class that was never seen."""
+
+
+def log_shares(shares: Tensor) -> Tensor:
+    """Logits of classes' shares, which sum to 1."""
+    return shares.clamp_min(LEAST).log()
+
+
 def squared_distances(points: Tensor, others: Tensor) -> Tensor:
     """(N,M) from (N,D) and (M,D); differentiable everywhere, also where a point meets another."""
     return points.square().sum(1, keepdim=True) - 2 * points @ others.T + others.square().sum(1)

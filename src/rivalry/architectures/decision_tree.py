@@ -7,11 +7,8 @@ import torch
 from torch import Tensor
 
 from rivalry.architectures._classifier import architecture
-from rivalry.architectures._estimator import Estimator
+from rivalry.architectures._estimator import Estimator, log_shares
 from rivalry.types import Count, Few
-
-LEAST = 1e-6
-"""Share of a class that a leaf never saw."""
 
 
 @architecture(source="breiman1984", epochs=False, gradients=False)
@@ -64,7 +61,7 @@ class Tree(Estimator):
             # A leaf leads to itself, so that all images can take the same number of steps.
             left=torch.from_numpy(np.where(tree.children_left < 0, nodes, tree.children_left)),
             right=torch.from_numpy(np.where(tree.children_right < 0, nodes, tree.children_right)),
-            logits=(shares / shares.sum(1, keepdim=True)).clamp_min(LEAST).log(),
+            logits=log_shares(shares / shares.sum(1, keepdim=True)),
         )
 
     def forward(self, images: Tensor) -> Tensor:

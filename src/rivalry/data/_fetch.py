@@ -37,13 +37,22 @@ ABSENT = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 class Remote:
     """A public file: its place in a mirror, its hash as 'algorithm:hexadecimal', and where to download it.
 
-    `most` is a bound on its size in bytes.
+    `most` is a bound on its size in bytes. Where only the first digits of the hash are known, it is not `whole`.
     """
 
     name: str
     hash: str
     urls: tuple[str, ...] = ()
     most: int = 16 << 20
+    whole: bool = True
+
+    def check(self, path: Path) -> None:
+        """Raise a RivalryError if a file's bytes are not this one's."""
+        algorithm, expected = self.hash.split(":")
+        found = pooch.file_hash(str(path), alg=algorithm)
+        if not (found == expected if self.whole else found.startswith(expected)):
+            begins = "" if self.whole else " at its beginning"
+            raise RivalryError(f"{path}: expected {algorithm} {expected}{begins}, got {found}; replace the file")
 
 
 class _Absent(RivalryError):
@@ -94,11 +103,7 @@ class Fetch:
                 for remote in alternatives:
                     path = folder / remote.name
                     if path.is_file():
-                        algorithm, expected = remote.hash.split(":")
-                        found = pooch.file_hash(str(path), alg=algorithm)
-                        if found != expected:
-                            message = f"{path}: expected {algorithm} {expected}, got {found}; replace the file"
-                            raise RivalryError(message)
+                        remote.check(path)
                         return path
             except OSError as error:
                 raise RivalryError(f"{path}: cannot be read ({error.strerror})") from error
@@ -120,17 +125,28 @@ class Fetch:
             cache = pooch.create(
                 self.cache_dir,
                 base_url="",
-                registry={remote.name: remote.hash},
+                registry={remote.name: remote.hash if remote.whole else None},
                 urls={remote.name: url},
                 retry_if_failed=RETRIES,
             )
             try:
-                return Path(cache.fetch(remote.name, downloader=partial(_receive, remote.most)))
+                path = Path(cache.fetch(remote.name, downloader=partial(_receive, remote.most)))
+                if not remote.whole:  # what pooch cannot compare
+                    _check_or_remove(remote, path)
+                return path
             except (ValueError, OSError, RivalryError) as error:  # requests' errors are OSErrors
                 failure = error
         reason = one_line((str(failure).splitlines() or [type(failure).__name__])[0])
         kind = _Absent if isinstance(failure, _Absent) else RivalryError
         raise kind(f"{remote.name}: cannot be downloaded from {' or '.join(urls)} ({reason})") from failure
+
+
+def _check_or_remove(remote: Remote, path: Path) -> None:
+    try:
+        remote.check(path)
+    except RivalryError:
+        path.unlink()
+        raise
 
 
 def _receive(most: int, url: str, output_file: str, _: object) -> None:

@@ -8,6 +8,7 @@ import re
 import tarfile
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Set
 from difflib import get_close_matches
 from itertools import islice
@@ -26,6 +27,8 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")
 """What containers of networks (DataParallel, torch.compile, Lightning) put in front of the names of weights."""
 SHOWN = 3
 """Names that a line lists, of however many there are."""
+VERSIONS = "_metadata"
+"""What PyTorch calls the versions of modules that it keeps with a state dict."""
 HARMLESS = re.compile(r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.storage\.\w+|torch\.\w*Storage")
 """What PyTorch writes into every file of tensors."""
 SAFETENSORS_HEADER = 8
@@ -33,9 +36,9 @@ SAFETENSORS_HEADER = 8
 
 STARTS = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the file itself; fetch it: git lfs pull"),
-    (b"<!doctype", "is a web page, not weights; download the file itself"),
-    (b"<html", "is a web page, not weights; download the file itself"),
-    (b"<?xml", "is a web page, not weights; download the file itself"),
+    (b"<!doctype", "is a web page, not the file; download the file itself"),
+    (b"<html", "is a web page, not the file; download the file itself"),
+    (b"<?xml", "is a web page, not the file; download the file itself"),
     (b"\x89hdf", f"is an HDF5 file, as Keras writes; give PyTorch's weights: {SAVE}"),
     (b"\x93numpy", "is one NumPy array, not named weights; write safetensors.torch.save_file({name: tensor}, ...)"),
     (b"\x1f\x8b", "is packed with gzip; unpack it"),
@@ -62,7 +65,28 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         return _read_safetensors(path)
     if kind == "torchscript":
         return {name: tensor.detach() for name, tensor in load_torchscript(path).state_dict().items()}
-    return _named_tensors(_load(path), path)
+    return _named_tensors(load_state(path), path)
+
+
+def load_state(path: str | Path) -> object:
+    """What `torch.save` wrote, on the CPU, where it is tensors and plain values only.
+
+    Raises
+    ------
+    RivalryError
+        It holds code, or is damaged.
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about how the pickle was written: it is read, or refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        name = found[1] if found else next(_names_of_code(path), None)
+        raise RivalryError(f"{path}: {_refusal(name)}") from error
+    except Exception as error:  # whatever the reader makes of damaged bytes
+        raise RivalryError(f"{path}: is cut short or damaged ({_last_line(error)}); copy or save it again") from error
 
 
 def load_torchscript(path: str | Path) -> nn.Module:
@@ -89,6 +113,32 @@ def load_torchscript(path: str | Path) -> nn.Module:
         raise RivalryError(f"{path}: TorchScript cannot load it ({_last_line(error)})") from error
 
 
+def beginning(path: Path) -> bytes:
+    """The first bytes of a user's file.
+
+    Raises
+    ------
+    RivalryError
+        There is no such file, it cannot be read, or these bytes tell that it is neither weights nor a network.
+    """
+    try:
+        if path.is_dir():
+            raise RivalryError(f"{path}: is a folder; give the file in it")
+        if not path.is_file():
+            raise RivalryError(f"{path}: no such file")
+        with path.open("rb") as file:
+            start = file.read(64)
+    except (OSError, ValueError) as error:
+        raise RivalryError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    if not start:
+        raise RivalryError(f"{path}: is empty; copy or save it again")
+    plain = start.lstrip().lower()
+    for bytes_, words in STARTS:
+        if plain.startswith(bytes_) or start.lower().startswith(bytes_):
+            raise RivalryError(f"{path}: {words}")
+    return start
+
+
 def kind_of(path: Path) -> str:
     """What a file of weights is: 'safetensors', 'torchscript' or 'pickle'.
 
@@ -97,29 +147,14 @@ def kind_of(path: Path) -> str:
     RivalryError
         It is none of these, cannot be read, or is damaged.
     """
-    try:
-        if path.is_dir():
-            raise RivalryError(f"{path}: is a folder; give the file of weights in it")
-        if not path.is_file():
-            raise RivalryError(f"{path}: no such file")
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(64)
-    except (OSError, ValueError) as error:
-        raise RivalryError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    if not size:
-        raise RivalryError(f"{path}: is empty; copy or save it again")
-    plain = start.lstrip().lower()
-    for bytes_, words in STARTS:
-        if plain.startswith(bytes_) or start.lower().startswith(bytes_):
-            raise RivalryError(f"{path}: {words}")
+    start = beginning(path)
     if start.startswith(b"PK\x03\x04"):
         return _kind_of_archive(path)
     header = int.from_bytes(start[:SAFETENSORS_HEADER], "little")
     if start[SAFETENSORS_HEADER : SAFETENSORS_HEADER + 1] == b"{" or (
         path.suffix == ".safetensors" and not start.startswith(b"\x80")
     ):
-        if not 2 <= header <= size - SAFETENSORS_HEADER:
+        if not 2 <= header <= path.stat().st_size - SAFETENSORS_HEADER:
             raise RivalryError(f"{path}: is cut short or damaged; copy or save it again")
         return "safetensors"
     if start.startswith(b"\x80"):
@@ -170,19 +205,6 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise RivalryError(f"{path}: holds no tensors; save the network's weights")
     return tensors
-
-
-def _load(path: Path) -> object:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about how the pickle was written: it is read, or refused below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL (\S+)", str(error))
-        name = found[1] if found else next(_names_of_code(path), None)
-        raise RivalryError(f"{path}: {_refusal(name)}") from error
-    except Exception as error:  # whatever the reader makes of damaged bytes
-        raise RivalryError(f"{path}: is cut short or damaged ({_last_line(error)}); copy or save it again") from error
 
 
 def _refusal(name: str | None) -> str:
@@ -251,7 +273,18 @@ def _named_tensors(loaded: object, path: Path) -> dict[str, Tensor]:
 
 
 def _tensors_of(mapping: Mapping[object, object]) -> dict[str, Tensor]:
-    return {key: value.detach() for key, value in mapping.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    found = {
+        key: value.detach() for key, value in mapping.items() if isinstance(key, str) and isinstance(value, Tensor)
+    }
+    return _of_versions(found, getattr(mapping, VERSIONS, None))
+
+
+def _of_versions(tensors: Mapping[str, Tensor], versions: object) -> dict[str, Tensor]:
+    """Tensors with the versions of the modules that wrote them, by which PyTorch's modules read old files."""
+    made: dict[str, Tensor] = OrderedDict(tensors)
+    if versions is not None:
+        setattr(made, VERSIONS, versions)
+    return made
 
 
 def _has_tensors(mapping: Mapping[object, object]) -> bool:
@@ -289,8 +322,9 @@ def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path
     given, notes = _renamed(tensors, own)
     given, conversions = _converted(given, own, path)
     try:
-        _, unexpected = module.load_state_dict(given, strict=False)
-    except RuntimeError as error:
+        versions = None if notes else getattr(tensors, VERSIONS, None)
+        _, unexpected = module.load_state_dict(_of_versions(given, versions), strict=False)
+    except (RuntimeError, AssertionError) as error:  # PyTorch's, and those of modules that read their own
         wrong = [name for name in given if name in own and own[name].shape != given[name].shape]
         raise RivalryError(f"{path}: {_of_other_shape(wrong, given, own) or _last_line(error)}") from error
     missing = _lacking(own, set(given))
@@ -317,10 +351,10 @@ def _renamed(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[
     """The tensors by the network's names, if those of a container are all that differs."""
     for ours in _fronts(own):
         for theirs in _fronts(tensors):
-            found = {ours + name.removeprefix(theirs): tensor for name, tensor in tensors.items()}
+            found: dict[str, Tensor] = {ours + name.removeprefix(theirs): tensor for name, tensor in tensors.items()}
             if found.keys() <= own.keys() and not _lacking(own, found.keys()):
                 if ours == theirs:
-                    return found, []
+                    return dict(tensors), []
                 there, here = (f"'{front}'" if front else "nothing" for front in (theirs, ours))
                 return found, [f"names of weights have {there} in front in the file, and {here} in the network"]
     return dict(tensors), []
