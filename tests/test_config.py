@@ -180,6 +180,18 @@ WRONG: list[tuple[str, Any, str]] = [
             ("schedul", "step", "unknown key; did you mean 'schedule'?"),
         ]
     ),
+    *(
+        (f"victims.plain{where}.augmentation", {key: value}, f"victims.plain{where}.augmentation.{key}: {fault}")
+        for key, value, fault in [
+            ("crp", 4, "unknown key; did you mean 'crop'?"),
+            ("epochs", 4, "unknown key; valid: crop, flip, noise, cutout"),
+            ("noise", 2, "2 is wrong: should be less than or equal to 1"),
+            ("flip", 1, "1 is wrong: should be a valid boolean"),
+            ("crop", -1, "-1 is wrong: should be greater than or equal to 0"),
+        ]
+        for where in ("", ".per_dataset.shapes")
+    ),
+    ("victims.plain.augmentation", "flip", "victims.plain.augmentation: 'flip' is wrong: should be a valid dictionary"),
     ("victims.plain.schedule", "step", "victims.plain.milestones: is missing; schedule step needs the epochs"),
     *(
         ("victims.plain.per_dataset.shapes", {"schedule": "step", "epochs": 9, "milestones": milestones}, fault)
@@ -612,9 +624,14 @@ COMMANDS = [
     (["train", "--architecture", "mlp512", "--fit", f"epochs={10**100}"], "--fit epochs: 10000"),
     (["train", "--architecture", "mlp512", "--fit", "learning_rate=-1"], "--fit learning_rate: -1 is wrong"),
     (["train", "--architecture", "mlp512", "--fit", "optimizer=adamm"], "--fit optimizer: 'adamm' is unknown; did you"),
+    (
+        ["train", "--architecture", "mlp512", "--fit", 'augmentation={"crp": 4}'],
+        "--fit augmentation.crp: unknown key; di",
+    ),
+    (["train", "--architecture", "svm", "--fit", "epochs=4"], "--fit epochs: scikit_learn trains without epochs"),
     (["train", "--architecture", "mlp512", "--fit", "momentum=0.5"], "--fit momentum: adam has none"),
     (["train", "--architecture", "mlp512", "--fit", "schedule=step"], "--fit milestones: is missing"),
-    (["train", "--architecture", "mlp512", "--fit", "rate=1"], "--fit rate: no such parameter; "),
+    (["train", "--architecture", "mlp512", "--fit", "rate=1"], "--fit rate: unknown key; "),
     (["poison", "--method", "backdoor", "--set", "fraction=2"], "--set fraction: 2 is wrong: should be less than 1"),
 ]
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 import rivalry.attacks
 from rivalry import load_victim, registry
@@ -34,8 +35,9 @@ from rivalry.stages import train as training_stage
 from rivalry.stages.poison import poison
 from rivalry.stages.train import train
 from rivalry.training import _fit as training_fit
+from rivalry.training._augmentation import augmented
 from rivalry.training._fit import LAST, PREVIOUS, Fit, fit, split_by_source
-from rivalry.training._fitting import FittingKeys
+from rivalry.training._fitting import Augmentation, FittingKeys
 from rivalry.training._optimizing import optimizer, schedule
 from rivalry.training._recipe import Recipe
 from rivalry.training.adversarial_training import adversarial_training
@@ -153,6 +155,7 @@ def test_an_interrupted_training_resumes_to_the_same_bytes(
         {"optimizer": "adamw", "schedule": "step", "milestones": [1, 3], "gamma": 0.5, "label_smoothing": 0.1},
         {"ema": 0.9, "choose_epoch_by": "accuracy", "patience": 2},
         {"ema": 0.9, "choose_epoch_by": "robust_accuracy", "schedule": "one_cycle", "patience": None},
+        {"augmentation": {"crop": 1, "flip": True, "noise": 0.1, "cutout": 2}},
     ],
     ids=lambda keys: f"{keys.get('optimizer', 'ema')} {keys.get('schedule', keys.get('choose_epoch_by'))}",
 )
@@ -501,6 +504,78 @@ def test_the_epoch_is_chosen_by_what_is_asked_for() -> None:
         best = min(values) if rule == "loss" else max(values)
         assert outcome.best_epoch == 1 + values.index(best)
         assert outcome.history[-1]["robust_accuracy"] <= outcome.history[-1]["validation_accuracy"]
+
+
+PICTURES = torch.arange(2 * 3 * 8 * 8).view(2, 3, 8, 8).repeat(200, 1, 1, 1) / 400
+
+
+def drawn(**keys: object) -> Tensor:
+    torch.manual_seed(0)
+    return augmented(PICTURES, Augmentation(**keys))
+
+
+def test_a_crop_is_a_piece_of_the_image_with_its_margin() -> None:
+    found = drawn(crop=2)
+    wide = pad(PICTURES, [2] * 4)
+    places = []
+    for image, before in zip(found, wide, strict=True):
+        fits = [(y, x) for y in range(5) for x in range(5) if torch.equal(before[:, y : y + 8, x : x + 8], image)]
+        assert fits
+        places.append(fits[0])
+    assert len(set(places)) == 25  # 400 images, 25 places
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    same = (drawn(flip=True) == PICTURES).flatten(1).all(dim=1)
+    mirrored = (drawn(flip=True) == PICTURES.flip(3)).flatten(1).all(dim=1)
+    assert (same ^ mirrored).all()
+    assert 0.4 < mirrored.float().mean() < 0.6
+
+
+def test_noise_is_another_for_each_pixel_and_stays_in_range() -> None:
+    found = drawn(noise=0.05)
+    inner = (PICTURES > 0.25) & (PICTURES < 0.75)
+    assert float((found - PICTURES)[inner].std()) == pytest.approx(0.05, rel=0.02)
+    assert float((found - PICTURES)[inner].mean()) == pytest.approx(0, abs=0.002)
+    assert 0 <= float(found.min()) <= float(found.max()) <= 1
+
+
+@pytest.mark.parametrize("side", [3, 4])
+def test_a_hole_is_a_square_of_the_mean_colour(side: int) -> None:
+    found = drawn(cutout=side)
+    areas = set()
+    for image, before in zip(found, PICTURES, strict=True):
+        hole = (image != before).any(dim=0)
+        rows, columns = hole.any(dim=1).sum(), hole.any(dim=0).sum()
+        assert hole.sum() == rows * columns  # a rectangle: at an edge, a part of the square
+        assert max(rows, columns) <= side
+        torch.testing.assert_close(image[:, hole], before.mean(dim=(1, 2))[:, None].expand(3, int(hole.sum())))
+        areas.add((int(rows), int(columns)))
+    assert (side, side) in areas
+    assert len(areas) > 1
+
+
+def test_images_are_changed_anew_in_each_epoch_and_never_for_validation() -> None:
+    images, labels = stripes()
+    originals = {image.numpy().tobytes() for image in images.float() / 255}
+
+    def seen(seed: int) -> dict[bool, list[bytes]]:
+        shown: dict[bool, list[bytes]] = {True: [], False: []}
+
+        def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+            shown[victim.training] += [image.numpy().tobytes() for image in images]
+            return plain(images, targets).loss(victim, images, targets)
+
+        keys = FittingKeys(**FITTING | {"augmentation": {"noise": 0.1}})
+        fit(model(), images, labels, Recipe(labels, loss), None, keys, seed=seed, accelerator="cpu")
+        return shown
+
+    first = seen(1)
+    assert first == seen(1)
+    assert first != seen(2)
+    assert {*first[False]} <= originals
+    assert not {*first[True]} & originals
+    assert len({*first[True]}) == len(first[True])
 
 
 def test_halves_need_a_gpu() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
+
+from pydantic import ValidationError
 
 from rivalry import options, registry
 from rivalry.artifacts import identify, read_json
 from rivalry.errors import RivalryError, nearest
 from rivalry.layout import Layout, Place
 from rivalry.options import Stage
-from rivalry.parameters import checked, checked_value
-from rivalry.training._fitting import FITTING, FittingKeys, contradictions
+from rivalry.parameters import checked
+from rivalry.training._fitting import FittingKeys, contradictions
 from rivalry.types import Reference
 from rivalry.verification import identify_all
 
@@ -83,14 +85,16 @@ def _references(method: registry.Method) -> Iterator[tuple[str, str]]:
 
 def _fitting(method: registry.Method, given: dict[str, Any]) -> dict[str, Any]:
     """How a victim is trained in epochs, if its method does that: what is given over the defaults."""
-    known = list(FITTING) if method.in_epochs else []
-    for key in given:
-        if key not in known:
-            raise RivalryError(f"--fit {key}: no such parameter; {nearest(key, known)}")
+    from rivalry.config.mistakes import explained  # which most jobs need not import
+
     if not method.in_epochs:
+        for key in given:
+            raise RivalryError(f"--fit {key}: {method.name} trains without epochs; leave this out")
         return {}
-    kinds = get_type_hints(FittingKeys, include_extras=True)
-    keys = FittingKeys(**{key: checked_value(key, kinds[key], value, "--fit ") for key, value in given.items()})
+    try:
+        keys = FittingKeys.model_validate(given)
+    except ValidationError as error:
+        raise RivalryError(next(explained(error, "--fit ", FittingKeys))) from error
     for key, fault in contradictions(keys, attacks=method.traits.get("attacks", False)):
         raise RivalryError(f"--fit {key}: {fault}")
     return keys.model_dump()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import textwrap
 from importlib import import_module
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from pydantic import TypeAdapter
 from typing_extensions import is_typeddict
 
 from rivalry.config import LISTS, SECTIONS, Match, Threads, Transfer, config_model, entry_models
 from rivalry.data._files import mirrored
-from rivalry.registry import Method, method, names
+from rivalry.registry import Method, method, names, parts
 from rivalry.report.references import cite
 from rivalry.types import Reference
 
@@ -132,7 +133,19 @@ def _table(fields: Any) -> list[str]:
         default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
         meaning = (field.description or "").strip()
         rows.append(f"| `{key}` | {words} | {default} | {meaning} |")
+        for mapping in filter(is_typeddict, parts(field.annotation)):
+            rows += _keys_of_mapping(key, mapping)
     return rows
+
+
+def _keys_of_mapping(key: str, mapping: Any) -> list[str]:
+    """A row for each key of a mapping that says what it means; none of them is required."""
+    told = TypeAdapter(mapping).json_schema()["properties"]
+    return [
+        f"| `{key}.{inner}` | {type_in_words(annotation)} | none | {told[inner]['description']} |"
+        for inner, annotation in get_type_hints(mapping, include_extras=True).items()
+        if "description" in told[inner]
+    ]
 
 
 def _default(value: object) -> str:

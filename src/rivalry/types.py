@@ -9,8 +9,24 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, with_config
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    with_config,
+)
 from typing_extensions import TypedDict
+
+
+class Strict(BaseModel):
+    """A section in which every key is known; text is not taken for numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,7 @@ ImageCount = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 Side = Annotated[StrictInt, Field(ge=1, le=4096)]
 ImageSize = Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
 """Pixels of a square, or [height, width]."""
+Pixels = Annotated[StrictInt, Field(ge=0, le=4096)]
 Epochs = Annotated[StrictInt, Field(ge=1, le=100_000)]
 BatchSize = Annotated[StrictInt, Field(ge=1, le=65_536)]
 ThreadCount = Annotated[StrictInt, Field(ge=1, le=1024)]

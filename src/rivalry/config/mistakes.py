@@ -34,7 +34,7 @@ def key_mistakes(content: Mapping[str, Any]) -> Iterator[str]:
     try:
         config_model().model_validate(content)
     except ValidationError as error:
-        yield from _explained(error)
+        yield from explained(error)
     known = content.get("datasets")
     datasets = known if isinstance(known, dict) else None
     for section, (key, _, _) in SECTIONS.items():
@@ -81,10 +81,10 @@ def _override_mistakes(
             try:
                 model.model_validate(base | overrides)
             except ValidationError as error:
-                yield from _explained(error, f"{path}.", model, only=overrides)
+                yield from explained(error, f"{path}.", model, only=overrides)
 
 
-def _explained(
+def explained(
     error: ValidationError,
     prefix: str = "",
     model: type[BaseModel] | None = None,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, WithJsonSchema, create_model
 
 from rivalry import registry
 from rivalry.training._fitting import FittingKeys
@@ -20,6 +20,7 @@ from rivalry.types import (
     Natural,
     NonNegative,
     Reference,
+    Strict,
     ThreadCount,
     UserFile,
 )
@@ -56,16 +57,10 @@ Budgets = Annotated[
 """One eps or several."""
 
 
-class Strict(BaseModel):
-    """A section in which every key is known; text is not taken for numbers."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
-
-
 class Entry(Strict):
     """A named method with its parameters, some of them different on some data sets."""
 
-    per_dataset: dict[str, dict[str, Any]] = {}
+    per_dataset: dict[str, dict[str, Any]] = Field({})
     """Keys that differ on a data set: its name, then the keys."""
 
 
@@ -77,7 +72,7 @@ class DatasetEntry(Strict):
 class VictimEntry(FittingKeys, Entry):
     architecture: Annotated[Literal[tuple(registry.names("architectures"))], MethodOf("architectures")]  # type: ignore[valid-type]
     """The network."""
-    architecture_parameters: dict[str, Any] = {}
+    architecture_parameters: dict[str, Any] = Field({})
     """Its own parameters."""
     poisoning: Annotated[str | None, Reference("poisonings")] = None
     """The poisoning of its training data."""
@@ -104,11 +99,11 @@ class Match(Strict):
     """Names from `victims`."""
     attacks: Annotated[list[str], Field(min_length=1)]
     """Names from `attacks`."""
-    defenses: list[str] = []
+    defenses: list[str] = Field([])
     """Names from `defenses`; without a defense the victims stand alone."""
-    settings: Annotated[list[Literal["oblivious", "adaptive"]], Field(min_length=1)] = ["oblivious", "adaptive"]
+    settings: Annotated[list[Literal["oblivious", "adaptive"]], Field(min_length=1)] = Field(["oblivious", "adaptive"])
     """Whether attacks on a defended victim know of the defense."""
-    fooling: list[str] = []
+    fooling: list[str] = Field([])
     """Names from `fooling`: images that show no object, made for the victims without a defense."""
 
 

@@ -158,7 +158,7 @@ def check_machine(config: Config, file: str | Path) -> None:
         (f"victims.{name}.precision", entry["precision"])
         for dataset in config.datasets
         for name in config.victims
-        if (entry := config.entry("victims", name, dataset))["precision"] != 32
+        if (entry := config.entry("victims", name, dataset)).get("precision", 32) != 32
     ]
     if config.accelerator != "gpu" and not halves:
         return

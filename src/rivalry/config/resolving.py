@@ -19,7 +19,6 @@ from rivalry.config.models import (
     FoolingEntry,
     Match,
     Name,
-    Strict,
     Threads,
     Transfer,
     entry_models,
@@ -28,7 +27,7 @@ from rivalry.config.models import (
 )
 from rivalry.data._glance import Known, glance
 from rivalry.external.spec import has_gradients
-from rivalry.types import BatchSize, Flag, MethodOf, Natural, OpenFraction, Reference, UserFile, UserPath
+from rivalry.types import BatchSize, Flag, MethodOf, Natural, OpenFraction, Reference, Strict, UserFile, UserPath
 
 
 class Config(Strict):

@@ -27,6 +27,7 @@ from rivalry.devices import device, lay_out
 from rivalry.errors import RivalryError
 from rivalry.formatting import duration
 from rivalry.seeds import derive_seed
+from rivalry.training._augmentation import augmented
 from rivalry.training._fitting import FittingKeys
 from rivalry.training._optimizing import optimizer, schedule
 from rivalry.training._recipe import Recipe
@@ -105,6 +106,8 @@ class _Task(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
         images, targets = batch
+        if self.keys.augmentation is not None:
+            images = augmented(images, self.keys.augmentation)
         loss = self.recipe.loss(self.victim, images, self._smoothed(targets))
         if not loss.isfinite():
             raise self._diverged(f"loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {step + 1}")

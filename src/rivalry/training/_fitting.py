@@ -6,20 +6,44 @@ A configuration is checked with them, so nothing heavy is imported here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
-from rivalry.types import BatchSize, Epochs, Flag, Fraction, LearningRate, NonNegative, OpenFraction, Positive
+from rivalry.types import (
+    BatchSize,
+    Epochs,
+    Flag,
+    Fraction,
+    LearningRate,
+    NonNegative,
+    OpenFraction,
+    Pixels,
+    Positive,
+    Strict,
+)
 
 WHOLE_SCHEDULES = ("cosine", "one_cycle")
 """Schedules whose last epochs are their best, at the smallest learning rates: nothing may end them early."""
 
 
-class FittingKeys(BaseModel):
-    """How a victim is trained in epochs."""
+@with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
+class Augmentation(TypedDict, total=False):
+    """Random changes of the images that are learned from, other ones in each epoch; never of those validated on."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    crop: Pixels
+    """Width of a black margin, before a piece of the old size is cut out at a random place."""
+    flip: Flag
+    """Whether half of the images are mirrored, left and right; digits and letters should not be."""
+    noise: Fraction
+    """Standard deviation of Gaussian noise, of pixels in [0,1]."""
+    cutout: Pixels
+    """Side of a square around a random pixel that takes the mean colour of the image."""
+
+
+class FittingKeys(Strict):
+    """How a victim is trained in epochs."""
 
     epochs: Epochs = 10
     """Passes over the training images, at most."""
@@ -37,7 +61,7 @@ class FittingKeys(BaseModel):
     """Pull of the weights towards 0: times the weights, added to the gradient; adamw keeps it apart from that."""
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "constant"
     """How the learning rate goes: step falls at milestones, cosine falls to 0, one_cycle rises first (3 tenths)."""
-    milestones: Annotated[list[Epochs], Field(max_length=1000)] = []
+    milestones: list[Epochs] = Field(default=[], max_length=1000)
     """Epochs after which schedule step lowers the learning rate, rising."""
     gamma: OpenFraction | None = None
     """What schedule step multiplies the learning rate by; 0.1 when left out."""
@@ -49,6 +73,8 @@ class FittingKeys(BaseModel):
     """Decay per step of a moving average of the weights, e.g. 0.999; the victim is then that average."""
     precision: Literal[32, "bf16-mixed", "16-mixed"] = 32
     """Bits of a number; the mixed ones, which need a GPU, compute convolutions and matrix products in 16."""
+    augmentation: Augmentation | None = None
+    """Random changes of the images that are learned from."""
     choose_epoch_by: Literal["loss", "accuracy", "robust_accuracy"] = "loss"
     """What the kept epoch is best in, on validation images; robust: under ten steps of a method that attacks."""
     patience: Epochs | None = None
