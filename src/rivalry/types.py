@@ -58,9 +58,12 @@ class UserFile:
     code : bool
         It names code: a file, or something in one, `my_model.py:build`; or, which is no path, something in an
         installed package, `package.module:name`.
+    written : bool
+        It is a folder that a run writes; it need not be there, and is relative to the folder in which the run works.
     """
 
     code: bool = False
+    written: bool = False
 
     def split(self, value: str) -> tuple[str, str]:
         """The path in a value, "" where it holds none, and what stands behind it."""
@@ -129,6 +132,7 @@ AnyNorm = Annotated[Literal["inf", 2, 0], BeforeValidator(_plain_norm)]
 
 UserPath = Annotated[str, UserFile()]
 UserCode = Annotated[str, UserFile(code=True)]
+OutputFolder = Annotated[str, UserFile(written=True)]
 Arguments = dict[str, Any]
 ClassNames = Annotated[list[StrictStr | StrictInt], Field(min_length=2)]
 Finite = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]

@@ -23,4 +23,4 @@ rule train_victim:
     message:
         "train {wildcards.victim} on {wildcards.dataset}"
     shell:
-        "python -m rivalry train {params.options} > {log} 2>&1"
+        "python -m rivalry train {params.options} > {log:q} 2>&1"
