@@ -103,6 +103,26 @@ def test_a_path_that_cannot_be_told_is_one_line(
     assert caught.value.lines[0] == f"c.yaml: datasets.mine.path: {line}"
 
 
+def test_a_file_of_an_installed_package_is_found_without_importing_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = here / "site" / "published"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('imported')")
+    (package / "models" / "cnn.pth").write_bytes(b"weights")
+    monkeypatch.syspath_prepend(str(here / "site"))
+    written(here / "conf" / "c.yaml", content("package:published/models/cnn.pth"))
+    assert seen("conf/c.yaml") == "site/published/models/cnn.pth"
+    for path, line in (
+        ("package:publisher/models/cnn.pth", ": there is no package publisher here; install it"),
+        ("package:published", " names no file of a package; write package:NAME/path/in/it"),
+        ("package:published/cnn.pth", ": there is no cnn.pth in published"),
+    ):
+        written(here / "conf" / "c.yaml", content(path))
+        assert main(["validate", "conf/c.yaml"]) == 1
+        assert capsys.readouterr().err == f"conf/c.yaml: datasets.mine.path: '{path}'{line}\n"
+
+
 def test_a_path_that_leads_nowhere_is_named_as_it_is_seen_from_here(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

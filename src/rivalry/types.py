@@ -51,7 +51,8 @@ CODE_SUFFIXES = (".py", ".pt", ".pth", ".onnx", ".skops")
 class UserFile:
     """Marks a parameter that holds the path of a user's own file or folder, or several; an address is none.
 
-    In a configuration such a path is relative to the file that holds it, and `~` and $VARIABLES are expanded.
+    In a configuration such a path is relative to the file that holds it, and `~` and $VARIABLES are expanded;
+    `package:digits/models/cnn.pth` is a file of an installed package.
 
     Attributes
     ----------

@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 from rivalry.errors import RivalryError, nearest
 
 OURS = __name__.split(".")[0]
+PACKAGED = "package:"
+"""What stands before the path of a file that came with an installed package."""
 
 
 def source_file(source: str) -> Path:
@@ -42,10 +45,7 @@ def source_file(source: str) -> Path:
             raise RivalryError(f"{source} {'is no file' if path.exists() else 'does not exist'}")
         return path
     top, *inner = source.split(".")
-    try:
-        found = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        found = None
+    found = _installed(top)
     if found is None:
         raise RivalryError(f"there is no module {top} here; install it, or name a file such as my_model.py")
     if not inner and found.origin:
@@ -57,6 +57,35 @@ def source_file(source: str) -> Path:
         if file.is_file() and file.suffix == ".py":
             return file
     raise RivalryError(f"there is no Python module {'.'.join(inner) or top} in {top}")
+
+
+def packaged_file(text: str) -> Path | None:
+    """The file of an installed package that a text names, such as `package:digits/models/cnn.pth`; else None.
+
+    Raises
+    ------
+    RivalryError
+        There is no such package, or it has no such file.
+    """
+    if not text.startswith(PACKAGED):
+        return None
+    top, _, inner = text.removeprefix(PACKAGED).partition("/")
+    if not (top.isidentifier() and inner):
+        raise RivalryError(f"'{text}' names no file of a package; write {PACKAGED}NAME/path/in/it")
+    found = _installed(top)
+    if found is None:
+        raise RivalryError(f"'{text}': there is no package {top} here; install it")
+    for place in found.submodule_search_locations or ():
+        if (file := Path(place) / inner).exists():
+            return file
+    raise RivalryError(f"'{text}': there is no {inner} in {top}")
+
+
+def _installed(package: str) -> ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
 
 
 def syntax_tree(source: str) -> ast.Module:

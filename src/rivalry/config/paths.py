@@ -14,6 +14,7 @@ from rivalry.config.resolving import config_model
 from rivalry.data._files import expanded
 from rivalry.errors import RivalryError
 from rivalry.types import UserFile
+from rivalry.usercode import packaged_file
 
 Place = tuple[str, ...]
 """The keys that lead to a value."""
@@ -102,7 +103,7 @@ def _from_here(value: Any, mark: UserFile, folder: Path) -> Any:
         raise RivalryError(f"${error.args[0]} is not set; set it, or write $$ for a $ in a name") from error
     except ValueError as error:
         raise RivalryError(f"'{value}' has a $ before no variable's name; write $$ for a $ in a name") from error
-    whole = Path(os.path.abspath(folder.resolve() / expanded(path)))
+    whole = packaged_file(path) or Path(os.path.abspath(folder.resolve() / expanded(path)))
     here = Path.cwd()
     return f"{whole.relative_to(here) if whole.is_relative_to(here) else whole}{behind}"
 
