@@ -59,6 +59,17 @@ MEET = {
 }
 """Which victims and attacks each data set has: everything on one, little on the other."""
 
+LAYERS = [
+    {"layer": "", "kind": "Classifier", "kernel": "", "output": [10], "parameters": 0},
+    {"layer": "network", "kind": "Sequential", "kernel": "", "output": [10], "parameters": 0},
+    {"layer": "network.0", "kind": "Conv2d", "kernel": "3×3, stride 2", "output": [32, 13, 13], "parameters": 320},
+    {"layer": "network.1", "kind": "ReLU", "kernel": "", "output": [32, 13, 13], "parameters": 0},
+    {"layer": "network.2", "kind": "Flatten", "kernel": "", "output": [5408], "parameters": 0},
+    {"layer": "network.<b>_3", "kind": "Läyer_&_Co", "kernel": "", "output": [10], "parameters": 90_640},
+    {"layer": "network.unused", "kind": "Linear", "kernel": "", "output": None, "parameters": 0},
+]
+"""The last names are a user's own."""
+
 CONFIG: dict[str, Any] = {
     "title": "Digits & shapes: 100% <script>alert('x')</script> \\input{/etc/passwd} #1 $x_y^2$ ~ {ε ≤ 0.3} 数",
     "seed": 20,
@@ -220,7 +231,8 @@ class _Dataset:
                 "classes": 10,
                 "class_names": self.names,
                 "seed": 123,
-                "parameters_count": 1_199_882,
+                "parameters_count": 90_960,
+                "layers": LAYERS,
                 "clean_accuracy": float(correct.mean()),
                 "validation_accuracy": 0.95,
                 "epochs_run": 6,

@@ -19,6 +19,7 @@ from rivalry.report.tables import (
     defenses,
     figures,
     fooling,
+    networks,
     poisoning,
     provenance,
     reported,
@@ -212,6 +213,12 @@ SECTIONS = (
         "Not compared or not run",
         tables=(comparisons.kept_apart,),
         empty="Nothing: everything that can be compared in this run is compared.",
+    ),
+    Section(
+        "networks",
+        "Networks",
+        words=("The layers of the victims' networks, in the order in which an image meets them.",),
+        tables=(networks.networks,),
     ),
     Section(
         "provenance",

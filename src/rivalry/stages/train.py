@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from rivalry import registry
 from rivalry.answers import answers, classify
 from rivalry.architectures._classifier import Classifier
+from rivalry.architectures._layers import layers
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table, write_tensors
 from rivalry.codehash import code_hash
 from rivalry.data._splits import floats, load_split
@@ -164,6 +165,7 @@ def train(
         description
         | {
             "parameters_count": sum(p.numel() for p in model.parameters()),
+            "layers": layers(model, facts["shape"]),
             "clean_accuracy": float((predictions["label"] == predictions["prediction"]).mean()),
             "validation_accuracy": history[best - 1]["validation_accuracy"] if best else None,
             "epochs_run": len(history) or None,
