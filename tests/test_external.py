@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from rivalry import usercode
-from rivalry.artifacts import read_table, write_json, write_manifest, write_tensors
+from rivalry.adversarial import read_sets
+from rivalry.artifacts import read_json, read_table, write_json, write_manifest, write_tensors
+from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
+from rivalry.external.wrapping import Wrapped, class_order
 from rivalry.layout import Layout
 from rivalry.stages.attack import attack
 from rivalry.stages.train import train
@@ -142,7 +150,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_tensors(data[name], {"images": images[rows], "labels": labels[rows]})
     facts = {"dataset": "digits", "shape": [1, 8, 8], "classes": CLASSES, "class_names": [*"0123456789"]}
     write_json(data.facts, facts | {"sha256": {"train": "a", "test": "b"}, "source": "digits"})
-    write_manifest(data)
+    write_manifest(data, [data[role] for role in ("facts", "train", "test")])
     fit = {"epochs": 3, "batch_size": 64, "learning_rate": 0.003, "optimizer": "adam", "patience": 3}
     train(
         *("ours", "mlp512", {}, "plain", {"temperature": 1.0}, fit | {"validation_fraction": 0.1}),
@@ -196,3 +204,288 @@ def test_a_network_of_ours_brought_from_outside_is_attacked_to_the_same_bytes(ru
         made[name] = place["images"].read_bytes(), scores.drop(columns="seconds").to_csv()
     assert made["ours"] == made["theirs"]
     assert 0.1 < scores["success"].mean() < 1
+
+
+def test_two_runs_bring_the_same_bytes_and_record_the_files(run: Path) -> None:
+    first, second = (brought(run, name) for name in ("once", "twice"))
+    assert (first / "victim.safetensors").read_bytes() == (second / "victim.safetensors").read_bytes()
+    facts = read_json(first / "victim.json")
+    given = described(run)
+    files = [given["model"].removesuffix(":build"), given["weights"]]
+    assert facts["files"] == {file: hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files}
+    assert facts["prepared"] == {"shape": [1, 8, 8], "range": [0, 1]} | given["normalize"]
+    assert (facts["architecture"], facts["epochs_run"], facts["warnings"]) == (None, None, [])
+    assert facts["clean_accuracy"] == read_json(Layout(run).victim("digits", "ours").facts)["clean_accuracy"]
+
+
+HEAD = """
+import torch
+from torch import nn
+import rivalry.architectures
+
+class Base(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = rivalry.architectures.mlp512((1, 8, 8), 10)
+
+    def forward(self, x):
+        return self.inner(x)
+
+"""
+
+ALIKE = {
+    "a class": "class Net(Base): pass",
+    "a network that is ready": "Net = Base()",
+    "a function with keyword arguments": "def Net(**anything): return Base()",
+    "double precision": "def Net(): return Base().double()",
+    "half precision": "def Net(): return Base().half()",
+    "in training mode, with dropout": """
+class Net(Base):
+    def __init__(self):
+        super().__init__()
+        self.train()
+    def forward(self, x):
+        return self.inner(nn.functional.dropout(x, 0.5, self.training))
+""",
+    "writes into its input": "class Net(Base):\n    def forward(self, x): return self.inner(x.mul_(2).div_(2))",
+    "prints": "class Net(Base):\n    def forward(self, x):\n        print(x.shape)\n        return self.inner(x)",
+    "gives a dictionary": "class Net(Base):\n    def forward(self, x): return {'logits': self.inner(x), 'loss': None}",
+    "gives an object": """
+import dataclasses
+@dataclasses.dataclass
+class Output:
+    logits: torch.Tensor
+class Net(Base):
+    def forward(self, x): return Output(self.inner(x))
+""",
+    "switches gradients off for all": "torch.set_grad_enabled(False)\nNet = Base",
+    "sets another precision for all": "torch.set_default_dtype(torch.float64)\nNet = lambda: Base().float()",
+    "in a container for several GPUs": "def Net(): return nn.DataParallel(Base())",
+    "tied weights": """
+class Net(Base):
+    def __init__(self):
+        super().__init__()
+        self.same = self.inner
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def user(run: Path) -> Path:
+    """A user's folder with the weights of `Base`."""
+    folder = run.parent / "user"
+    weights = load_file(folder / "weights.safetensors")
+    save_file({f"inner.{name}": tensor for name, tensor in weights.items()}, folder / "base.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_networks_of_many_kinds_answer_alike(kind: str, run: Path, user: Path) -> None:
+    file = write(user / kind.replace(" ", "_"), net=HEAD + textwrap.dedent(ALIKE[kind]))
+    folder = brought(run, "kind", model=f"{file}:Net", weights=str(user / "base.safetensors"), arguments={})
+    ours, theirs = (load_victim(Layout(run).victim("digits", name).folder) for name in ("ours", "kind"))
+    assert (torch.is_grad_enabled(), torch.get_default_dtype()) == (True, torch.float32)
+    images = load_split(Layout(run).data("digits").folder, "test").floats(slice(40)).requires_grad_(True)
+    shown = images.detach().clone()
+    expected, found = ours(images), theirs(images)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, **({"rtol": 0.02, "atol": 0.02} if "half" in kind else {}))
+    slopes = [torch.autograd.grad(logits.logsumexp(1).sum(), images)[0] for logits in (expected, found)]
+    torch.testing.assert_close(slopes[1], slopes[0], **({"rtol": 0.1, "atol": 0.02} if "half" in kind else {}))
+    assert torch.equal(images, shown)
+    assert read_json(folder / "victim.json")["warnings"] == []
+
+
+FAULTS = {
+    "no module": ("def Net(): return {}", {}, "model: .*net.py:Net gives a dict, not a torch.nn.Module"),
+    "a number": ("Net = 3", {}, "model: .*net.py:Net is a int; name a class or function that gives a network"),
+    "raises": (
+        "def Net():\n    raise ValueError('no such depth')",
+        {},
+        r"model: .*net.py, line \d+: ValueError: no such",
+    ),
+    "an unknown argument": (
+        *("def Net(width=3): return Base()", {"arguments": {"widht": 3}}),
+        "arguments: .*net.py:Net has no 'widht'; did you mean 'width'",
+    ),
+    "a missing argument": ("def Net(width): return Base()", {}, "arguments.width: is missing; .*net.py:Net needs it"),
+    "arguments of a ready network": (
+        *("Net = Base()", {"arguments": {"width": 3}}),
+        "arguments: .*net.py:Net is a network already, and takes none",
+    ),
+    "an unknown name": ("def Nett(): return Base()", {}, "model: .*net.py defines no 'Net'; did you mean 'Nett'"),
+    "a tuple": (
+        *("class Net(Base):\n    def forward(self, x): return self.inner(x), x", {}),
+        "model: the network gives a tuple of 2, not one tensor; have it give its logits alone",
+    ),
+    "classes, not logits": (
+        *("class Net(Base):\n    def forward(self, x): return self.inner(x).argmax(1)", {}),
+        "model: the network gives torch.int64, not logits; leave out its argmax",
+    ),
+    "statistics for two channels": (
+        *("Net = Base", {"normalize": {"mean": [0.5, 0.5], "std": [1.0, 1.0]}}),
+        "normalize.mean: has 2 numbers, and images have 1 channels; give one for each",
+    ),
+    "two channels": ("Net = Base", {"input": {"channels": 3}}, r"model: it fails when it is given \(16, 3, 8, 8\) .*"),
+    "another size": ("Net = Base", {"input": {"size": [8, 9]}}, r"model: it fails when it is given \(16, 1, 8, 9\)"),
+    "a sigmoid of ten": (
+        "Net = Base",
+        {"outputs": "sigmoid"},
+        "outputs: sigmoid is one number an image, .* gives Nx10",
+    ),
+    "classes that are too few": (
+        *("Net = Base", {"classes": [0, 1, 2]}),
+        "classes: lists no 3; list every class once, in the order of the outputs",
+    ),
+    "a class twice": ("Net = Base", {"classes": [0, 0]}, r"classes\[1\]: 0 is listed twice"),
+    "no such class": (
+        "Net = Base",
+        {"classes": ["zero"]},
+        r"classes\[0\]: 'zero' is no class of the data; valid: 0, 1",
+    ),
+    "a class too large": (
+        "Net = Base",
+        {"classes": [10]},
+        r"classes\[0\]: 10 is no class of the data; they are 0 to 9",
+    ),
+    "weights by a name": (
+        "Net = Base",
+        {"weights": "DEFAULT"},
+        "weights: 'DEFAULT' is no file; only networks of torch",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_what_is_wrong_with_a_network_is_one_line(kind: str, run: Path, user: Path) -> None:
+    code, changes, line = FAULTS[kind]
+    file = write(user / kind.replace(" ", "_"), net=HEAD + code)
+    given = {"model": f"{file}:Net", "weights": str(user / "base.safetensors"), "arguments": {}, "normalize": None}
+    with pytest.raises(RivalryError, match=line) as caught:
+        brought(run, "kind", **given | changes)
+    assert "\n" not in str(caught.value)
+
+
+# ---- what stands around a network ----
+
+
+class Keep(nn.Module):
+    """Gives what it is given."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+
+def pictures(n: int, channels: int, height: int, width: int) -> Tensor:
+    return torch.rand(n, channels, height, width, generator=torch.Generator().manual_seed(1))
+
+
+PREPARED: dict[str, tuple[dict[str, Any], Callable[[Tensor], Tensor]]] = {
+    "as it is": ({}, lambda x: x),
+    "range": ({"range_": (-1, 1)}, lambda x: 2 * x - 1),
+    "black is white": ({"range_": (255, 0)}, lambda x: 255 * (1 - x)),
+    "normalised": (
+        {"range_": (0, 255), "mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]},
+        lambda x: (255 * x - torch.tensor([1.0, 2.0, 3.0])[:, None, None]) / torch.tensor([4.0, 5, 6])[:, None, None],
+    ),
+    "one number for all channels": ({"mean": [0.5], "std": [0.25]}, lambda x: (x - 0.5) * 4),
+    "grey": (
+        {"channels": 1},
+        lambda x: 0.299 * x[:, :1] + 0.587 * x[:, 1:2] + 0.114 * x[:, 2:],
+    ),
+    "larger, not square": (
+        {"size": (9, 14)},
+        lambda x: interpolate(x, (9, 14), mode="bilinear", antialias=True, align_corners=False),
+    ),
+    "half as large": ({"size": (3, 2)}, lambda x: interpolate(x, (3, 2), mode="bilinear", antialias=True)),
+}
+
+
+@pytest.mark.parametrize("kind", PREPARED)
+def test_a_network_is_given_what_it_wants(kind: str) -> None:
+    told, expected = PREPARED[kind]
+    images = pictures(2, 3, 6, 5)
+    found = Wrapped(Keep(), **told).prepared(images)
+    torch.testing.assert_close(found, expected(images))
+    assert found is not images
+
+
+def test_grey_images_are_given_in_three_channels() -> None:
+    images = pictures(2, 1, 4, 4)
+    assert torch.equal(Wrapped(Keep(), channels=3).prepared(images), torch.cat([images] * 3, dim=1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("outputs", ["logits", "probabilities", "sigmoid"])
+def test_gradients_lead_through_all_that_stands_around_a_network(channels: int, outputs: str) -> None:
+    torch.manual_seed(0)
+    ends = {"logits": nn.Linear(35, 4), "probabilities": nn.Sequential(nn.Linear(35, 4), nn.Softmax(1))}
+    ends["sigmoid"] = nn.Sequential(nn.Linear(35, 1), nn.Sigmoid())
+    network = nn.Sequential(nn.Flatten(), nn.Linear((4 - channels) * 35, 35), nn.Tanh(), ends[outputs]).double()
+    victim = Wrapped(
+        *(network,),
+        size=(7, 5),
+        channels=4 - channels,
+        range_=(-1, 2),
+        mean=[0.1],
+        std=[0.7],
+        outputs=outputs,
+        order=[1, 0] if outputs == "sigmoid" else [2, 0, 3, 1],
+    )
+    victim.logits = functools.partial(_in_double, victim)  # float32 logits are too coarse for differences
+    images = pictures(2, channels, 4, 6).double().requires_grad_(True)
+    assert torch.autograd.gradcheck(victim.double(), images)
+
+
+def _in_double(victim: Wrapped, output: Tensor) -> Tensor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tensor, "float", lambda tensor: tensor)
+        return Wrapped.logits(victim, output)
+
+
+LOGITS: dict[str, tuple[dict[str, Any], list[float], list[float]]] = {
+    "as they are": ({}, [2.0, -1.0, 0.0], [2.0, -1.0, 0.0]),
+    "of the second class": ({}, [1.5], [0.0, 1.5]),
+    "probabilities": ({"outputs": "probabilities"}, [0.5, 0.25, 0.25], [-0.6931472, -1.3862944, -1.3862944]),
+    "a probability of nothing": ({"outputs": "probabilities"}, [1.0, 0.0], [0.0, -87.33655]),
+    "a sigmoid": ({"outputs": "sigmoid"}, [0.75], [-1.3862944, -0.2876821]),
+    "in another order": ({"order": [2, 0, 1]}, [5.0, 6.0, 7.0], [6.0, 7.0, 5.0]),
+    "a sigmoid of the first class": ({"outputs": "sigmoid", "order": [1, 0]}, [0.75], [-0.2876821, -1.3862944]),
+}
+
+
+@pytest.mark.parametrize("kind", LOGITS)
+def test_what_a_network_gives_becomes_logits(kind: str) -> None:
+    told, given, logits = LOGITS[kind]
+    victim = Wrapped(Keep(), **told)
+    torch.testing.assert_close(victim.logits(torch.tensor([given, given])), torch.tensor([logits, logits]))
+    if len(given) == 1:
+        torch.testing.assert_close(victim.logits(torch.tensor(given)), torch.tensor([logits]))
+
+
+def test_the_order_of_classes_is_that_of_the_outputs() -> None:
+    names = ["cat", "dog", "cow"]
+    assert class_order(["cow", "cat", "dog"], names) == class_order([2, 0, 1], names) == [2, 0, 1]
+    victim = Wrapped(Keep(), order=class_order(["cow", "cat", "dog"], names))
+    cow, cat, dog = torch.eye(3)
+    assert [names[int(victim.logits(output[None]).argmax())] for output in (cow, cat, dog)] == ["cow", "cat", "dog"]
+
+
+def test_budgets_hold_in_the_data_sets_pixels(run: Path, user: Path) -> None:
+    code = HEAD + "class Net(Base):\n    def forward(self, x): return self.inner(x[:, :1, ::2, ::2] / 255)"
+    file = write(user / "wide", net=code)
+    changes = {"arguments": {}, "input": {"size": 16, "channels": 3, "range": [0, 255]}, "normalize": None}
+    brought(run, "wide", model=f"{file}:Net", weights=str(user / "base.safetensors"), **changes)
+    place = Layout(run).attack("digits", "wide", "pgd")
+    attack(
+        *("pgd", "pgd", {"eps": [0.1], "steps": 5, "step_size": 0.05}, Layout(run).data("digits").folder),
+        *(Layout(run).victim("digits", "wide").folder, place.folder),
+        victim_name="wide",
+        images=30,
+        accelerator="cpu",
+    )
+    ((images, rows),) = read_sets(place)
+    clean = load_split(Layout(run).data("digits").folder, "test").floats(torch.tensor(rows["index"].to_numpy()))
+    assert images.shape == clean.shape
+    assert 0.099 < float((images - clean).abs().max()) <= 0.1 + 1e-6
+    assert rows["success"].any()

@@ -78,7 +78,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_tensors(data / f"{name}.safetensors", {"images": images[rows], "labels": labels[rows]})
     facts = {"dataset": "digits", "shape": [1, 8, 8], "classes": 10, "class_names": list("0123456789")}
     write_json(data / "dataset.json", facts | {"sha256": {"train": "a", "test": "b"}, "source": "digits"})
-    write_manifest(Layout(results).data("digits"))
+    place = Layout(results).data("digits")
+    write_manifest(place, [place[role] for role in ("facts", "train", "test")])
     for name, parameters in VICTIMS.items():
         architecture = ARCHITECTURES.get(name, name)
         folder = results / "victims/digits" / name

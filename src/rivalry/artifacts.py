@@ -94,11 +94,21 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_tensors(path: str | Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write named tensors (moved to the CPU, made contiguous) as safetensors."""
+    """Write named tensors (moved to the CPU, made contiguous) as safetensors.
+
+    One that shares its memory with another, as a network's tied weights do, is written like any other.
+    """
     from safetensors.torch import save_file
 
+    apart: dict[str, torch.Tensor] = {}
+    memories = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().cpu().contiguous()
+        memory = plain.untyped_storage().data_ptr()
+        apart[name] = plain.clone() if memory in memories else plain
+        memories.add(memory)
     with replacing(path) as temporary:
-        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, str(temporary))
+        save_file(apart, str(temporary))
 
 
 def read_tensors(path: str | Path) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -200,8 +201,10 @@ def _validate(o: argparse.Namespace) -> int:
         return 1
     for name in plan.unused():
         print(f"{o.config}: note: {name} is in no match and will not be used")
+    brought = sum(name in plan.brought for _, name in plan.victims)
     print(
-        f"{o.config}: {len(plan.datasets)} data sets, {len(plan.victims)} victims to train, "
+        f"{o.config}: {len(plan.datasets)} data sets, {len(plan.victims) - brought} victims to train, "
+        f"{f'{brought} from outside, ' if brought else ''}"
         f"{len(plan.attacks)} attacks, {len(plan.defenses)} defenses to evaluate, {len(plan.foolings)} fooling runs"
     )
     return 0
@@ -235,7 +238,9 @@ def _verify(o: argparse.Namespace) -> int:
         print(f"note: {folder} is of an earlier configuration; nothing reads it")
     print(f"{checked} files checked, {len(faults)} at fault")
     if faults:
-        print(f"to make them again: {repair(results, faults)}")
+        place = o.results.resolve().parent
+        there = "" if place == Path.cwd() else f"cd {shlex.quote(str(place))} && "
+        print(f"to make them again: {there}{repair(results, faults)}")
     return 1 if faults else 0
 
 

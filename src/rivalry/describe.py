@@ -140,13 +140,14 @@ def _table(fields: Any) -> list[str]:
 
 
 def _keys_of_mapping(key: str, mapping: Any) -> list[str]:
-    """A row for each key of a mapping that says what it means; none of them is required."""
+    """A row for each key of a mapping that says what it means."""
     told = TypeAdapter(mapping).json_schema()["properties"]
-    return [
-        f"| `{key}.{inner}` | {type_in_words(annotation)} | none | {told[inner]['description']} |"
-        for inner, annotation in get_type_hints(mapping, include_extras=True).items()
-        if "description" in told[inner]
-    ]
+    rows = []
+    for inner, annotation in get_type_hints(mapping, include_extras=True).items():
+        if "description" in told[inner]:
+            default = "required" if inner in mapping.__required_keys__ else "none"
+            rows.append(f"| `{key}.{inner}` | {type_in_words(annotation)} | {default} | {told[inner]['description']} |")
+    return rows
 
 
 def _default(value: object) -> str:
@@ -176,7 +177,7 @@ def type_in_words(annotation: Any) -> str:
         for bound in [b for mark in marks for b in (mark, *getattr(mark, "metadata", []))]:
             for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
                 # Bounds that only catch slips of the keyboard tell a reader nothing.
-                if hasattr(bound, name) and getattr(bound, name) < 10_000:
+                if hasattr(bound, name) and abs(getattr(bound, name)) < 10_000:
                     words += f" {sign} {getattr(bound, name)}"
         return words
     if origin is Literal:

@@ -18,8 +18,8 @@ from rivalry.codehash import code_hash
 from rivalry.config.models import SECTIONS
 from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, walk
-from rivalry.external.spec import parse
-from rivalry.layout import Place, defended, parts
+from rivalry.external.spec import code_in
+from rivalry.layout import Layout, Place, defended, parts
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FITTING
 
@@ -48,7 +48,7 @@ class Plan:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.layout = config.layout
+        self.layout = Layout()
         self.datasets: list[str] = []
         self.poisonings: list[tuple[str, str]] = []
         self.victims: list[tuple[str, str]] = []
@@ -144,6 +144,11 @@ class Plan:
         return False
 
     @property
+    def brought(self) -> list[str]:
+        """The victims that come from outside, trained already."""
+        return list(dict.fromkeys(name for _, name in self.victims if self.config.method("victims", name).brings))
+
+    @property
     def defenses(self) -> list[tuple[str, str, str]]:
         """(data set, victim, defense) of every defense to fit."""
         return list(self.evaluations)
@@ -165,7 +170,6 @@ class Plan:
     def tables(self) -> dict[str, Any]:
         """What tables, checks and figures are made of; anything else below results/ is left over and ignored."""
         return {
-            "prepared": self.layout.seen_from_results(),
             "datasets": self.datasets,
             "poisonings": [list(item) for item in self.poisonings],
             "victims": [list(item) for item in self.victims],
@@ -189,7 +193,8 @@ class Plan:
             self.layout.data(dataset),
             source=source,
             parameters=parameters,
-            seed=self.config.data_seed(dataset),
+            # Two data sets of one source are the same data: the seed is the source's, not the name's.
+            seed=derive_seed(self.config.seed, "data", source),
         )
 
     def poison_options(self, dataset: str, poisoning: str) -> str:
@@ -458,7 +463,7 @@ class Plan:
 
     def _user_code(self, section: str, name: str, dataset: str) -> list[str]:
         """The user's code that an entry names, as `code_hash` takes it."""
-        return [code for _, text in self.config.user_code(section, name, dataset) if (code := parse(text).code)]
+        return [code for _, text in self.config.user_code(section, name, dataset) if (code := code_in(text))]
 
 
 _code = cache(code_hash)

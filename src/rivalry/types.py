@@ -6,6 +6,7 @@ this module must import nothing heavy.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -59,15 +60,17 @@ class UserFile:
     code : bool
         It names code: a file, or something in one, `my_model.py:build`; or, which is no path, something in an
         installed package, `package.module:name`.
-    written : bool
-        It is a folder that a run writes; it need not be there, and is relative to the folder in which the run works.
+    named : bool
+        It may also be a name, which is no path: letters, digits and _ alone.
     """
 
     code: bool = False
-    written: bool = False
+    named: bool = False
 
     def split(self, value: str) -> tuple[str, str]:
         """The path in a value, "" where it holds none, and what stands behind it."""
+        if self.named and re.fullmatch(r"\w+", value):
+            return "", value
         if not self.code:
             return ("", value) if "://" in value else (value, "")
         before, colon, name = value.rpartition(":")
@@ -132,26 +135,31 @@ Norm = Annotated[Literal["inf", 2], BeforeValidator(_plain_norm)]
 AnyNorm = Annotated[Literal["inf", 2, 0], BeforeValidator(_plain_norm)]
 
 UserPath = Annotated[str, UserFile()]
+WeightsFile = Annotated[str, UserFile(named=True)]
 UserCode = Annotated[str, UserFile(code=True)]
-OutputFolder = Annotated[str, UserFile(written=True)]
 Arguments = dict[str, Any]
 ClassNames = Annotated[list[StrictStr | StrictInt], Field(min_length=2)]
 Finite = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class _Normalization(TypedDict):
     mean: Annotated[list[Finite], Field(min_length=1)]
+    """Subtracted; one number per channel, or one for all."""
     std: Annotated[list[Positive], Field(min_length=1)]
+    """Divided by, after that."""
 
 
-@with_config(ConfigDict(extra="forbid"))
+@with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class InputForm(TypedDict, total=False):
     """What a network wants of images; what is left out is as the data set has it."""
 
     size: ImageSize
+    """Pixels of a square, or [height, width]; images are resized (bilinear, smoothed where they become smaller)."""
     channels: Literal[1, 3]
+    """Grey images are given in all three channels, colours as their brightness."""
     range: Annotated[list[Finite], Field(min_length=2, max_length=2), AfterValidator(_apart)]
+    """What black and white are, [0, 1] when left out."""
 
 
 Normalization = Annotated[_Normalization, AfterValidator(_same_length)]

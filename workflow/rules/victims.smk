@@ -23,4 +23,20 @@ rule train_victim:
     message:
         "train {wildcards.victim} on {wildcards.dataset}"
     shell:
-        "python -m rivalry train {params.options} > {log:q} 2>&1"
+        "python -m rivalry train {params.options} > {log} 2>&1"
+
+
+# A network from outside is looked at before long trainings begin, so that what is wrong with it is told at once.
+use rule train_victim as bring_victim with:
+    log:
+        LAYOUT.log("bring_victim", VICTIM),
+    benchmark:
+        LAYOUT.benchmark("bring_victim", VICTIM)
+    wildcard_constraints:
+        victim="|".join(PLAN.brought) or "(?!)",
+    priority: 1
+    message:
+        "bring {wildcards.victim} to {wildcards.dataset}"
+
+
+ruleorder: bring_victim > train_victim

@@ -7,6 +7,7 @@ attacked) is a warning, never a pass. A new check is one file and one line below
 
 from rivalry.checks.answers import answers
 from rivalry.checks.broken_defenses import broken_defenses
+from rivalry.checks.brought import brought
 from rivalry.checks.converged import beside_gradients, converged
 from rivalry.checks.fooling_images import fooling_images
 from rivalry.checks.images import images
@@ -22,6 +23,7 @@ CHECKS = (
     same_images,
     leakage,
     answers,
+    brought,
     unbounded,
     iterative,
     noise,

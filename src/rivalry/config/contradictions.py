@@ -5,17 +5,14 @@ A contradiction is a function of a configuration that yields lines; a new one is
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 from rivalry import registry
-from rivalry.artifacts import read_json
 from rivalry.config.mistakes import nearest_key
-from rivalry.config.models import LISTS, SECTIONS, marked
+from rivalry.config.models import LISTS, SECTIONS
 from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, mirrored
 from rivalry.data._glance import exists
@@ -25,7 +22,6 @@ from rivalry.parameters import checked_value, shown
 from rivalry.parameters import contradictions as parameter_contradictions
 from rivalry.training._fitting import FITTING, FittingKeys
 from rivalry.training._fitting import contradictions as fitting_contradictions
-from rivalry.types import UserFile
 
 
 def contradictions(config: Config) -> Iterator[str]:
@@ -111,19 +107,26 @@ def training(config: Config) -> Iterator[str]:
 def brought_models(config: Config) -> Iterator[str]:
     """A network from outside that is not there, and what its kind does not take."""
     for dataset, name, entry in _entries(config, "victims"):
-        absent = {key for key, _, path in config.user_files("victims", name, dataset) if not exists(path)}
+        if not config.method("victims", name).brings:
+            continue
+        files = {key: path for key, _, path in config.user_files("victims", name, dataset)}
         for key, text in config.user_code("victims", name, dataset):
-            if key in absent:  # which `files` tells
-                continue
+            if key in files and not exists(files[key]):
+                continue  # which `files` tells
             try:
                 spec = found(text)
             except RivalryError as error:
                 yield f"{_path(config, 'victims', name, dataset, key)}: {error}"
                 continue
             for other in ("weights", "arguments") if spec.stored else ():
-                if entry[other]:
+                if entry.get(other):
                     path = _path(config, "victims", name, dataset, other)
                     yield f"{path}: {shown(text)} is a file that has its own; leave this key out"
+            weights, path = entry.get("weights"), _path(config, "victims", name, dataset, "weights")
+            if spec.of_library and not weights:
+                yield f"{path}: is missing; DEFAULT, or another name of published weights, or a file"
+            elif weights and "weights" not in files and not spec.of_library and not spec.stored:
+                yield f"{path}: {shown(weights)} is no file; only networks of torchvision and timm have weights by name"
 
 
 def attacked_images(config: Config) -> Iterator[str]:
@@ -188,43 +191,6 @@ def small_images(config: Config) -> Iterator[str]:
                     f"{_path(config, section, name, dataset, key)}: {method.name} needs images of at least "
                     f"{least}x{least} pixels; those of {dataset} are {side} wide or high"
                 )
-
-
-def folders(config: Config) -> Iterator[str]:
-    """Folders that a run cannot write into."""
-    for key, mark in marked(type(config), UserFile):
-        path = getattr(config, key)
-        if not mark.written or path is None:
-            continue
-        folder = Path(path)
-        if {*"{}"} & {*path} or not path.isprintable():
-            yield f"{key}: {shown(path)} has a brace or a character that cannot be printed; name it otherwise"
-        elif Path.cwd().is_relative_to(os.path.abspath(folder)):
-            yield f"{key}: {shown(path)} holds the folder in which the run works; name a folder of its own"
-        elif folder.exists() and not folder.is_dir():
-            yield f"{key}: {shown(path)} is a file; name a folder"
-    if config.prepared == config.results:
-        yield f"prepared: {shown(config.prepared)} is also the folder of results; name another, or leave this key out"
-
-
-def shared_data(config: Config) -> Iterator[str]:
-    """A data set in a folder that runs share, which is another one than this configuration's of the same name."""
-    layout = config.layout
-    for name in config.datasets if config.prepared is not None else ():
-        try:
-            found = read_json(layout.data(name).facts)
-        except RivalryError:
-            continue  # not there, or damaged, which the run notices
-        source, parameters = config.parameters("datasets", name, name)
-        for key, own in (("source", source), ("parameters", parameters), ("seed", config.data_seed(name))):
-            if found.get(key) != json.loads(json.dumps(own)):
-                what = {"parameters": "other parameters"}.get(key, f"another {key}")
-                folder = layout.data(name).folder
-                yield (
-                    f"datasets.{name}: {folder} was prepared with {what}, and other runs may use it; "
-                    f"choose another name, or delete that folder"
-                )
-                break
 
 
 def mirror(config: Config) -> Iterator[str]:
@@ -318,6 +284,21 @@ def attacks_without_gradients(config: Config) -> Iterator[str]:
                 )
 
 
+def defenses_without_gradients(config: Config) -> Iterator[str]:
+    """A defense that learns from an attack which follows gradients, around a victim that has none."""
+    for number, match in enumerate(config.matches):
+        for defense, victim, dataset in product(match.defenses, match.victims, match.datasets):
+            if defense not in config.defenses or victim not in config.victims or dataset not in config.datasets:
+                continue
+            for _, section, attack in config.references("defenses", defense, dataset):
+                known = section == "attacks" and attack in config.attacks
+                if known and config.follows_nothing(attack, victim, dataset):
+                    yield (
+                        f"matches[{number}].defenses: '{defense}' learns from '{attack}', which follows gradients, and "
+                        f"those of '{victim}' are zero; leave '{victim}' out"
+                    )
+
+
 def removed_backdoors(config: Config) -> Iterator[str]:
     """A defense that removes backdoors, around a victim that has none or that it cannot retrain."""
     for number, match in enumerate(config.matches):
@@ -338,9 +319,8 @@ def removed_backdoors(config: Config) -> Iterator[str]:
 
 CONTRADICTIONS = (
     *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, brought_models),
-    *(attacked_images, attacks_to_learn_from, folders, shared_data, files, data, small_images, mirror, circles),
-    *(temperatures, targets),
-    *(attacks_without_gradients, removed_backdoors),
+    *(attacked_images, attacks_to_learn_from, files, data, small_images, mirror, circles, temperatures, targets),
+    *(attacks_without_gradients, defenses_without_gradients, removed_backdoors),
 )
 
 

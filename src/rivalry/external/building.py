@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from torch import nn
 from rivalry.artifacts import checksum
 from rivalry.codehash import modules_behind
 from rivalry.errors import RivalryError, nearest
+from rivalry.external.estimators import estimator
+from rivalry.external.published import Preset, published
 from rivalry.external.spec import Spec, found
 from rivalry.external.weights import load_into, load_torchscript, read_weights
 from rivalry.external.wrapping import Wrapped, class_order
@@ -30,6 +33,8 @@ class Brought:
     ----------
     victim : Wrapped
         In evaluation mode, on the CPU.
+    code : str or None
+        The user's code that is run when it is asked, as `rivalry.usercode` takes it.
     files : dict
         SHA-256 of each of the user's files that it is made of, by its path: code and weights.
     notes : list of str
@@ -37,8 +42,9 @@ class Brought:
     """
 
     victim: Wrapped
-    files: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    code: str | None
+    files: dict[str, str]
+    notes: list[str]
 
 
 def bring(
@@ -51,6 +57,7 @@ def bring(
     outputs: str = "logits",
     classes: Sequence[str | int] | None = None,
     class_names: Sequence[str] = (),
+    learned: bool = True,
 ) -> Brought:
     """A network with its weights, as a classifier like any other.
 
@@ -58,8 +65,8 @@ def bring(
     ----------
     model : str
         What names it; see `rivalry.external.spec`.
-    weights : path, optional
-        Safetensors, or a state dict.
+    weights : path or str, optional
+        Safetensors, or a state dict; or the name of published weights, of a network that a library knows.
     arguments : dict, optional
         What the class or function is called with.
     normalize : dict, optional
@@ -72,96 +79,115 @@ def bring(
         Of each output, the class of the data set. Left out, output k is class k.
     class_names : sequence of str
         The data set's classes; needed where `classes` is given.
+    learned : bool
+        Whether its weights are read; without them it is to be given tensors that were stored of it.
 
     Raises
     ------
     RivalryError
         It cannot be brought; one line that begins with the key.
     """
-    spec, network = _network(model, arguments or {})
-    files = _code_files(spec) if spec.code else [spec.source] if spec.stored else []
+    with _told("model"):
+        spec = found(model)
+    by_name = weights if weights and re.fullmatch(r"\w+", weights) else None
+    network, preset = _network(spec, by_name, arguments or {})
+    files = _code_files(spec) if spec.kind == "code" else [spec.source] if spec.stored else []
     notes: list[str] = []
-    if weights is not None:
-        with _told("weights"):
-            if spec.stored:
-                raise RivalryError(f"{spec.source} has its own; leave this key out")
-            notes = load_into(network, read_weights(weights), weights)
-        files = [*files, weights]
-    wanted = input or {}
+    if weights and not by_name:
+        if spec.stored:
+            raise RivalryError(f"weights: {spec.source} has its own; leave this key out")
+        files.append(weights)
+        if learned:
+            with _told("weights"):
+                notes = load_into(network, read_weights(weights), weights)
+    wanted, normalize = dict(input or {}), dict(normalize or {})
+    if preset is not None:
+        notes.append(f"what is not said of its input is as {model} was trained with its weights {by_name}")
+        wanted.setdefault("size", list(preset.size))
+        wanted.setdefault("channels", len(preset.mean))
+        normalize = normalize or {"mean": preset.mean, "std": preset.std}
     size = wanted.get("size")
     victim = Wrapped(
         network,
         size=(size, size) if isinstance(size, int) else size and tuple(size),
         channels=wanted.get("channels"),
         range_=wanted.get("range", (0.0, 1.0)),
-        mean=(normalize or {}).get("mean"),
-        std=(normalize or {}).get("std"),
+        mean=normalize.get("mean"),
+        std=normalize.get("std"),
         outputs=outputs,
         order=None if classes is None else class_order(classes, class_names),
     )
-    return Brought(victim.eval(), {path: checksum(path) for path in files}, notes)
+    code = spec.source if spec.kind == "code" else None
+    return Brought(victim.eval(), code, {path: checksum(path) for path in files} if learned else {}, notes)
 
 
-def _network(model: str, arguments: Mapping[str, Any]) -> tuple[Spec, nn.Module]:
-    """The network that a text names, on the CPU; what it is with no weights loaded into it."""
-    with _told("model"):
-        spec = found(model)
-        if arguments and spec.stored:
-            raise RivalryError(f"{spec.source} takes no arguments; leave arguments out")
-        with _as_before():
-            network = BUILDERS[spec.kind](spec, arguments)
+def _network(spec: Spec, weights: str | None, arguments: Mapping[str, Any]) -> tuple[nn.Module, Preset | None]:
+    """The network that was named, on the CPU, and what its published weights want, if they were asked for."""
+    if weights and not spec.of_library:
+        raise RivalryError(
+            f"weights: '{weights}' is no file; only networks of torchvision and timm have weights by name"
+        )
+    if arguments and spec.stored:
+        raise RivalryError(f"arguments: {spec.source} takes none; leave this key out")
+    preset = None
+    with _as_before():
+        if spec.of_library:
+            network, preset = published(spec.kind, spec.source, weights, arguments)
+        elif spec.kind == "code":
+            network = _from_code(spec, arguments)
+        else:
+            with _told("model"):
+                stored = load_torchscript(spec.source) if spec.kind == "torchscript" else None
+                network = stored or estimator(spec.kind, spec.source)
     if isinstance(network, nn.DataParallel):
         network = network.module
-    return spec, network.cpu()
+    return network.cpu(), preset
 
 
 def _from_code(spec: Spec, arguments: Mapping[str, Any]) -> nn.Module:
     """What a user's class or function gives; a network that the code holds ready is copied."""
-    built = imported(spec.source, spec.name)
     where = f"{spec.source}:{spec.name}"
+    with _told("model"):
+        built = imported(spec.source, spec.name)
+        if not callable(built):
+            raise RivalryError(f"{where} is a {type(built).__name__}; name a class or function that gives a network")
     if isinstance(built, nn.Module):
         if arguments:
-            raise RivalryError(f"{where} is a network already and takes no arguments; leave arguments out")
+            raise RivalryError(f"arguments: {where} is a network already, and takes none; leave this key out")
         return copy.deepcopy(built)
-    if not callable(built):
-        raise RivalryError(f"{where} is a {type(built).__name__}; name a class or function that gives a network")
     _check_arguments(built, arguments, where)
-    with running(spec.source):
-        network = built(**arguments)
-    if not isinstance(network, nn.Module):
-        raise RivalryError(f"{where} gives a {type(network).__name__}, not a torch.nn.Module")
+    with _told("model"):
+        with running(spec.source):
+            network = built(**arguments)
+        if not isinstance(network, nn.Module):
+            raise RivalryError(f"{where} gives a {type(network).__name__}, not a torch.nn.Module")
     return network
 
 
 def _check_arguments(built: Callable[..., object], arguments: Mapping[str, Any], where: str) -> None:
+    """Whether a user's class or function can be called so."""
     try:
         taken = inspect.signature(built).parameters
     except (TypeError, ValueError):  # written in C; the call will tell
         return
-    kinds = {parameter.kind for parameter in taken.values()}
     named = [name for name, one in taken.items() if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
-    if inspect.Parameter.VAR_KEYWORD not in kinds:
+    if not any(one.kind is one.VAR_KEYWORD for one in taken.values()):
         for name in arguments:
             if name not in named:
                 hint = nearest(name, named) if named else "it takes none"
-                raise RivalryError(f"{where} has no argument '{name}'; {hint}")
+                raise RivalryError(f"arguments: {where} has no '{name}'; {hint}")
     for name, one in taken.items():
-        if one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL):
-            if one.kind is one.POSITIONAL_ONLY:
-                raise RivalryError(f"{where} takes '{name}' by its place only; give it a function that needs no such")
-            if name not in arguments:
-                raise RivalryError(f"{where} needs '{name}'; give it under arguments")
-
-
-BUILDERS: dict[str, Callable[[Spec, Mapping[str, Any]], nn.Module]] = {
-    "code": _from_code,
-    "torchscript": lambda spec, _: load_torchscript(spec.source),
-}
+        if one.default is not one.empty or one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL):
+            continue
+        if one.kind is one.POSITIONAL_ONLY:
+            raise RivalryError(f"model: {where} takes '{name}' by its place only; name a function that needs no such")
+        if name not in arguments:
+            raise RivalryError(f"arguments.{name}: is missing; {where} needs it")
 
 
 def _code_files(spec: Spec) -> list[str]:
     """The user's files that its code comes from; those beside the file that was named by paths like its own."""
-    files = [path for path in modules_behind(spec.code) if path.endswith(".py")]
+    files = [path for path in modules_behind(f"{spec.source}:{spec.name}") if path.endswith(".py")]
     folder, given = Path(spec.source).absolute().parent, Path(spec.source).parent
     inside = spec.source.endswith(".py")
     return [

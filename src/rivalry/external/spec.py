@@ -46,14 +46,20 @@ class Spec:
     name: str = ""
 
     @property
-    def code(self) -> str:
-        """The user's code as `rivalry.codehash` counts it; "" where there is none."""
-        return f"{self.source}:{self.name}" if self.kind == "code" else ""
+    def of_library(self) -> bool:
+        """Whether a library knows it by name, and may have published weights for it."""
+        return self.kind in LIBRARIES
 
     @property
     def stored(self) -> bool:
         """Whether it is a file that has its weights, and takes no arguments."""
         return self.kind in STORED.values()
+
+
+def code_in(text: str) -> str:
+    """The user's code that a text names, as `rivalry.codehash` counts it; "" where it is a library's, or none."""
+    named_by_library = text.partition(":")[0] in LIBRARIES
+    return "" if named_by_library or Path(text).suffix.lower() in STORED else text
 
 
 def has_gradients(text: str) -> bool:

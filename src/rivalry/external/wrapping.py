@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +94,12 @@ class Wrapped(nn.Module):
             pixels = (pixels - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
         return (pixels.clone() if pixels is images else pixels).to(self.dtype)
 
+    def given(self, shape: Sequence[int]) -> dict[str, Any]:
+        """What the network is given for an image of a shape (C,H,W): its shape, range, mean and std."""
+        mean, std = (None if values is None else values.tolist() for values in (self.mean, self.std))
+        image = self.prepared(torch.zeros(1, *shape))[0]
+        return {"shape": list(image.shape), "range": [self.low, self.high], "mean": mean, "std": std}
+
     def logits(self, output: object) -> Tensor:
         """Logits (N,K), float32, of what the network gave."""
         given = _tensor(output)
@@ -126,12 +133,14 @@ def _tensor(output: object) -> Tensor:
     found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
     if isinstance(found, Tensor):
         if not found.is_floating_point():
-            raise RivalryError(f"the network gives {found.dtype}, not logits; leave out its argmax")
+            raise RivalryError(f"model: the network gives {found.dtype}, not logits; leave out its argmax")
         return found
     kind = type(output).__name__
     if isinstance(output, list | tuple | Mapping):
         kind += f" of {len(output)}"
-    raise RivalryError(f"the network gives a {kind}, not one tensor; have it give its logits alone, or as .logits")
+    raise RivalryError(
+        f"model: the network gives a {kind}, not one tensor; have it give its logits alone, or as .logits"
+    )
 
 
 def _shape(tensor: Tensor) -> str:

@@ -11,12 +11,18 @@ Fact = dict[str, Any]
 
 def limits(report: Fact) -> list[str]:
     """Sentences that say what the numbers do not cover."""
+    brought = listing(list(dict.fromkeys(v["victim"] for v in report["victims"] if v["architecture"] is None)))
     sentences = [
-        "Every victim was trained once, from one seed. Intervals and tests cover the choice of test images, not what "
-        "another training run would give.",
+        f"Every victim{' that was trained here' if brought else ''} was trained once, from one seed. Intervals and "
+        "tests cover the choice of test images, not what another training run would give.",
         "A worst case is only as strong as the attacks that were run. Against attacks that were not tried, accuracy "
         "can be lower.",
     ]
+    if brought:
+        sentences.append(
+            f"Not trained here: {brought}. It is not known from which images they learned; if test images were among "
+            "these, their accuracy is too high."
+        )
     for fact in report["datasets"]:
         if fact["provenance"].get("limit"):
             sentences.append(f"{fact['dataset']}: {fact['provenance']['limit']}.")

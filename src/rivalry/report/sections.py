@@ -71,7 +71,8 @@ class Section:
 TERMS = (
     (
         "Victim",
-        "A trained classifier: its architecture, how it was trained, and on what data, poisoned or not.",
+        "A trained classifier: its architecture, how it was trained, and on what data, poisoned or not; or a network "
+        "that the user brought.",
     ),
     (
         "Accuracy",
@@ -124,7 +125,7 @@ TERMS = (
 
 RESULTS = (
     Section("robustness", "Robustness", figures=("worst_case",), tables=(robustness.worst_cases,)),
-    Section("victims", "Victims", figures=("training",), tables=(victims.victims,)),
+    Section("victims", "Victims", figures=("training",), tables=(victims.victims, victims.brought)),
     Section(
         "attacks",
         "Attacks",

@@ -67,7 +67,6 @@ def prepare(
     facts = {
         "dataset": dataset,
         "source": source,
-        "seed": seed,
         "parameters": parameters,
         "classes": classes,
         "class_names": data.class_names,

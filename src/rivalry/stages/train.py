@@ -123,9 +123,9 @@ def train(
     best = None
     checkpoints = output / ".checkpoints"
     if isinstance(recipe, Ready):
-        brought = recipe.bring(facts["class_names"])
-        model: nn.Module = brought.victim
-        description |= {"files": brought.files, "notes": brought.notes}
+        model: nn.Module
+        model, brought = recipe.bring(facts["class_names"])
+        description |= brought
     else:
         assert network is not None
         pixels = floats(images)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from rivalry.architectures._classifier import Classifier
-from rivalry.external.building import Brought
 
 F = TypeVar("F", bound=Callable[..., "Recipe | Direct | Ready"])
 
@@ -57,11 +56,11 @@ class Ready:
     Attributes
     ----------
     bring : function
-        (names of the classes) -> the victim, trained already, with what is known of it. The module that defines the
-        method also has a function `restore(facts)`: the victim again, to be given its tensors.
+        (names of the classes) -> the victim, trained already, and facts about it, which are stored with it. The module
+        that defines the method also has a function `restore(facts)`: the victim again, to be given its tensors.
     """
 
-    bring: Callable[[Sequence[str]], Brought]
+    bring: Callable[[Sequence[str]], tuple[nn.Module, dict[str, Any]]]
 
 
 def training_method(

@@ -5,9 +5,11 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from rivalry.external.building import Brought, bring
+from rivalry.external.building import bring
+from rivalry.external.preflight import preflight
+from rivalry.external.spec import has_gradients
 from rivalry.training._recipe import Ready, training_method
-from rivalry.types import Arguments, ClassNames, InputForm, Normalization, UserCode, UserPath
+from rivalry.types import Arguments, ClassNames, InputForm, Normalization, UserCode, WeightsFile
 
 
 @training_method(source="", epochs=False, architecture=False)
@@ -16,7 +18,7 @@ def external(
     labels: Tensor,
     *,
     model: UserCode,
-    weights: UserPath | None = None,
+    weights: WeightsFile | None = None,
     arguments: Arguments = {},  # noqa: B006 (nobody writes into it)
     normalize: Normalization | None = None,
     input: InputForm | None = None,
@@ -34,14 +36,14 @@ def external(
         A class or function that gives a torch.nn.Module (`my_model.py:build`, `package.module:name`), a network of
         torchvision or timm (`torchvision:resnet50`), or a file with a TorchScript (.pt), ONNX or skops classifier.
     weights : str
-        Its weights: safetensors, or a state dict or Lightning checkpoint that loads without running code.
+        Its weights: safetensors, or a state dict or Lightning checkpoint that loads without running code. For a
+        network of torchvision or timm also the name of published weights, such as DEFAULT.
     arguments : dict
         What the class or function is called with.
     normalize : dict
-        mean and std, a list with one number per channel (or for all): subtracted and divided by, after `input`.
+        What is done to the pixels at last, after `input`.
     input : dict
-        What the network wants, where it is not what the data set has: size, a number or [height, width];
-        channels, 1 or 3; range, [low, high], what black and white are; else [0, 1].
+        What the network wants of images, where the data set has it otherwise.
     outputs : str
         What it gives: logits; probabilities, which become logits again and lose precision; sigmoid, one
         probability, that of the second of two classes. One logit of the second of two classes is logits.
@@ -49,8 +51,8 @@ def external(
         Of each output, the class of the data set, by name or number. Left out: in the data set's order.
     """
 
-    def made(class_names: Sequence[str]) -> Brought:
-        return bring(
+    def made(class_names: Sequence[str]) -> tuple[nn.Module, dict[str, Any]]:
+        brought = bring(
             model,
             weights=weights,
             arguments=arguments,
@@ -60,11 +62,25 @@ def external(
             classes=classes,
             class_names=class_names,
         )
+        warnings = preflight(
+            brought.victim,
+            images,
+            labels,
+            names=class_names,
+            source=brought.code,
+            gradients=has_gradients(model),
+        )
+        given = brought.victim.given(images.shape[1:])
+        return brought.victim, {
+            "files": brought.files,
+            "notes": brought.notes,
+            "warnings": warnings,
+            "prepared": given,
+        }
 
     return Ready(made)
 
 
 def restore(facts: Mapping[str, Any]) -> nn.Module:
     """The classifier of a victim's facts, to be given the tensors that were stored of it."""
-    parameters = {name: value for name, value in facts["parameters"].items() if name != "weights"}
-    return bring(**parameters, class_names=facts["class_names"]).victim
+    return bring(**facts["parameters"], class_names=facts["class_names"], learned=False).victim

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rivalry.formatting import settings
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+from rivalry.report.tables.victims import trained_on
 from rivalry.statistics import marks
 
 
@@ -32,7 +33,7 @@ def poisonings(report: Row, dataset: str) -> Table:
 
 def triggers(report: Row, dataset: str) -> Table:
     names = {a["attack"] for a in report["attacks"] if a["dataset"] == dataset and "poisoning" in a["parameters"]}
-    poisons = {v["victim"]: v["poisoning"] or "clean data" for v in report["victims"] if v["dataset"] == dataset}
+    poisons = {v["victim"]: trained_on(v) for v in report["victims"] if v["dataset"] == dataset}
     rows = [
         row | {"trained_on": poisons[row["victim"]], **mark(marks.of_score(report["checks"], row))}
         for row in report["scores"]

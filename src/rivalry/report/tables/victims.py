@@ -1,19 +1,28 @@
-"""The trained classifiers."""
+"""The classifiers: those that were trained, and those that were brought."""
 
 from __future__ import annotations
 
-from rivalry.formatting import settings
+from rivalry.formatting import plain, settings
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
+
+OUTPUTS = {
+    "logits": "logits",
+    "probabilities": "probabilities, of which the logarithm is taken",
+    "sigmoid": "the probability of the second class; of it and of the rest the logarithm is taken",
+}
+"""What a network gives, by the configuration's word."""
+DIGITS = 12
+"""Of a checksum, as many as tell files apart."""
 
 
 def victims(report: Row, dataset: str) -> Table:
     rows = [
         fact
         | {
-            "architecture": fact["architecture"] or fact["parameters"]["model"],
-            "settings": settings(fact["parameters"]),
-            "trained_on": "elsewhere" if fact["architecture"] is None else fact["poisoning"] or "clean data",
+            "architecture": fact["architecture"] or _name(fact["parameters"].get("model", "")),
+            "settings": settings(fact["parameters"]) if fact["architecture"] else "",
+            "trained_on": trained_on(fact),
             **mark(marks.of_victim(report["checks"], fact)),
         }
         for fact in report["victims"]
@@ -42,3 +51,62 @@ def victims(report: Row, dataset: str) -> Table:
         ],
         rows,
     )
+
+
+def trained_on(fact: Row) -> str:
+    """What a victim learned from."""
+    return "not trained here" if fact["architecture"] is None else fact["poisoning"] or "clean data"
+
+
+def brought(report: Row, dataset: str) -> Table:
+    rows = [
+        {
+            "victim": fact["victim"],
+            "model": _called(fact["parameters"]),
+            "given": _given(fact["prepared"]),
+            "outputs": OUTPUTS[fact["parameters"]["outputs"]],
+            "files": "; ".join(f"{_name(path)} {digits[:DIGITS]}" for path, digits in fact["files"].items()),
+            "notes": "; ".join([*fact["notes"], *fact["warnings"]]),
+        }
+        for fact in report["victims"]
+        if fact["dataset"] == dataset and "prepared" in fact
+    ]
+    return Table(
+        f"{dataset}-brought",
+        "Networks from outside",
+        "These victims were brought by the user. They were not trained here, so that nothing is known of the images "
+        "that they learned from. What stands in front of a network (a change of size, channels or range, and the "
+        "normalisation) belongs to the victim and has gradients: attacks and their budgets are in the data set's own "
+        "pixels, between zero and one. After each file stand the first digits of its SHA-256; report.json has all.",
+        [
+            Column("victim", "victim", "name", width=0.1),
+            Column("model", "network", "code", width=0.2),
+            Column("given", "is given", width=0.22),
+            Column("outputs", "gives", width=0.16),
+            Column("files", "files", width=0.24),
+            Column("notes", "notes", paper=False),
+        ],
+        rows,
+    )
+
+
+def _name(path: str) -> str:
+    """The last part of a path, with what is named in the file."""
+    return path.rsplit("/", 1)[-1]
+
+
+def _called(parameters: Row) -> str:
+    """What names a network, with what it was called with."""
+    arguments = ", ".join(f"{name}={value}" for name, value in parameters["arguments"].items())
+    return _name(parameters["model"]) + (f"({arguments})" if arguments else "")
+
+
+def _given(prepared: Row) -> str:
+    """What a network is given for an image, in words."""
+    shape = "x".join(map(str, prepared["shape"]))
+    low, high = map(plain, prepared["range"])
+    words = f"{shape} numbers from {low} to {high}"
+    if prepared["mean"] is not None:
+        mean, std = (", ".join(map(plain, prepared[key])) for key in ("mean", "std"))
+        words += f", less {mean}, divided by {std}"
+    return words
