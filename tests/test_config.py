@@ -178,7 +178,19 @@ WRONG: list[tuple[str, Any, str]] = [
             ("precision", "bf16", "'bf16' is unknown; did you mean 'bf16-mixed'?"),
             ("label_smoothing", 1, "1 is wrong: should be less than 1"),
             ("schedul", "step", "unknown key; did you mean 'schedule'?"),
+            ("warm_start", "teach", "'teach' is not in victims; did you mean 'teacher'?"),
+            ("warm_start", "plain", "goes in a circle: plain -> plain; one must be trained before the other"),
         ]
+    ),
+    (
+        "victims.plain",
+        {"method": "plain", "architecture": "cnn_mnist", "warm_start": "teacher"},
+        "victims.plain.warm_start: 'teacher' is lenet5; its weights fit cnn_mnist only if it is one, too",
+    ),
+    (
+        "victims.plain",
+        {"method": "scikit_learn", "architecture": "linear", "warm_start": "teacher"},
+        "victims.plain.warm_start: scikit_learn begins with no weights; leave this key out",
     ),
     *(
         (f"victims.plain{where}.augmentation", {key: value}, f"victims.plain{where}.augmentation.{key}: {fault}")
@@ -317,6 +329,16 @@ def test_every_mistake_is_one_line(path: str, value: Any, line: str) -> None:
         assert len(found) < 200
     if not isinstance(value, dict) and f"{path}={value}" not in SEVERAL:
         assert len(caught.value.lines) == 1, caught.value.lines
+
+
+def test_weights_to_begin_with_have_the_same_shape() -> None:
+    start = {"method": "plain", "architecture": "mlp", "architecture_parameters": {"units": 16, "dropout": 0.0}}
+    content = changed("victims.start", start)
+    content["victims"]["plain"] = start | {"architecture_parameters": {"units": 16}, "warm_start": "start"}
+    load_config(content)  # no weight depends on dropout
+    content["victims"]["start"] = start | {"architecture_parameters": {}}
+    with pytest.raises(Mistakes, match=r"victims\.plain\.warm_start: 'start' has units 625, and this victim 16; make"):
+        load_config(content)
 
 
 def test_several_mistakes_are_all_told_at_once() -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import one_hot, pad
 
 import rivalry.attacks
 from rivalry import load_victim, registry
@@ -41,6 +41,7 @@ from rivalry.training._fitting import Augmentation, FittingKeys
 from rivalry.training._optimizing import optimizer, schedule
 from rivalry.training._recipe import Recipe
 from rivalry.training.adversarial_training import adversarial_training
+from rivalry.training.l1_l2 import l1_l2
 from rivalry.training.plain import plain
 from rivalry.victims import build_classifier
 
@@ -699,6 +700,73 @@ def test_a_student_learns_its_teachers_softened_answers(data: Path, tmp_path: Pa
     with torch.no_grad():
         plain_logits = load_victim(train_victim(data, tmp_path / "victims/plain"))(pixels)
     assert logits.abs().median() > 5 * plain_logits.abs().median()
+
+
+def test_a_student_learns_from_what_its_labels_are_taken_from(tmp_path: Path) -> None:
+    """A teacher that never saw an image is wrong on about two in three."""
+    images, labels = stripes()
+    recipes = {
+        rule: recipe_of("defensive_distillation", images, labels, tmp_path, temperature=2.0, labels_from=rule)
+        for rule in ("teacher", "teacher_where_right", "truth_where_wrong")
+    }
+    soft = recipes["teacher"].targets
+    torch.testing.assert_close(soft.sum(1), torch.ones(300))
+    right = soft.argmax(1) == labels
+    assert 0 < right.sum() < 300
+    assert recipes["teacher"].learned is None
+    assert torch.equal(recipes["teacher_where_right"].targets, soft)
+    assert torch.equal(recipes["teacher_where_right"].learned, right)
+    assert recipes["truth_where_wrong"].learned is None
+    assert torch.equal(recipes["truth_where_wrong"].targets[right], soft[right])
+    assert torch.equal(recipes["truth_where_wrong"].targets[~right], one_hot(labels, 3).float()[~right])
+
+
+def test_images_that_are_not_learned_from_still_validate() -> None:
+    _, labels = stripes()
+    seen: dict[bool, Tensor] = {True: torch.zeros(3), False: torch.zeros(3)}
+
+    def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        seen[victim.training] += one_hot(targets, 3).sum(0)
+        return plain(images, targets).loss(victim, images, targets)
+
+    learn(None, model(), Recipe(labels, loss, learned=labels != 1))
+    assert seen[True][1] == 0
+    assert (seen[True][[0, 2]] > 0).all()
+    assert (seen[False] > 0).all()
+
+
+def test_a_teacher_that_is_always_wrong_leaves_nothing(tmp_path: Path) -> None:
+    images, labels = stripes()
+    wrong = (recipe_of("defensive_distillation", images, labels, tmp_path).targets.argmax(1) + 1) % 3
+    with pytest.raises(RivalryError, match=r"teacher: .* misclassifies every training image; none is left"):
+        recipe_of("defensive_distillation", images, wrong, tmp_path, labels_from="teacher_where_right")
+
+
+def test_regularised_training_prices_weights_and_not_biases() -> None:
+    images, labels = stripes(40)
+    victim, pixels = model().eval(), images.float() / 255
+    clean = plain(images, labels).loss(victim, pixels, labels)
+    first, second = victim[1].weight, victim[4].weight
+    priced = l1_l2(images, labels, l1=0.01, l2=0.0).loss(victim, pixels, labels)
+    torch.testing.assert_close(priced - clean, 0.01 * (first.abs().sum() + second.abs().sum()))
+    priced = l1_l2(images, labels, l1=0.0, l2=0.01).loss(victim, pixels, labels)
+    torch.testing.assert_close(priced - clean, 0.01 * ((first**2).sum() + (second**2).sum()))
+    torch.testing.assert_close(l1_l2(images, labels, l1=0.0, l2=0.0).loss(victim, pixels, labels), clean)
+
+
+def test_a_warm_start_begins_with_another_s_weights(data: Path, tmp_path: Path) -> None:
+    """With a learning rate that moves nothing, it ends with them, too."""
+    first = train_victim(data, tmp_path / "victims/first")
+    still = FITTING | {"learning_rate": 1e-12, "epochs": 1}
+    second = tmp_path / "victims/second"
+    options = {"seed": 99, "accelerator": "cpu"}
+    train("second", "mlp512", {}, "plain", {"temperature": 1.0}, still, data, second, warm_start=first, **options)
+    assert read_json(second / "victim.json")["warm_start"] == "first"
+    images, _ = stripes(300, seed=1)
+    torch.testing.assert_close(load_victim(first)(images.float() / 255), load_victim(second)(images.float() / 255))
+    third = tmp_path / "victims/third"
+    with pytest.raises(RivalryError, match=r"warm_start: .*victim.safetensors is of another network"):
+        train("third", "mlp", {"units": 512}, "plain", {}, still, data, third, warm_start=first, **options)
 
 
 def test_a_student_is_validated_by_the_truth_and_not_by_its_teacher(data: Path, tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ class Plan:
     def train_options(self, dataset: str, victim: str) -> str:
         entry = self.config.entry("victims", victim, dataset)
         epochs = self.config.method("victims", victim).in_epochs
-        poisoning = entry.get("poisoning")
+        poisoning, started = entry.get("poisoning"), entry.get("warm_start")
         return self._command(
             "train",
             dataset,
@@ -220,6 +220,7 @@ class Plan:
             architecture_parameters=entry.get("architecture_parameters"),
             fit={key: entry[key] for key in FITTING if entry[key] is not None} if epochs else None,
             poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
+            warm_start=self.layout.victim(dataset, started) if started else None,
             seed=derive_seed(self.config.seed, "train", dataset, victim),
             threads=self.config.threads.train,
             **self._method("victims", victim, dataset),

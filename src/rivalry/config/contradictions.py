@@ -219,14 +219,15 @@ def circles(config: Config) -> Iterator[str]:
                 if circle[1:2] == [(target, named)]:
                     names = " -> ".join(name for _, name in circle)
                     path = _path(config, section, name, dataset, key)
-                    yield f"{path}: goes in a circle: {names}; a teacher must be trained before its student"
+                    yield f"{path}: goes in a circle: {names}; one must be trained before the other"
 
 
 def temperatures(config: Config) -> Iterator[str]:
     """A teacher that was trained at another temperature than its student."""
     for dataset, name, entry in _entries(config, "victims"):
         for key, section, teacher in config.references("victims", name, dataset):
-            if section != "victims" or teacher not in {*config.victims} - {name} or "temperature" not in entry:
+            own = key in config.method("victims", name).parameters and "temperature" in entry
+            if section != "victims" or teacher not in {*config.victims} - {name} or not own:
                 continue
             taught = config.entry("victims", teacher, dataset).get("temperature")
             if taught not in (None, entry["temperature"]):
@@ -234,6 +235,30 @@ def temperatures(config: Config) -> Iterator[str]:
                     f"{_path(config, 'victims', name, dataset, key)}: '{teacher}' is trained at temperature "
                     f"{taught:g}; a teacher needs its student's, {entry['temperature']:g}"
                 )
+
+
+WITHOUT_WEIGHTS = ("dropout",)
+"""Parameters of architectures on which no weight depends."""
+
+
+def warm_starts(config: Config) -> Iterator[str]:
+    """Weights to begin with that do not fit."""
+    for dataset, name, entry in _entries(config, "victims"):
+        first = entry.get("warm_start")
+        if first not in {*config.victims} - {name}:
+            continue
+        path = _path(config, "victims", name, dataset, "warm_start")
+        other, wanted = config.entry("victims", first, dataset), entry["architecture"]
+        if not _in_epochs("training", entry["method"]):
+            yield f"{path}: {entry['method']} begins with no weights; leave this key out"
+        elif other.get("architecture") != wanted:
+            found = other.get("architecture", "a network from outside")
+            yield f"{path}: '{first}' is {found}; its weights fit {wanted} only if it is one, too"
+        else:
+            known = registry.method("architectures", wanted).defaults
+            one, two = (known | given["architecture_parameters"] for given in (entry, other))
+            for key in (key for key in one if key not in WITHOUT_WEIGHTS and one[key] != two.get(key)):
+                yield f"{path}: '{first}' has {key} {two.get(key)}, and this victim {one[key]}; make them the same"
 
 
 def targets(config: Config) -> Iterator[str]:
@@ -319,8 +344,8 @@ def removed_backdoors(config: Config) -> Iterator[str]:
 
 CONTRADICTIONS = (
     *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, brought_models),
-    *(attacked_images, attacks_to_learn_from, files, data, small_images, mirror, circles, temperatures, targets),
-    *(attacks_without_gradients, defenses_without_gradients, removed_backdoors),
+    *(attacked_images, attacks_to_learn_from, files, data, small_images, mirror, circles, temperatures, warm_starts),
+    *(targets, attacks_without_gradients, defenses_without_gradients, removed_backdoors),
 )
 
 

@@ -76,6 +76,8 @@ class VictimEntry(FittingKeys, Entry):
     """Its own parameters."""
     poisoning: Annotated[str | None, Reference("poisonings")] = None
     """The poisoning of its training data."""
+    warm_start: Annotated[str | None, Reference("victims")] = None
+    """The victim, of the same architecture, whose weights it begins with; `learning_rate` is its own."""
 
 
 class AttackEntry(Entry):

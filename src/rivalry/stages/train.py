@@ -30,7 +30,7 @@ from rivalry.training._fitting import FittingKeys
 from rivalry.training._recipe import Direct, Ready
 
 if TYPE_CHECKING:
-    from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings
+    from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings, Trained
     from rivalry.types import Natural
 
 CURVE = ["epoch", "train_loss", "validation_loss", "validation_accuracy", "robust_accuracy", "learning_rate"]
@@ -49,6 +49,7 @@ def train(
     seed: Natural = 0,
     accelerator: Accelerator = "auto",
     poisoning: Poisoning | None = None,
+    warm_start: Trained | None = None,
 ) -> None:
     """Train a victim, or bring one that is trained already.
 
@@ -79,6 +80,8 @@ def train(
         Where to compute.
     poisoning : Path, optional
         Folder of a poisoning, whose training set is used instead.
+    warm_start : Path, optional
+        Folder of a victim of the same architecture: its weights, and what it takes for normal, are begun with.
     """
     started = time.perf_counter()
     declared = registry.method("training", method)
@@ -110,6 +113,7 @@ def train(
         "parameters": parameters,
         "fitting": fit,
         "poisoning": planted.get("poisoning"),
+        "warm_start": read_json(Place("train", warm_start).facts)["victim"] if warm_start else None,
         "backdoor_target": planted.get("target"),
         "shape": facts["shape"],
         "classes": facts["classes"],
@@ -136,12 +140,14 @@ def train(
             std=pixels.std(dim=(0, 2, 3)).clamp_min(1e-3),
         )
         del pixels
+        if warm_start is not None:
+            _begin_with(model, Place("train", warm_start)["weights"])
         if isinstance(recipe, Direct):
             recipe.fit(untrained, seed)
         else:
             # Not imported above: a method without epochs neither runs it nor waits for Lightning.
             fitting_module = import_module("rivalry.training._fit")
-            learned = images, labels, recipe.targets, sources
+            learned = images, labels, recipe.targets, sources, *model.state_dict().values()
             code = code_hash(network.module, declared.module, fitting_module.__name__, __name__)
             outcome = fitting_module.fit(
                 model,
@@ -175,6 +181,15 @@ def train(
     )
     write_manifest(place)
     shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _begin_with(model: nn.Module, file: Path) -> None:
+    """Give a network the weights of a trained one."""
+    try:
+        model.load_state_dict(read_tensors(file))
+    except RuntimeError as error:
+        fault = str(error).splitlines()[-1].strip()
+        raise RivalryError(f"warm_start: {file} is of another network: {fault}") from error
 
 
 def _fingerprint(tensors: tuple[Tensor, ...], facts: list[object]) -> str:

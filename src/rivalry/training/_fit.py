@@ -316,6 +316,8 @@ def fit(
     if sources is None:
         sources = torch.arange(len(images))
     validation, training = split_by_source(sources, keys.validation_fraction, seed)
+    if recipe.learned is not None:
+        training = training[recipe.learned[training]]
     row_order = _Batches(len(training), keys.batch_size, seed)
     batches = DataLoader(
         _InMemory(images[training], recipe.targets[training]),

@@ -29,11 +29,14 @@ class Recipe:
     attacked : function, optional
         Of a method that attacks what it learns from: (victim, images, targets) -> the same loss, and the images
         (N,C,H,W) that it attacked for it. Robust accuracy is measured on them.
+    learned : Tensor, optional
+        bool (N,): which images are learned from; all when left out. Validation takes no notice of it.
     """
 
     targets: Tensor
     loss: Loss
     attacked: Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    learned: Tensor | None = None
 
 
 @dataclass(frozen=True)

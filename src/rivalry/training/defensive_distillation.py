@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, one_hot
 
 from rivalry.answers import classify
+from rivalry.errors import RivalryError
 from rivalry.training._recipe import Recipe, training_method
 from rivalry.types import Positive, VictimName
 from rivalry.victims import load_victim
@@ -11,13 +15,17 @@ from rivalry.victims import load_victim
 
 @training_method(source="papernot2016")
 def defensive_distillation(
-    images: Tensor, labels: Tensor, *, teacher: VictimName, temperature: Positive = 100.0
+    images: Tensor,
+    labels: Tensor,
+    *,
+    teacher: VictimName,
+    temperature: Positive = 100.0,
+    labels_from: Literal["teacher", "teacher_where_right", "truth_where_wrong"] = "teacher",
 ) -> Recipe:
     """Defensive distillation: learn a teacher's softened probabilities; deployed at temperature 1.
 
-    All labels are replaced by soft ones. The student's logits grow by the temperature, so that its softmax
-    saturates and loss gradients vanish: attacks on the loss fail because they have no gradient
-    to follow, not because the victim is robust.
+    The student's logits grow by the temperature, so that its softmax saturates and loss gradients vanish: attacks on
+    the loss fail because they have no gradient to follow, not because the victim is robust.
 
     Parameters
     ----------
@@ -25,10 +33,21 @@ def defensive_distillation(
         The victim, trained at the same temperature, whose probabilities are learned.
     temperature : float
         Divides the logits of teacher and student while training.
+    labels_from : "teacher", "teacher_where_right" or "truth_where_wrong"
+        teacher: all labels are its soft ones. teacher_where_right: images that it misclassifies are left out.
+        truth_where_wrong: they keep their hard labels.
     """
     soft = (classify(load_victim(teacher), images, 256) / temperature).softmax(dim=1)
+    right = soft.argmax(dim=1) == labels
 
     def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy(victim(images) / temperature, targets)
 
+    if labels_from == "truth_where_wrong":
+        hard = one_hot(labels, soft.shape[1]).to(soft.dtype)
+        return Recipe(torch.where(right[:, None], soft, hard), loss)
+    if labels_from == "teacher_where_right":
+        if not right.any():
+            raise RivalryError(f"teacher: {teacher} misclassifies every training image; none is left to learn from")
+        return Recipe(soft, loss, learned=right)
     return Recipe(soft, loss)
