@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -51,6 +52,14 @@ def test_two_users_layers_are_kept_apart(tmp_path: Path) -> None:
         )
         found.append(usercode.imported(str(file), "build"))
     assert [build() for build in found] == [("ann", "more ann"), ("bob", "more bob")]
+
+
+def test_a_users_code_may_import_torchvision(tmp_path: Path) -> None:
+    """Also beside a PyTorch that it was not built for, and before anything else has imported it."""
+    file = write(tmp_path, net="from torchvision.models import resnet18 as build")
+    code = f"from rivalry.usercode import imported; print(imported({str(file)!r}, 'build').__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "resnet18", done.stderr
 
 
 def test_a_users_file_hides_no_module_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+from rivalry import _torchvision
 from rivalry.errors import RivalryError, nearest
 
 OURS = __name__.split(".")[0]
@@ -150,6 +151,7 @@ def running(source: str) -> Iterator[None]:
         What the code raised, with its file and line.
     """
     file = source_file(source)
+    _torchvision.ensure()  # the code may import it
     try:
         if source.endswith(".py"):
             with _importable(file.resolve().parent):
