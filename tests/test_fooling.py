@@ -203,7 +203,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
         images = torch.randint(0, 256, (n, *SHAPE), dtype=torch.uint8, generator=generator)
         write_tensors(data / f"{split}.safetensors", {"images": images, "labels": torch.zeros(n, dtype=torch.int64)})
     write_json(data / "dataset.json", {"dataset": "noise", "shape": SHAPE, "classes": CLASSES})
-    write_manifest(Layout().data("noise").at(data))
+    write_manifest(Layout().data("noise").at(data), [*data.iterdir()])
     write_manifest(Layout().victim("noise", "plain").at(victim), [])
     monkeypatch.setattr(stage, "load_victim", lambda folder: small_cnn())
     return data, victim, tmp_path / "output"
