@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 
@@ -24,6 +25,8 @@ from rivalry.figures._looks import CONTROLS, INK, looks
 from rivalry.figures._results import Results
 from rivalry.figures._saving import save
 from rivalry.figures._style import log_axis, matrix, plt, use_style
+from rivalry.figures.examples import examples
+from rivalry.formatting import printed
 from rivalry.layout import Layout
 from rivalry.stages.draw import draw
 from rivalry.statistics import worst_case
@@ -340,3 +343,87 @@ def test_two_processes_draw_the_same_bytes(results: Path, tmp_path: Path) -> Non
     first, second = ({file.name: file.read_bytes() for file in (tmp_path / seed).iterdir()} for seed in ("1", "2"))
     assert {Path(name).suffix for name in first} == {".svg", ".pdf", ".json"}
     assert first == second
+
+
+# ---- examples of a data set ----
+
+
+def sheets(folder: Path, names: list[str], shape: tuple[int, ...], n: int) -> tuple[list[Drawn], np.ndarray]:
+    """The figures of a data set whose image i, of class i modulo the number of classes, is of random pixels."""
+    place = Layout(folder).data("toy")
+    pixels = np.random.default_rng(0).integers(0, 256, (n, *shape), dtype=np.uint8)
+    tensors = {"images": torch.from_numpy(pixels), "labels": torch.arange(n) % len(names)}
+    artifacts.write_tensors(place["train"], tensors)
+    artifacts.write_json(place.facts, {"class_names": names, "shape": shape})
+    artifacts.write_manifest(place, [place["train"], place.facts])
+    return examples(Results(folder, "toy", {})), pixels
+
+
+def rows_of(drawn: list[Drawn]) -> dict[str, np.ndarray]:
+    """The strip of images that stands behind each name, RGBA."""
+    found = {}
+    for axes in (axes for page in drawn for axes in page.figure.axes):
+        (strip,) = axes.images
+        canvas, labels = strip.get_array().data, [label.get_text() for label in axes.get_yticklabels()]
+        found |= dict(zip(labels, np.split(canvas, len(labels)), strict=True))
+        # One pixel is as wide as it is high.
+        box = axes.get_position()
+        width, height = axes.get_figure().get_size_inches() * (box.width, box.height)
+        assert width / canvas.shape[1] == pytest.approx(height / canvas.shape[0])
+        plt.close(axes.get_figure())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("classes", "shape", "pages", "each"),
+    [
+        (2, (3, 8, 6), 1, 10),
+        (2, (1, 40, 6), 1, 10),
+        (12, (1, 5, 5), 1, 10),
+        (13, (1, 5, 9), 1, 5),
+        (101, (3, 4, 4), 3, 5),
+    ],
+)
+def test_a_sheet_shows_the_first_training_images_of_every_class(tmp_path, classes, shape, pages, each) -> None:
+    names = [f"class {k}" for k in range(classes)]
+    drawn, pixels = sheets(tmp_path, names, shape, 7 * classes + 1)
+    assert [page.name for page in drawn] == ["examples", *(f"examples_{k}" for k in range(2, pages + 1))]
+    rows = rows_of(drawn)
+    assert list(rows) == names
+    for label, (name, strip) in enumerate(rows.items()):
+        assert any(name in page.alt for page in drawn)
+        mine = pixels[label::classes][:each]
+        shown = np.split(strip, each, axis=1)
+        covered = [np.flatnonzero(cell[..., 3].any(axis=1)) for cell in shown[: len(mine)]]
+        assert all(len(lines) == shape[1] for lines in covered)
+        for image, cell, lines in zip(mine, shown, covered, strict=False):
+            colours = cell[lines, : shape[2], :3].transpose(2, 0, 1)
+            np.testing.assert_array_equal(colours, np.broadcast_to(image, colours.shape))
+        assert not any(cell.any() for cell in shown[len(mine) :])
+
+
+def test_a_sheet_of_large_images_or_very_many_classes_says_what_it_leaves_out(tmp_path) -> None:
+    (large,), _ = sheets(tmp_path / "large", ["a", "b"], (3, 300, 200), 4)
+    assert "Drawn smaller than they are, 200×300 pixels" in large.caption
+    assert large.figure.axes[0].images[0].get_array().shape[0] < 300
+    plt.close(large.figure)
+    drawn, _ = sheets(tmp_path / "many", [str(k) for k in range(1000)], (1, 2, 2), 1000)
+    rows = rows_of(drawn)
+    assert len(rows) == 200
+    assert {"0", "999"} < {*rows}
+    assert all("200 of 1000 classes" in page.caption for page in drawn)
+
+
+def test_names_of_classes_stay_in_front_of_their_images(tmp_path) -> None:
+    use_style()
+    names = ["Granny Smith apples, ripe ones", "ﾊﾝ" + "あ" * 100, "plain", "$5_to_$20"]
+    drawn, _ = sheets(tmp_path, names, (3, 8, 8), 8)
+    made = drawn[0].figure
+    (axes,) = made.axes
+    texts = [label.get_text() for label in axes.get_yticklabels()]
+    assert texts[2:] == names[2:]
+    assert all(text.endswith("…") for text in texts[:2])
+    axes.set_yticklabels(map(printed, texts))
+    made.draw_without_rendering()
+    assert all(label.get_window_extent().x0 >= 0 for label in axes.get_yticklabels())
+    plt.close(made)

@@ -180,6 +180,7 @@ RESULTS = (
         figures=("significance",),
         tables=(comparisons.comparisons,),
     ),
+    Section("sheet", "The data set", figures=("examples",), tables=(data.classes,)),
     Section("absent", "Figures left out", tables=(figures.absent,)),
 )
 """What is told of each data set."""

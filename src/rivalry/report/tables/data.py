@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from rivalry.report.tables._table import Column, Row, Table
 
+MOST_PRINTED = 20
+"""Classes that the paper lists."""
+
 
 def data_sets(report: Row) -> Table:
     rows = [
@@ -33,4 +36,29 @@ def data_sets(report: Row) -> Table:
             Column("work", "described in", "cite", width=0.12),
         ],
         rows,
+    )
+
+
+def classes(report: Row, dataset: str) -> Table:
+    (fact,) = [fact for fact in report["datasets"] if fact["dataset"] == dataset]
+    rows = [
+        {"label": label, "name": name, "train": train, "test": test}
+        for label, (name, train, test) in enumerate(
+            zip(fact["class_names"], fact["train_counts"], fact["test_counts"], strict=True)
+        )
+    ]
+    return Table(
+        f"{dataset}-classes",
+        "Classes",
+        "How many images of each class there are in each split.",
+        [
+            Column("label", "label", "count"),
+            Column("name", "class", "name", width=0.3),
+            Column("train", "training", "count"),
+            Column("test", "test", "count"),
+        ],
+        rows,
+        folded=len(rows) > MOST_PRINTED,
+        printed=rows[:MOST_PRINTED],
+        omitted="{} on the page.",
     )
