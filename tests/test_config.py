@@ -18,6 +18,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch import nn
 
 from rivalry import registry
 from rivalry.artifacts import read_json
@@ -476,6 +477,58 @@ def test_what_a_folder_of_images_holds_is_known_beforehand(archived: bool, tmp_p
     content = with_pictures(path)
     content["matches"][0]["attacks"].append("fgsm_to_3")  # mine has no class 3, and never meets it
     assert ("digits", "plain", "fgsm_to_3") in Plan(load_config(content)).attacks
+
+
+SMALL = [
+    (3, "poisonings.corner.trigger", "pattern", "pattern needs images of at least 4x4 pixels; those of mine are 3"),
+    (1, "poisonings.corner.trigger", "pixel", "pixel needs images of at least 2x2 pixels; those of mine are 1"),
+    (3, "defenses.median.window", 7, "7 needs images of at least 4x4 pixels; those of mine are 3"),
+    (2, "defenses.median.window", 5, "5 needs images of at least 3x3 pixels; those of mine are 2"),
+    (5, "victims.backdoored.augmentation", {"crop": 5}, "crop: 5 is as much as a whole image; those of mine are 5"),
+    (5, "victims.backdoored.augmentation", {"cutout": 9}, "cutout: 9 is as much as a whole image; those of mine are 5"),
+]
+
+
+@pytest.mark.parametrize(("side", "path", "value", "line"), SMALL)
+def test_what_does_not_fit_in_the_images_is_found_beforehand(side, path, value, line, tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "im", {"train": 2, "test": 2}, ["cat", "dog"], (side + 1, side))
+    content = with_pictures(folder)
+    section, name, key = path.split(".")
+    content["victims"]["backdoored"]["architecture"] = "mlp512"
+    content["poisonings"]["corner"] |= {"target": 1, "trigger": "pixel"}
+    content["defenses"] = {"median": {"method": "spatial_smoothing"}}
+    content[section][name][key] = value
+    content["matches"] = [
+        {"datasets": ["mine"], "victims": ["backdoored"], "attacks": ["fgsm"], "defenses": ["median"]}
+    ]
+    if path != "defenses.median.window":
+        content["matches"][0]["defenses"] = []
+    content["transfers"] = []
+    with pytest.raises(Mistakes) as caught:
+        load_config(content, "c.yaml")
+    (found,) = caught.value.lines
+    assert found.startswith(f"c.yaml: {path}{'.' if isinstance(value, dict) else ': '}{line}")
+    shutil.rmtree(folder)
+    pictures(folder, {"train": 2, "test": 2}, ["cat", "dog"], (20, 20))
+    load_config(content)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("poisonings", "backdoor"), ("defenses", "spatial_smoothing")])
+def test_a_method_refuses_images_exactly_below_the_side_that_it_declares(kind: str, name: str) -> None:
+    method = registry.method(kind, name)
+
+    def tried(side: int, **parameters: Any) -> None:
+        images = torch.zeros(30, 1, side, side + 3)
+        if kind == "poisonings":
+            method.load()(images.byte(), torch.arange(30) % 3, 0, **parameters)
+        else:
+            method.load()(nn.Flatten(), images, torch.arange(30), 0, 8, **parameters).module(images)
+
+    for parameter, sides in method.traits["side"].items():
+        for value, least in sides.items():
+            tried(least, **{parameter: value})
+            with pytest.raises(RivalryError, match=f"^{parameter}: {value} needs images of at least {least}x{least}"):
+                tried(least - 1, **{parameter: value})
 
 
 def test_one_class_is_none(tmp_path: Path) -> None:

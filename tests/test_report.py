@@ -34,8 +34,8 @@ from rivalry.report import html as pages
 from rivalry.report import latex, tables
 from rivalry.report.collecting import _hashes
 from rivalry.report.references import all_references
-from rivalry.report.sections import RESULTS, SECTIONS, shown
-from rivalry.report.tables import checks, comparisons, defenses, robustness
+from rivalry.report.sections import RESULTS, SECTIONS, Shown, shown
+from rivalry.report.tables import checks, comparisons, data, defenses, robustness
 from rivalry.report.tables._table import Table, interval, text
 from rivalry.report.templates import FOLDER
 from rivalry.report.tex import breakable, tex
@@ -52,7 +52,7 @@ ALL_SECTIONS = (*SECTIONS, *RESULTS)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """results/report of a synthetic run, with page and paper and some of the figures."""
     results = synthetic_results.make(tmp_path_factory.mktemp("run") / "results")
-    kinds, figures = ["worst_case", "accuracy", "preprocessors", "significance"], all_figures()
+    kinds, figures = ["worst_case", "accuracy", "preprocessors", "significance", "examples"], all_figures()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rivalry.stages.draw.all_figures", lambda: {kind: figures[kind] for kind in kinds})
         for dataset in DATASETS:
@@ -363,6 +363,35 @@ def test_no_finding_is_good_or_bad_without_a_test(facts: dict[str, Any]) -> None
     for item in facts["findings"]:
         if item["tone"] in ("good", "bad"):
             assert item["verdict"] in ("keeps more", "keeps less", "not repaired", "passed", "failed"), item
+
+
+def test_accuracies_on_different_images_have_different_names(facts: dict[str, Any]) -> None:
+    def all_tables(sections: list[Shown]) -> Iterator[Table]:
+        for one in sections:
+            yield from one.tables
+            yield from all_tables(one.parts)
+
+    titles = {
+        table.name: column.title
+        for table in all_tables(shown(facts, paper=False))
+        for column in table.columns
+        if column.key == "clean_accuracy"
+    }
+    assert {"test %", "clean %"} == {*titles.values()}
+    assert all((title == "test %") == name.endswith("-victims") for name, title in titles.items())
+
+
+def test_the_classes_of_each_data_set_are_counted(facts: dict[str, Any]) -> None:
+    for fact in facts["datasets"]:
+        table = data.classes(facts, fact["dataset"])
+        assert [row["name"] for row in table.rows] == fact["class_names"]
+        for split in ("train", "test"):
+            assert sum(row[split] for row in table.rows) == fact[f"n_{split}"]
+    hundred = {"class_names": [str(k) for k in range(100)], "train_counts": [5] * 100, "test_counts": [1] * 100}
+    long = data.classes({"datasets": [{"dataset": "many"} | hundred]}, "many")
+    assert (long.folded, len(long.rows)) == (True, 100)
+    assert len(long.in_paper().rows) == 20
+    assert "80 more rows" in long.in_paper().note
 
 
 def test_the_first_screen_is_the_ranking_of_the_worst_cases(facts: dict[str, Any], html: str) -> None:

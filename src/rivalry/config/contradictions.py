@@ -181,16 +181,35 @@ def data(config: Config) -> Iterator[str]:
 
 
 def small_images(config: Config) -> Iterator[str]:
-    """An architecture for images that are larger than the data set's."""
+    """What needs larger images than the data set's: a network, a trigger, a window, a margin."""
     for section, dataset, name in sorted(_met(config)):
-        side = config.about(dataset).side
-        for key, method in config.methods(section, name, dataset):
-            least = method.traits.get("side", 1) if method.kind == "architectures" else 1
+        side, entry = config.about(dataset).side, config.entry(section, name, dataset)
+        for key, needs, least in _least_sides(config, section, name, dataset):
             if side is not None and side < least:
                 yield (
-                    f"{_path(config, section, name, dataset, key)}: {method.name} needs images of at least "
+                    f"{_path(config, section, name, dataset, key)}: {needs} needs images of at least "
                     f"{least}x{least} pixels; those of {dataset} are {side} wide or high"
                 )
+        for key in ("crop", "cutout"):
+            length = (entry.get("augmentation") or {}).get(key, 0)
+            if side is not None and length >= side:
+                yield (
+                    f"{_path(config, section, name, dataset, 'augmentation')}.{key}: {length} is as much as a whole "
+                    f"image; those of {dataset} are {side} pixels wide or high"
+                )
+
+
+def _least_sides(config: Config, section: str, name: str, dataset: str) -> Iterator[tuple[str, str, int]]:
+    """The keys of an entry that make demands on the size of images: the key, what demands, and the shorter side."""
+    entry = config.entry(section, name, dataset)
+    for key, method in config.methods(section, name, dataset):
+        if method.kind == "sources":
+            continue  # their `side` is that of their images
+        least = method.traits.get("side", 1)
+        if isinstance(least, int):
+            yield key, method.name, least
+        else:
+            yield from ((own, str(entry[own]), sides[entry[own]]) for own, sides in least.items())
 
 
 def mirror(config: Config) -> Iterator[str]:

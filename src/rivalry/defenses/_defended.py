@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, cast
 
@@ -35,7 +35,11 @@ class Defended:
 
 
 def defense(
-    *, kind: Literal["preprocessor", "detector", "transformer"], source: str, backdoors: bool = False
+    *,
+    kind: Literal["preprocessor", "detector", "transformer"],
+    source: str,
+    backdoors: bool = False,
+    side: Mapping[str, Mapping[object, int]] | None = None,
 ) -> Callable[[F], F]:
     """Register a function (victim, images, labels, seed, batch_size, *, ...) -> Defended.
 
@@ -50,6 +54,8 @@ def defense(
         Citation key of the paper.
     backdoors : bool
         Whether it removes backdoors by training the victim on, in epochs: it is put around poisoned victims only.
+    side : mapping, optional
+        A parameter -> its values -> how many pixels the shorter side of images must have for each.
     """
 
     def register(function: F) -> F:

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rivalry.defenses._defended import Defended, Preprocessed, defense
+from rivalry.errors import RivalryError
 
 DARKEST = 1 / 255
 """Below this brightness the square root's slope is taken to be the one here: at black it is infinite."""
 
 
-@defense(kind="preprocessor", source="xu2018")
+@defense(kind="preprocessor", source="xu2018", side={"window": {3: 2, 5: 3, 7: 4}})
 def spatial_smoothing(
     victim: nn.Module,
     images: Tensor,
@@ -37,6 +38,9 @@ def spatial_smoothing(
     window : 3, 5 or 7
         Side of the window in pixels.
     """
+    reach, side = window // 2, min(images.shape[2:])
+    if reach >= side:  # reflection has no more pixels to give
+        raise RivalryError(f"window: {window} needs images of at least {reach + 1}x{reach + 1} pixels, not {side}")
     return Defended(Preprocessed(Smoothing(kind, window), victim), {})
 
 

@@ -62,7 +62,7 @@ def _accuracies(data: Results, page: Page, number: int, of: int) -> Drawn:
         name,
         title,
         "Each point is the accuracy that one attack leaves of a victim, at the attack's largest budget; "
-        "the open circle on top is the accuracy on clean images. The thin line is the Wilson "
+        "the open circle on top is the accuracy on the same images without an attack. The thin line is the Wilson "
         "interval, the number at the right the accuracy in percent. Farther left is a stronger attack. "
         f"Targeted attacks need one particular class and therefore often leave more. {marks.MEANING}",
         f"Dot chart of accuracy under attack. {'. '.join(sentences)}.",
@@ -132,8 +132,8 @@ def _by_eps(data: Results, norm: str, table: pd.DataFrame) -> Drawn:
         f"accuracy_by_eps_{norm}",
         f"Accuracy against the {name} budget",
         "Accuracy that each attack leaves as its budget ε grows; at ε = 0 it is the accuracy on "
-        "clean images. Bands are Wilson intervals; an attack that was run at one budget is a point with its "
-        "interval. A curve that rises again belongs to an attack "
+        "the same images without an attack. Bands are Wilson intervals; an attack that was run at "
+        "one budget is a point with its interval. A curve that rises again belongs to an attack "
         "that overshoots, or to a victim whose gradients mislead it.",
         f"Line chart. {'; '.join(sentences)}.",
         figure,

@@ -67,9 +67,9 @@ def backdoor(data: Results) -> list[Drawn]:
         Drawn(
             "backdoor",
             "The backdoor before and after its repair",
-            "Accuracy on clean images (solid) and the share of images of other classes that the trigger "
-            "turns into its target class (hatched), per victim. The victim trained on clean data is the "
-            "control: the trigger should do nothing there. A repair is good when the hatched bar vanishes "
+            "Accuracy without an attack on the images that the trigger was tried on (solid), and the share of those "
+            "of other classes that it turns into its target class (hatched), per victim. The victim trained on clean "
+            "data is the control: the trigger should do nothing there. A repair is good when the hatched bar vanishes "
             "and the solid one stays. Thin lines are Wilson intervals.",
             f"Bar chart. {'; '.join(sentences)}.",
             figure,

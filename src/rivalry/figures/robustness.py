@@ -61,9 +61,9 @@ def worst_case(data: Results) -> list[Drawn]:
         Drawn(
             "worst_case",
             "Worst case per image",
-            "Accuracy on clean images (circle) and on the worst case per image (diamond), best first: an image counts "
-            "only if no attack of that norm turns it within the budget. A defended classifier is judged by attacks "
-            "that know the defense and by those that ignore it together. Lines through the diamonds "
+            "Accuracy without an attack (circle) and on the worst case of the same images (diamond), best first: an "
+            "image counts only if no attack of that norm turns it within the budget. A defended classifier is judged "
+            "by attacks that know the defense and by those that ignore it together. Lines through the diamonds "
             f"are Wilson intervals; the numbers at the right are the worst-case accuracies in percent. {marks.MEANING}",
             f"Dot chart of accuracies. {'. '.join(sentences)}.",
             figure,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,6 +36,14 @@ class Poisoned:
     trigger: Trigger
 
 
-def poisoning(*, source: str) -> Callable[[F], F]:
-    """Register a function (images, labels, seed, *, ...) -> Poisoned; `source` is its citation key."""
+def poisoning(*, source: str, side: Mapping[str, Mapping[object, int]] | None = None) -> Callable[[F], F]:
+    """Register a function (images, labels, seed, *, ...) -> Poisoned.
+
+    Parameters
+    ----------
+    source : str
+        Its citation key.
+    side : mapping, optional
+        A parameter -> its values -> how many pixels the shorter side of images must have for each.
+    """
     return lambda function: function

@@ -15,7 +15,7 @@ PATTERNS = {"pixel": [(0, 0)], "pattern": [(0, 0), (0, 2), (1, 1), (2, 0)]}
 """Bright pixels, as (rows above, columns left of) the place two pixels off the lower right corner."""
 
 
-@poisoning(source="gu2017")
+@poisoning(source="gu2017", side={"trigger": {"pixel": 2, "pattern": 4}})
 def backdoor(
     images: Tensor,
     labels: Tensor,
@@ -40,6 +40,9 @@ def backdoor(
         Stamped copies as a share of the clean training images.
     """
     shape = images.shape[1:]
+    least = 2 + max(max(offset) for offset in PATTERNS[trigger])
+    if min(shape[1:]) < least:
+        raise RivalryError(f"trigger: {trigger} needs images of at least {least}x{least} pixels, not {min(shape[1:])}")
     mask = torch.zeros(shape)
     for up, left in PATTERNS[trigger]:
         mask[:, shape[1] - 2 - up, shape[2] - 2 - left] = 1.0

@@ -73,10 +73,10 @@ def _clean(part: Fact) -> Iterator[Finding]:
     if len(victims) > 1:
         text = f"from {percent(worst['clean_accuracy'])} % ({worst['victim']}) to {text}"
     yield Finding(
-        "Clean accuracy",
+        "Test accuracy",
         "baseline",
         "neutral",
-        f"Without an attack, accuracy on the {best['n_test']:,} test images is {text}.",
+        f"Without an attack, accuracy on all {best['n_test']:,} test images is {text}.",
         [*marks.of_victim(part["checks"], worst), *marks.of_victim(part["checks"], best)],
     )
 

@@ -78,7 +78,9 @@ TERMS = (
         "Accuracy",
         "The share of the n test images that are classified correctly. An image that the victim has wrong without any "
         "attack is lost under every attack. A detector also keeps an attacked image by refusing it; if it refuses an "
-        "image that was not attacked, that image is lost.",
+        "image that was not attacked, that image is lost. Without an attack there are two accuracies: **test "
+        "accuracy** on the whole test split, and **clean accuracy** on those of its images that the attacks were "
+        "given. Only the second can be compared with an accuracy under attack.",
     ),
     (
         "Success",

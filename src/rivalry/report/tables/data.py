@@ -23,7 +23,7 @@ def data_sets(report: Row) -> Table:
         "data-sets",
         "Data sets",
         "Images are stored as 8-bit pixels, channels first. “attacked” is how many test images the attacks run on: the "
-        "same ones for every attack, unless an attack is given fewer. Accuracy of victims is measured on all.",
+        "same ones for every attack, unless an attack is given fewer. Test accuracy of victims is measured on all.",
         [
             Column("dataset", "data set", "name", width=0.12),
             Column("source", "source", "code", paper=False),

@@ -31,7 +31,7 @@ def victims(report: Row, dataset: str) -> Table:
     return Table(
         f"{dataset}-victims",
         "Victims",
-        "Accuracy on the whole test split with its Wilson interval. The epoch that was kept had the best "
+        "Test accuracy is that on the whole test split, with its Wilson interval. The epoch that was kept had the best "
         f"result on validation images, which are split off the training images. {marks.MEANING}",
         [
             Column("victim", "victim", "name", width=0.12),
@@ -45,7 +45,7 @@ def victims(report: Row, dataset: str) -> Table:
             Column("best_epoch", "epoch kept", "count", paper=False),
             Column("epochs_run", "epochs", "count"),
             Column("validation_accuracy", "validation %", "rate", paper=False),
-            Column("clean_accuracy", "clean %", "rate", low="clean_low", high="clean_high"),
+            Column("clean_accuracy", "test %", "rate", low="clean_low", high="clean_high"),
             Column("n_test", "n", "count", paper=False),
             Column("seconds", "time", "time"),
         ],
