@@ -141,6 +141,13 @@ def test_the_mirror_is_a_path_or_an_address(here: Path) -> None:
         assert read_files([file])["data_mirror"] == expected
 
 
+def test_folders_that_a_run_writes_are_relative_to_where_it_works(here: Path) -> None:
+    file = written(here / "conf" / "c.yaml", content(results="runs/../out", prepared="$PICTURES/prepared"))
+    found = read_files([file])
+    assert (found["results"], found["prepared"]) == ("out", "many/prepared")
+    assert read_files([file], {"results": "~/out"})["results"] == str(here.parent / "home/out")
+
+
 def test_every_file_has_its_own_folder_and_the_command_line_has_this_one(here: Path) -> None:
     first = written(here / "one" / "c.yaml", content("pictures", data_mirror="files"))
     second = written(here / "two" / "c.yaml", {"datasets": {"mine": {"path": "others"}}})

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from rivalry import registry
 from rivalry.artifacts import HOST, read_json, read_tensors
@@ -373,6 +374,115 @@ def test_a_mistake_is_told_before_anything_runs(tmp_path: Path) -> None:
     assert "config.yaml: attacks.fgsm.method: 'fsgm' is unknown; did you mean 'fgsm'?" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not (project / "results").exists()
+
+
+# ---- where files lie: folders of results, shared data, users' paths ----
+
+BESIDE = """
+seed: 1
+results: runs/NAME
+prepared: shared data
+datasets: {mine: {source: image_folder, path: pictures}}
+victims:
+  knn: {method: scikit_learn, architecture: knn, architecture_parameters: {sample: 100}}
+attacks:
+  noise: {method: random_noise, eps: 0.2}
+matches:
+  - {datasets: [mine], victims: [knn], attacks: [noise]}
+"""
+
+
+def elsewhere(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Snakemake as called from another folder, to work in this one."""
+    named = ("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder))
+    return snakemake(folder.parent, *named, *arguments, check=check)
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which two configurations were run that share prepared data; they lie in a folder of it."""
+    folder = tmp_path_factory.mktemp("beside") / "here"
+    for number, name in enumerate(
+        f"{split}/{label}/{i}.png" for split in ("train", "test") for label in "ab" for i in "12"
+    ):
+        (folder / "conf/pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 30 * number).save(folder / "conf/pictures" / name)
+    for name in ("one", "two"):
+        (folder / f"conf/{name}.yaml").write_text(BESIDE.replace("NAME", name))
+        elsewhere(folder, *tabulated(folder, name))
+    return folder
+
+
+def tabulated(folder: Path, name: str) -> list[str]:
+    return [f"runs/{name}/tables/scores.csv", "--configfile", str(folder / f"conf/{name}.yaml")]
+
+
+def planned_beside(folder: Path, name: str) -> dict[str, int]:
+    return planned(
+        folder.parent, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), *tabulated(folder, name)
+    )
+
+
+def test_two_configurations_beside_each_other_share_data_and_nothing_else(side_by_side: Path) -> None:
+    assert planned_beside(side_by_side, "one") == {}
+    assert planned_beside(side_by_side, "two") == {}
+    assert list(side_by_side.rglob("dataset.json")) == [side_by_side / "shared data/mine/dataset.json"]
+    for name in ("one", "two"):
+        assert (side_by_side / f"runs/{name}/victims/mine/knn/victim.json").is_file()
+        assert read_json(side_by_side / f"runs/{name}/plan.json")["prepared"] == "../../shared data"
+    # Prepared once, by the first; the second had no job for it.
+    assert (side_by_side / "runs/one/logs/prepare_dataset/mine.log").is_file()
+    assert not (side_by_side / "runs/two/logs/prepare_dataset").exists()
+
+
+def test_a_moved_folder_with_its_configurations_and_data_reruns_nothing(side_by_side: Path) -> None:
+    moved = side_by_side.with_name("moved")
+    side_by_side.rename(moved)
+    try:
+        assert planned_beside(moved, "one") == {}
+    finally:
+        moved.rename(side_by_side)
+
+
+def test_a_users_file_reruns_what_used_it_also_by_its_time(side_by_side: Path) -> None:
+    file = side_by_side / "conf/pictures/train/a/1.png"
+    stat = file.stat()
+    used = {"prepare_dataset": 1, "train_victim": 1, "attack_victim": 1, "tabulate_results": 1}
+    try:
+        os.utime(file)
+        assert planned_beside(side_by_side, "one") == used
+        assert planned_beside(side_by_side, "two") == used
+    finally:
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert planned_beside(side_by_side, "one") == {}
+
+
+def test_shared_data_of_another_kind_are_not_overwritten(side_by_side: Path) -> None:
+    for old, new, what in (
+        ("path: pictures", "path: pictures, size: 4", "mine was prepared with other parameters"),
+        ("seed: 1", "seed: 2", "mine was prepared with another seed"),
+    ):
+        (side_by_side / "conf/three.yaml").write_text(BESIDE.replace("NAME", "three").replace(old, new))
+        done = elsewhere(side_by_side, "--dry-run", *tabulated(side_by_side, "three"), check=False)
+        assert done.returncode == 1
+        assert f"shared data/{what}, and other runs may use it; choose another name, or delete" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_what_is_damaged_is_made_again_where_the_run_worked(side_by_side: Path, tmp_path: Path) -> None:
+    results = side_by_side / "runs/one"
+    file = results / "tables/kept_apart.json"
+    content = file.read_bytes()
+    file.unlink()
+    try:
+        verify = [sys.executable, "-m", "rivalry", "verify", str(results)]
+        found = subprocess.run(verify, cwd=tmp_path, capture_output=True, text=True).stdout
+    finally:
+        file.write_bytes(content)
+    command = found.splitlines()[-1].removeprefix("to make them again: ")
+    assert command.startswith(f"cd {shlex.quote(str(side_by_side))} && snakemake --cores all --snakefile ")
+    assert "--configfile conf/one.yaml" in command
+    assert "runs/one/tables/scores.csv" in command
 
 
 # ---- where there is no LaTeX, and where a job fails ----

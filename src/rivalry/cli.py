@@ -6,7 +6,6 @@ import argparse
 import io
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -238,9 +237,7 @@ def _verify(o: argparse.Namespace) -> int:
         print(f"note: {folder} is of an earlier configuration; nothing reads it")
     print(f"{checked} files checked, {len(faults)} at fault")
     if faults:
-        place = o.results.resolve().parent
-        there = "" if place == Path.cwd() else f"cd {shlex.quote(str(place))} && "
-        print(f"to make them again: {there}{repair(results, faults)}")
+        print(f"to make them again: {repair(results, faults)}")
     return 1 if faults else 0
 
 

@@ -50,7 +50,7 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
         _identify(stage, told, given["dataset"], given.get("victim_name"))
     for option in stage.options.values():
         if after := option.mark(options.After):
-            identify_all(Layout(given["results"]), told["plan"], after.stages)
+            identify_all(Layout.of(given["results"], told["plan"]), told["plan"], after.stages)
     positional = [told.pop(name) for name in stage.positional]
     stage.load()(*positional, **told)
 

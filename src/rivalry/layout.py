@@ -1,15 +1,18 @@
-"""Where everything lies below the results folder, and how a defended victim is called.
+"""Where everything lies below a run's folder of results, and how a defended victim is called.
 
 Both are written here and nowhere else.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 RESULTS = "results"
-"""The folder of all results, seen from the folder in which Snakemake runs."""
+"""The usual folder of a run's results, seen from the folder in which Snakemake runs."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 """A name in the configuration, as a regular expression; it holds nothing that separates names or folders."""
@@ -126,18 +129,45 @@ class Place:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything below the folder `root`.
+    """Everything that a run writes.
 
     Names may be wildcards of Snakemake, such as "{dataset}".
+
+    Attributes
+    ----------
+    root : Path
+        The folder of the run's results.
+    prepared : Path or None
+        The folder of prepared data sets, where runs share one; None: it is below `root`.
     """
 
     root: Path = Path(RESULTS)
+    prepared: Path | None = None
+
+    @classmethod
+    def of(cls, results: str | Path, plan: Mapping[str, Any]) -> Layout:
+        """That of a run, whose plan tells where its prepared data sets lie (`seen_from_results`)."""
+        shared = plan.get("prepared")
+        return cls(Path(results), Path(os.path.normpath(Path(results) / shared)) if shared else None)
+
+    def seen_from_results(self) -> str | None:
+        """The folder that runs share, as the folder of results sees it: both may be moved together."""
+        if self.prepared is None:
+            return None
+        if self.root.is_absolute() or self.prepared.is_absolute():
+            return os.path.abspath(self.prepared)
+        return os.path.relpath(self.prepared, self.root)
+
+    @property
+    def data_sets(self) -> Path:
+        """The folder of all prepared data sets."""
+        return self.prepared or self._place("prepare", "data").folder
 
     def _place(self, stage: str, folder: str, **names: str) -> Place:
         return Place(stage, self.root.joinpath(folder, *names.values()), names)
 
     def data(self, dataset: str) -> Place:
-        return self._place("prepare", "data", dataset=dataset)
+        return self._place("prepare", "data", dataset=dataset).at(self.data_sets / dataset)
 
     def poisoning(self, dataset: str, poisoning: str) -> Place:
         return self._place("poison", "poisoning", dataset=dataset, poisoning=poisoning)
@@ -216,7 +246,8 @@ class Layout:
         return self._beside("benchmarks", rule, place, ".tsv")
 
     def _beside(self, folder: str, rule: str, place: Place, suffix: str) -> Path:
-        names = place.folder.relative_to(self.root).parts[1:]
+        own = place.stage == "prepare"
+        names = place.folder.relative_to(self.data_sets if own else self.root).parts[0 if own else 1 :]
         return self.root / folder / f"{'/'.join((rule, *names))}{suffix}"
 
     def benchmarks(self) -> list[tuple[str, Path]]:

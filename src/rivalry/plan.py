@@ -19,7 +19,7 @@ from rivalry.config.models import SECTIONS
 from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, walk
 from rivalry.external.spec import code_in
-from rivalry.layout import Layout, Place, defended, parts
+from rivalry.layout import Place, defended, parts
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FITTING
 
@@ -48,7 +48,7 @@ class Plan:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.layout = Layout()
+        self.layout = config.layout
         self.datasets: list[str] = []
         self.poisonings: list[tuple[str, str]] = []
         self.victims: list[tuple[str, str]] = []
@@ -170,6 +170,7 @@ class Plan:
     def tables(self) -> dict[str, Any]:
         """What tables, checks and figures are made of; anything else below results/ is left over and ignored."""
         return {
+            "prepared": self.layout.seen_from_results(),
             "datasets": self.datasets,
             "poisonings": [list(item) for item in self.poisonings],
             "victims": [list(item) for item in self.victims],
@@ -193,8 +194,7 @@ class Plan:
             self.layout.data(dataset),
             source=source,
             parameters=parameters,
-            # Two data sets of one source are the same data: the seed is the source's, not the name's.
-            seed=derive_seed(self.config.seed, "data", source),
+            seed=self.config.data_seed(dataset),
         )
 
     def poison_options(self, dataset: str, poisoning: str) -> str:

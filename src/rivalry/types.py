@@ -62,10 +62,13 @@ class UserFile:
         installed package, `package.module:name`.
     named : bool
         It may also be a name, which is no path: letters, digits and _ alone.
+    written : bool
+        It is a folder that a run writes; it need not be there, and is relative to the folder in which the run works.
     """
 
     code: bool = False
     named: bool = False
+    written: bool = False
 
     def split(self, value: str) -> tuple[str, str]:
         """The path in a value, "" where it holds none, and what stands behind it."""
@@ -137,6 +140,7 @@ AnyNorm = Annotated[Literal["inf", 2, 0], BeforeValidator(_plain_norm)]
 UserPath = Annotated[str, UserFile()]
 WeightsFile = Annotated[str, UserFile(named=True)]
 UserCode = Annotated[str, UserFile(code=True)]
+OutputFolder = Annotated[str, UserFile(written=True)]
 Arguments = dict[str, Any]
 ClassNames = Annotated[list[StrictStr | StrictInt], Field(min_length=2)]
 Finite = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ def verify(results: Path) -> tuple[int, list[Fault], list[Path]]:
     try:
         read_manifest(layout.plan.manifest)
         plan = read_json(layout.plan.facts)
+        layout = Layout.of(results, plan)
     except RivalryError:
         # Without the plan nothing else can be judged; Snakemake writes it anew and sees what is missing.
         what = "is missing or damaged, so that nothing else can be looked at"
@@ -104,7 +106,7 @@ def _faults(place: Place) -> Iterator[tuple[Path, str]]:
 
 
 def repair(results: Path, faults: list[Fault]) -> str:
-    """The command that makes again what is at fault, for a shell in the folder that holds the results.
+    """The command, for a shell in the folder from which it is called, that makes again what is at fault.
 
     Raises
     ------
@@ -112,6 +114,7 @@ def repair(results: Path, faults: list[Fault]) -> str:
         Nothing tells with which configuration the results were made.
     """
     run = read_json(Layout(results).run.facts)
+    worked_in = (results / run.get("directory", "..")).resolve()
     words = ["snakemake", "--cores", "all"]
     if run["snakefile"] != "Snakefile":
         words += ["--snakefile", run["snakefile"]]
@@ -119,5 +122,12 @@ def repair(results: Path, faults: list[Fault]) -> str:
         words += ["--configfile", *run["configfiles"]]
     if run["config"]:
         words += ["--config", *(f"{key}={value}" for key, value in run["config"].items())]
-    targets = dict.fromkeys(str(fault.target.relative_to(results.parent)) for fault in faults)
-    return shlex.join([*words, "--forcerun", *targets])
+    targets = dict.fromkeys(_seen_from(worked_in, fault.target) for fault in faults)
+    there = "" if worked_in == Path.cwd() else f"cd {shlex.quote(str(worked_in))} && "
+    return there + shlex.join([*words, "--forcerun", *targets])
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    """A path as the workflow in a folder knows it: relative below the folder, else absolute."""
+    whole = Path(os.path.abspath(path))
+    return str(whole.relative_to(folder) if whole.is_relative_to(folder) else whole)

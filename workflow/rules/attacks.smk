@@ -25,4 +25,4 @@ rule attack_victim:
     message:
         "attack {wildcards.defended} on {wildcards.dataset} with {wildcards.attack}"
     shell:
-        "python -m rivalry attack {params.options} > {log} 2>&1"
+        "python -m rivalry attack {params.options} > {log:q} 2>&1"

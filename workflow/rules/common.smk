@@ -1,5 +1,6 @@
 """Checks the configuration before anything else and says which jobs it asks for."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -42,8 +43,9 @@ LAYOUT = PLAN.layout
 
 export_environment(SOURCE, PLAN.config.data_mirror)
 
-# For the jobs that record it; outside results/, since nobody asked for it.
-GIVEN = ".snakemake/rivalry-given.json"
+# For the jobs that record it; outside the results, since nobody asked for it. Each folder of results has its own, since
+# two configurations may run side by side.
+GIVEN = f".snakemake/rivalry-given/{hashlib.sha256(str(LAYOUT.root).encode()).hexdigest()[:12]}.json"
 write_json(GIVEN, CONTENT)
 
 # A PDF is made where something can make it: a LaTeX that is installed, or conda's tectonic.
@@ -88,7 +90,8 @@ wildcard_constraints:
 
 
 onstart:
-    sweep(LAYOUT.root)
+    for folder in (LAYOUT.root, LAYOUT.data_sets):
+        sweep(folder)
     record_run(
         LAYOUT.run.facts,
         snakefile=workflow.main_snakefile,

@@ -19,4 +19,4 @@ rule prepare_dataset:
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "python -m rivalry prepare {params.options} > {log} 2>&1"
+        "python -m rivalry prepare {params.options} > {log:q} 2>&1"

@@ -31,7 +31,7 @@ rule defend_victim:
     message:
         "defend {wildcards.victim} on {wildcards.dataset} with {wildcards.defense}"
     shell:
-        "python -m rivalry defend {params.options} > {log} 2>&1"
+        "python -m rivalry defend {params.options} > {log:q} 2>&1"
 
 
 rule evaluate_defense:
@@ -61,4 +61,4 @@ rule evaluate_defense:
     message:
         "evaluate {wildcards.defense} of {wildcards.victim} on {wildcards.dataset}"
     shell:
-        "python -m rivalry evaluate {params.options} > {log} 2>&1"
+        "python -m rivalry evaluate {params.options} > {log:q} 2>&1"

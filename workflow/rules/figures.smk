@@ -27,4 +27,4 @@ rule draw_figures:
     message:
         "draw the figures of {wildcards.dataset}"
     shell:
-        "python -m rivalry draw {params.options} > {log} 2>&1"
+        "python -m rivalry draw {params.options} > {log:q} 2>&1"

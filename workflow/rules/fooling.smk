@@ -28,4 +28,4 @@ rule fool_victim:
     message:
         "fool {wildcards.victim} on {wildcards.dataset} with {wildcards.fooling}"
     shell:
-        "python -m rivalry fool {params.options} > {log} 2>&1"
+        "python -m rivalry fool {params.options} > {log:q} 2>&1"

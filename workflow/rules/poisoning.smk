@@ -24,4 +24,4 @@ rule poison_dataset:
     message:
         "poison {wildcards.dataset} with {wildcards.poisoning}"
     shell:
-        "python -m rivalry poison {params.options} > {log} 2>&1"
+        "python -m rivalry poison {params.options} > {log:q} 2>&1"

@@ -19,7 +19,7 @@ rule collect_report:
     message:
         "collect every number of the report"
     shell:
-        "python -m rivalry collect {params.options} > {log} 2>&1"
+        "python -m rivalry collect {params.options} > {log:q} 2>&1"
 
 
 rule render_html:
@@ -42,7 +42,7 @@ rule render_html:
     message:
         "render the page"
     shell:
-        "python -m rivalry report html --input {input.facts} --output {output} > {log} 2>&1"
+        "python -m rivalry report html --input {input.facts:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule render_latex:
@@ -61,7 +61,7 @@ rule render_latex:
     message:
         "render the paper"
     shell:
-        "python -m rivalry report latex --input {input.facts} --output {output} > {log} 2>&1"
+        "python -m rivalry report latex --input {input.facts:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule compile_pdf:
@@ -83,4 +83,4 @@ rule compile_pdf:
     message:
         "compile the paper"
     shell:
-        "python -m rivalry report pdf --input {input.tex} --output {output} > {log} 2>&1"
+        "python -m rivalry report pdf --input {input.tex:q} --output {output:q} > {log:q} 2>&1"

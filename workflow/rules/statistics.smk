@@ -17,7 +17,7 @@ rule record_plan:
     message:
         "record which jobs there are"
     shell:
-        f"python -m rivalry record plan {GIVEN} --output {{output}} > {{log}} 2>&1"
+        f"python -m rivalry record plan {GIVEN} --output {{output:q}} > {{log:q}} 2>&1"
 
 
 rule record_configuration:
@@ -32,7 +32,7 @@ rule record_configuration:
     message:
         "record the configuration"
     shell:
-        f"python -m rivalry record configuration {GIVEN} --output {{output}} > {{log}} 2>&1"
+        f"python -m rivalry record configuration {GIVEN} --output {{output:q}} > {{log:q}} 2>&1"
 
 
 rule tabulate_results:
@@ -62,7 +62,7 @@ rule tabulate_results:
     message:
         "tabulate"
     shell:
-        "python -m rivalry tabulate {params.options} > {log} 2>&1"
+        "python -m rivalry tabulate {params.options} > {log:q} 2>&1"
 
 
 rule check_results:
@@ -88,4 +88,4 @@ rule check_results:
     message:
         "check the results against themselves"
     shell:
-        "python -m rivalry check {params.options} > {log} 2>&1"
+        "python -m rivalry check {params.options} > {log:q} 2>&1"

@@ -22,4 +22,4 @@ rule transfer_images:
     message:
         "replay on {wildcards.dataset} what was crafted on {wildcards.victim}"
     shell:
-        "python -m rivalry transfer {params.options} > {log} 2>&1"
+        "python -m rivalry transfer {params.options} > {log:q} 2>&1"

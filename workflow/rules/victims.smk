@@ -23,7 +23,7 @@ rule train_victim:
     message:
         "train {wildcards.victim} on {wildcards.dataset}"
     shell:
-        "python -m rivalry train {params.options} > {log} 2>&1"
+        "python -m rivalry train {params.options} > {log:q} 2>&1"
 
 
 # A network from outside is looked at before long trainings begin, so that what is wrong with it is told at once.

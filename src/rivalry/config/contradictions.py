@@ -5,14 +5,18 @@ A contradiction is a function of a configuration that yields lines; a new one is
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from rivalry import registry
+from rivalry.artifacts import read_json
 from rivalry.config.mistakes import nearest_key
-from rivalry.config.models import LISTS, SECTIONS
+from rivalry.config.models import LISTS, SECTIONS, marked
 from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, mirrored
 from rivalry.data._glance import exists
@@ -22,6 +26,7 @@ from rivalry.parameters import checked_value, shown
 from rivalry.parameters import contradictions as parameter_contradictions
 from rivalry.training._fitting import FITTING, FittingKeys
 from rivalry.training._fitting import contradictions as fitting_contradictions
+from rivalry.types import UserFile
 
 
 def contradictions(config: Config) -> Iterator[str]:
@@ -212,6 +217,43 @@ def _least_sides(config: Config, section: str, name: str, dataset: str) -> Itera
             yield from ((own, str(entry[own]), sides[entry[own]]) for own, sides in least.items())
 
 
+def folders(config: Config) -> Iterator[str]:
+    """Folders that a run cannot write into."""
+    for key, mark in marked(type(config), UserFile):
+        path = getattr(config, key)
+        if not mark.written or path is None:
+            continue
+        folder = Path(path)
+        if {*"{}"} & {*path} or not path.isprintable():
+            yield f"{key}: {shown(path)} has a brace or a character that cannot be printed; name it otherwise"
+        elif Path.cwd().is_relative_to(os.path.abspath(folder)):
+            yield f"{key}: {shown(path)} holds the folder in which the run works; name a folder of its own"
+        elif folder.exists() and not folder.is_dir():
+            yield f"{key}: {shown(path)} is a file; name a folder"
+    if config.prepared == config.results:
+        yield f"prepared: {shown(config.prepared)} is also the folder of results; name another, or leave this key out"
+
+
+def shared_data(config: Config) -> Iterator[str]:
+    """A data set in a folder that runs share, which is another one than this configuration's of the same name."""
+    layout = config.layout
+    for name in config.datasets if config.prepared is not None else ():
+        try:
+            found = read_json(layout.data(name).facts)
+        except RivalryError:
+            continue  # not there, or damaged, which the run notices
+        source, parameters = config.parameters("datasets", name, name)
+        for key, own in (("source", source), ("parameters", parameters), ("seed", config.data_seed(name))):
+            if found.get(key) != json.loads(json.dumps(own)):
+                what = {"parameters": "other parameters"}.get(key, f"another {key}")
+                folder = layout.data(name).folder
+                yield (
+                    f"datasets.{name}: {folder} was prepared with {what}, and other runs may use it; "
+                    f"choose another name, or delete that folder"
+                )
+                break
+
+
 def mirror(config: Config) -> Iterator[str]:
     """A mirror that is no folder, or lacks a file of a data set."""
     where = config.data_mirror
@@ -363,7 +405,19 @@ def removed_backdoors(config: Config) -> Iterator[str]:
 
 CONTRADICTIONS = (
     *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, brought_models),
-    *(attacked_images, attacks_to_learn_from, files, data, small_images, mirror, circles, temperatures, warm_starts),
+    *(
+        attacked_images,
+        attacks_to_learn_from,
+        folders,
+        shared_data,
+        files,
+        data,
+        small_images,
+        mirror,
+        circles,
+        temperatures,
+        warm_starts,
+    ),
     *(targets, attacks_without_gradients, defenses_without_gradients, removed_backdoors),
 )
 

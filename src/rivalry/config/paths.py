@@ -31,7 +31,7 @@ def from_here(content: Mapping[str, Any], folder: Path, whole: Mapping[str, Any]
     content : mapping
         What one file says, or the command line.
     folder : Path
-        What its relative paths are relative to.
+        What its relative paths are relative to, but for those of folders that a run writes.
     whole : mapping
         What all files say together: it tells of which methods the entries are, and so which keys hold paths.
     said_in : str
@@ -94,6 +94,7 @@ def _from_here(value: Any, mark: UserFile, folder: Path) -> Any:
     if not isinstance(value, str):
         return value  # told with the other mistakes
     path, behind = mark.split(value)
+    folder = Path() if mark.written else folder
     if not path:
         return value
     try:

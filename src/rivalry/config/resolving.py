@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import Field, PrivateAttr, create_model
@@ -27,7 +28,20 @@ from rivalry.config.models import (
 )
 from rivalry.data._glance import Known, glance
 from rivalry.external.spec import has_gradients
-from rivalry.types import BatchSize, Flag, MethodOf, Natural, OpenFraction, Reference, Strict, UserFile, UserPath
+from rivalry.layout import RESULTS, Layout
+from rivalry.seeds import derive_seed
+from rivalry.types import (
+    BatchSize,
+    Flag,
+    MethodOf,
+    Natural,
+    OpenFraction,
+    OutputFolder,
+    Reference,
+    Strict,
+    UserFile,
+    UserPath,
+)
 
 
 class Config(Strict):
@@ -37,6 +51,12 @@ class Config(Strict):
     """The report's title."""
     seed: Natural = 0
     """Every random number comes from it."""
+    results: OutputFolder = RESULTS
+    """Folder of all that the run writes, relative to the folder in which Snakemake runs. Each configuration needs its
+    own."""
+    prepared: OutputFolder | None = None
+    """Folder of prepared data sets, relative like `results`. Configurations that name the same one share them; when
+    left out, they lie with the results."""
     confidence: OpenFraction = 0.95
     """Of all intervals."""
     data_mirror: UserPath | None = None
@@ -58,6 +78,15 @@ class Config(Strict):
     transfers: list[Transfer] = Field([])
 
     _known: dict[str, Known] = PrivateAttr(default_factory=dict)
+
+    @property
+    def layout(self) -> Layout:
+        """Where the run writes."""
+        return Layout(Path(self.results), None if self.prepared is None else Path(self.prepared))
+
+    def data_seed(self, dataset: str) -> int:
+        """Seeds what a data set's source draws. Two data sets of one source are the same data, whatever their names."""
+        return derive_seed(self.seed, "data", self.method("datasets", dataset).name)
 
     def section(self, name: str) -> Mapping[str, Strict]:
         """The entries of one of SECTIONS."""

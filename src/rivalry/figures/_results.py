@@ -41,10 +41,10 @@ class Results:
         The folder of all results.
     dataset : str
     plan : dict
-        `victims` [[dataset, victim]...], `attacks` [[dataset, victim, attack]...], `evaluations`
-        [[dataset, victim, defense]...], `adaptive` [[dataset, defended victim, attack]...], `fooling`
-        [[dataset, victim, fooling]...] and `transfers` [[dataset, source]...]: what was computed, in the
-        configuration's order.
+        See `rivalry.plan.Plan.tables`; `victims` [[dataset, victim]...], `attacks` [[dataset, victim,
+        attack]...], `evaluations` [[dataset, victim, defense]...], `adaptive` [[dataset, defended victim,
+        attack]...], `fooling` [[dataset, victim, fooling]...] and `transfers` [[dataset, source]...]: what was
+        computed, in the configuration's order.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Results:
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.folder)
+        return Layout.of(self.folder, self.plan)
 
     def planned(self, what: str) -> list[tuple[str, ...]]:
         """The plan's entries for this data set, without its name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable
 from importlib import metadata
@@ -60,7 +61,7 @@ class _Plain(yaml.SafeDumper):
 
 def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
     """Every fact of the report, as written to report.json."""
-    layout = Layout(results)
+    layout = Layout.of(results, plan)
     report: dict[str, Any] = {
         "title": config["title"],
         "confidence": config["confidence"],
@@ -137,7 +138,7 @@ def _hashes(layout: Layout, plan: dict[str, Any]) -> list[dict[str, str]]:
     for place in expected(plan, layout):
         # Folders that nobody computed, such as a test's, have no manifest.
         if place.stage in (*COMPUTED, "tabulate", "check") and place.manifest.is_file():
-            folder = place.folder.relative_to(layout.root)
+            folder = Path(os.path.relpath(place.folder, layout.root))
             files = artifacts.read_manifest(place.manifest)["files"]
             hashes += [{"file": str(folder / name), "sha256": value} for name, value in files.items()]
     return sorted(hashes, key=lambda row: row["file"])

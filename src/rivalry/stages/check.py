@@ -41,7 +41,7 @@ def check(
     where = device(accelerator)
     rows = []
     for dataset in dict.fromkeys(dataset for dataset, _ in plan["victims"]):
-        evidence = Evidence(Layout(results), dataset, plan, where)
+        evidence = Evidence(Layout.of(results, plan), dataset, plan, where)
         rows += [{"dataset": dataset, **row} for check in CHECKS for row in check(evidence)]
     place = Layout(results).checks.at(output)
     CHECKED.write(place["checks"], rows)

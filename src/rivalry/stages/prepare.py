@@ -67,6 +67,7 @@ def prepare(
     facts = {
         "dataset": dataset,
         "source": source,
+        "seed": seed,
         "parameters": parameters,
         "classes": classes,
         "class_names": data.class_names,

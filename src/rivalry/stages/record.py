@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,12 @@ from rivalry.plan import Plan
 def _here(path: str | Path) -> str:
     path = Path(path).resolve()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _above(output: str | Path) -> str:
+    """This folder as the folder of results sees it, so that both may be moved together."""
+    results = Path(output).resolve().parent
+    return os.path.relpath(Path.cwd(), results) if results.is_relative_to(Path.cwd()) else str(Path.cwd())
 
 
 def record(what: Literal["configuration", "plan"], config: Path, /, output: Path) -> None:
@@ -46,7 +53,7 @@ def record(what: Literal["configuration", "plan"], config: Path, /, output: Path
 def record_run(
     output: str | Path, *, snakefile: str | Path, configfiles: Sequence[str | Path], config: Mapping[str, Any]
 ) -> None:
-    """Write down how Snakemake was called, for who has to call it again.
+    """Write down how Snakemake was called, and where, for who has to call it again.
 
     Parameters
     ----------
@@ -57,6 +64,7 @@ def record_run(
         What `--config` set.
     """
     facts = {
+        "directory": _above(output),
         "snakefile": _here(snakefile),
         "configfiles": [_here(file) for file in configfiles],
         "config": {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()},

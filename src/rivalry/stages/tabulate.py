@@ -50,7 +50,7 @@ def tabulate(
     record_times : bool
         Whether `seconds` is filled; without it two runs give the same bytes.
     """
-    layout = Layout(results)
+    layout = Layout.of(results, plan)
     matches = [match for names in plan["attacks"] for match in undefended_matches(layout, names, confidence)]
     matches += [match for names in plan["evaluations"] for match in evaluated_matches(layout, names, confidence)]
     matches.sort(key=lambda match: _position(match, plan))
