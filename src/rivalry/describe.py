@@ -155,7 +155,7 @@ def _default(value: object) -> str:
         return "none"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return "none" if value == {} else str(value)
 
@@ -182,7 +182,7 @@ def type_in_words(annotation: Any) -> str:
         return words
     if origin is Literal:
         return " or ".join(str(value) for value in get_args(annotation))
-    if origin in (list, tuple):
+    if origin is list:
         return f"list of {type_in_words(get_args(annotation)[0])}"
     if origin is dict or is_typeddict(annotation):
         return "mapping"

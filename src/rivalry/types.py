@@ -113,7 +113,7 @@ def _not_zero(value: float) -> float:
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=1, le=10_000_000)]
 Few = Annotated[StrictInt, Field(ge=1, le=10_000)]
-Depths = Annotated[tuple[Few, ...], Field(min_length=1, max_length=8)]
+Depths = Annotated[list[Few], Field(min_length=1, max_length=8)]
 SampleSize = Annotated[StrictInt, Field(ge=4, le=1_000_000)]
 ImageCount = Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 Side = Annotated[StrictInt, Field(ge=1, le=4096)]

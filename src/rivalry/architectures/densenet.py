@@ -16,7 +16,7 @@ def densenet(
     classes: int,
     *,
     growth: Few = 12,
-    blocks: Depths = (6, 6, 6),
+    blocks: Depths = [6, 6, 6],  # noqa: B006 (nobody writes into it)
     dropout: Fraction = 0.0,
 ) -> nn.Module:
     """DenseNet-BC for small images, made of torchvision's (176,122 parameters on 3x32x32).

@@ -7,7 +7,6 @@ from torch import nn
 
 from rivalry import _torchvision
 from rivalry.architectures._classifier import architecture
-from rivalry.errors import RivalryError
 from rivalry.types import Few, Fraction
 
 
@@ -18,13 +17,13 @@ def vit_tiny(
     *,
     patch: Few = 4,
     depth: Few = 6,
-    width: Few = 128,
     heads: Few = 4,
+    width: Few = 32,
     dropout: Fraction = 0.0,
 ) -> nn.Module:
     """Small vision transformer, torchvision's, over patches of 4x4 pixels (811,146 parameters on 3x32x32).
 
-    Others of this name are larger (depth 12, width 192, 3 heads); two cores train this one. It takes square images
+    Others of this name are larger (depth 12, 3 heads of width 64); two cores train this one. It takes square images
     of whole patches, so others are padded on the right and below with the mean of the data.
 
     Parameters
@@ -33,24 +32,24 @@ def vit_tiny(
         Width and height of a patch.
     depth : int
         Blocks, each of attention and two dense layers.
-    width : int
-        Numbers that describe a patch; the first dense layer of a block has twice as many.
     heads : int
-        Parts of a block's attention, among which `width` is divided.
+        Parts of a block's attention.
+    width : int
+        Numbers of each head. heads times width numbers describe a patch; the first dense layer of a block makes twice
+        as many of them.
     dropout : float
         Dropout after the patches and inside the blocks.
     """
     _torchvision.ensure()
     from torchvision.models import VisionTransformer
 
-    if width % heads:
-        raise RivalryError(f"heads: {heads} heads cannot share a width of {width} evenly; give a divisor of it")
     channels, high, wide = shape
     side = math.ceil(max(high, wide) / patch) * patch
+    numbers = heads * width
     network: nn.Module = VisionTransformer(
-        side, patch, depth, heads, width, 2 * width, dropout=dropout, num_classes=classes
+        side, patch, depth, heads, numbers, 2 * numbers, dropout=dropout, num_classes=classes
     )
-    stem = nn.Conv2d(channels, width, patch, patch)
+    stem = nn.Conv2d(channels, numbers, patch, patch)
     nn.init.trunc_normal_(stem.weight, std=math.sqrt(1 / (channels * patch**2)))  # as torchvision does
     network.conv_proj = stem
     return network if high == wide == side else nn.Sequential(nn.ZeroPad2d((0, side - wide, 0, side - high)), network)
