@@ -170,6 +170,7 @@ class _Dataset:
             "class_names": self.names,
             "shape": list(self.images.shape[1:]),
             "n_train": N,
+            "n_train_available": N,
             "n_test": N,
             "train_counts": counts,
             "test_counts": counts,

@@ -194,6 +194,7 @@ class Plan:
             self.layout.data(dataset),
             source=source,
             parameters=parameters,
+            train_images=self.config.entry("datasets", dataset, dataset)["train_images"],
             seed=self.config.data_seed(dataset),
         )
 
@@ -366,6 +367,10 @@ class Plan:
             if not (mark.code and path.endswith(".py"))
             for state in _file_states(path)
         }
+        for of, _, called in entries:
+            if of == "datasets":
+                files = self.config.about(called).files
+                found |= {f"{of} {called} {name} {_file_state(file)}\n" for name, file in files.items()}
         return hashlib.sha256("".join(sorted(found)).encode(errors="surrogateescape")).hexdigest()[:16] if found else ""
 
     def inputs(self, section: str, name: str, dataset: str) -> list[Path]:
@@ -474,8 +479,12 @@ def _file_states(path: str) -> Iterator[str]:
     """Name, size and time of a file, or of every file in a folder."""
     root = expanded(path)
     for name, file in walk(root) if root.is_dir() else [(root.name, root)]:
-        stat = file.stat()
-        yield f"{name} {stat.st_size} {stat.st_mtime_ns}"
+        yield f"{name} {_file_state(file)}"
+
+
+def _file_state(file: Path) -> str:
+    stat = file.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 T = TypeVar("T")

@@ -92,9 +92,9 @@ class Method:
     def defaults(self) -> dict[str, Any]:
         return {name: parameter.default for name, parameter in self.parameters.items() if not parameter.required}
 
-    def load(self) -> Any:
-        """Import the method's module and return its function."""
-        return getattr(importlib.import_module(self.module), self.name)
+    def load(self, beside: str = "") -> Any:
+        """Import the method's module and return its function, or the one called `beside` in the same file."""
+        return getattr(importlib.import_module(self.module), beside or self.name)
 
 
 @cache

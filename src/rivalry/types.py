@@ -109,6 +109,12 @@ def _not_zero(value: float) -> float:
     return value
 
 
+def height_and_width(size: int | list[int]) -> tuple[int, int]:
+    """The pixels that an ImageSize stands for."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
 # The upper bounds are far beyond what anybody waits for: they catch slips of units and of the keyboard.
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=1, le=10_000_000)]
@@ -167,6 +173,7 @@ class InputForm(TypedDict, total=False):
 
 
 Normalization = Annotated[_Normalization, AfterValidator(_same_length)]
+
 
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 """The column of an attack's scores that measures a change in each norm."""

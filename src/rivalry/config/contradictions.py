@@ -172,7 +172,7 @@ def data(config: Config) -> Iterator[str]:
             continue
         about = config.about(name)
         if about.fault is not None:
-            yield f"datasets.{name}.path: {about.fault}"
+            yield f"datasets.{name}.{about.key}: {about.fault}"
         if about.classes is not None and about.classes < 2:
             yield f"datasets.{name}: has {about.classes} class; a classifier needs at least 2"
         if about.test_images is not None and about.test_images < (about.classes or 0):
@@ -183,6 +183,11 @@ def data(config: Config) -> Iterator[str]:
         given = "images" in config.datasets[name].model_fields_set
         if given and about.test_images is not None and entry["images"] > about.test_images:
             yield f"datasets.{name}.images: {entry['images']} is more than its {about.test_images} test images"
+        kept = entry["train_images"]
+        if kept is not None and about.train_images is not None and kept > about.train_images:
+            yield f"datasets.{name}.train_images: {kept} is more than its {about.train_images} training images"
+        if kept is not None and about.classes is not None and kept < about.classes:
+            yield f"datasets.{name}.train_images: {kept} is less than one of each of its {about.classes} classes"
 
 
 def small_images(config: Config) -> Iterator[str]:
@@ -243,9 +248,11 @@ def shared_data(config: Config) -> Iterator[str]:
         except RivalryError:
             continue  # not there, or damaged, which the run notices
         source, parameters = config.parameters("datasets", name, name)
-        for key, own in (("source", source), ("parameters", parameters), ("seed", config.data_seed(name))):
+        kept = config.datasets[name].train_images
+        made = {"source": source, "parameters": parameters, "train_images": kept, "seed": config.data_seed(name)}
+        for key, own in made.items():
             if found.get(key) != json.loads(json.dumps(own)):
-                what = {"parameters": "other parameters"}.get(key, f"another {key}")
+                what = f"other {key}" if key.endswith("s") else f"another {key}"
                 folder = layout.data(name).folder
                 yield (
                     f"datasets.{name}: {folder} was prepared with {what}, and other runs may use it; "

@@ -67,6 +67,8 @@ class Entry(Strict):
 class DatasetEntry(Strict):
     images: Count = 500
     """Test images on which attacks and defenses are evaluated, at most; the same ones for all of them."""
+    train_images: Count | None = None
+    """Training images to keep, at most, for a quick trial: of each class its share, the same ones whatever the seed."""
 
 
 class VictimEntry(FittingKeys, Entry):

@@ -26,7 +26,8 @@ from rivalry.config.models import (
     files_of_architecture,
     marked,
 )
-from rivalry.data._glance import Known, glance
+from rivalry.data._glance import Known
+from rivalry.errors import RivalryError
 from rivalry.external.spec import has_gradients
 from rivalry.layout import RESULTS, Layout
 from rivalry.seeds import derive_seed
@@ -185,18 +186,26 @@ class Config(Strict):
     def about(self, dataset: str) -> Known:
         """What is known of a data set before it is prepared."""
         if dataset not in self._known:
-            entry, traits = self.entry("datasets", dataset, dataset), self.method("datasets", dataset).traits
-            if "path" in entry:
-                self._known[dataset] = glance(entry["path"], entry["size"])
-            else:
-                total, share, classes = traits.get("images"), entry.get("test_fraction"), traits.get("classes")
-                test_images = math.ceil(total * share) if total and share else entry.get("n_test")
-                self._known[dataset] = Known(
-                    classes=classes[entry["labels"]] if isinstance(classes, dict) else classes,
-                    test_images=traits.get("test_images", test_images),
-                    side=traits.get("side"),
-                )
+            self._known[dataset] = self._glance(dataset)
         return self._known[dataset]
+
+    def _glance(self, dataset: str) -> Known:
+        method, (_, parameters) = self.method("datasets", dataset), self.parameters("datasets", dataset, dataset)
+        traits = method.traits
+        if traits.get("glance"):
+            try:
+                known: Known = method.load(traits["glance"])(**parameters)
+            except RivalryError as error:
+                return Known(fault=str(error), key=getattr(error, "key", "path"))
+            return known
+        total, share, classes = traits.get("images"), parameters.get("test_fraction"), traits.get("classes")
+        test_images = math.ceil(total * share) if total and share else parameters.get("n_test")
+        return Known(
+            classes=classes[parameters["labels"]] if isinstance(classes, dict) else classes,
+            train_images=total - test_images if total and test_images else parameters.get("n_train"),
+            test_images=traits.get("test_images", test_images),
+            side=traits.get("side"),
+        )
 
     def target(self, attack: str, dataset: str) -> int | str | None:
         """The target that an attack is configured with, or its method's own rule; None for an untargeted one."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rivalry.data._images import ArrayPair, iterate_members
+from rivalry.data._images import iterate_members
+from rivalry.data._sampling import ArrayPair
 from rivalry.errors import RivalryError
 
 SHAPE = (3, 32, 32)

@@ -38,6 +38,7 @@ def source(
     images: int | None = None,
     side: int | None = None,
     files: tuple[str | tuple[str, ...], ...] = (),
+    glance: str = "",
 ) -> Callable[[Function], Function]:
     """Mark a function as a source of data.
 
@@ -45,6 +46,8 @@ def source(
     configuration that does not fit is refused before anything runs: how many `classes` (or how many by the value of the
     parameter `labels`) and `test_images` there are, `images` in both splits where a parameter `test_fraction` divides
     them, the pixels of a `side`, and the `files` that a mirror must hold; where one of several will do, these are a
-    tuple of their own.
+    tuple of their own. Where that depends on the source's parameters, `glance` names a function in the same file: it is
+    given them by name and returns what it can tell at once, a `Known`, or raises what the source would raise. It is
+    called wherever a configuration is checked, so what it imports must be light.
     """
     return lambda function: function

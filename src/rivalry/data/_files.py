@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
-import unicodedata
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from rivalry.artifacts import checksum
+from rivalry.data._roles import WHOLE, is_text, roles, same_classes, split_named
 from rivalry.errors import RivalryError, one_line
 
-SPLITS = ("train", "test")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif")
+OTHERS = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".avif", ".svg", ".npy")
+"""Endings of pictures that are read, and of some that are not."""
 MAX_FILES = 1_000_000
 """Bound on the files of a folder and on the members of an archive."""
 MAX_DEPTH = 50
 """Bound on folders within folders."""
+MAX_MEMBER_BYTES = 256 << 20
+"""Bound on one image's file, unpacked."""
 MAX_BYTES = 4 << 30
 """Bound on all images of a data set, unpacked."""
 
@@ -27,7 +33,6 @@ SYSTEM_NAMES = {
 }
 """What operating systems leave beside images, in small letters."""
 
-VALIDATION = {"val", "valid", "validation", "dev"}
 LAYOUT = "lay images out as train/<class>/<image> and test/<class>/<image>"
 
 
@@ -76,15 +81,6 @@ def kind(path: Path) -> str:
 def is_system(name: str) -> bool:
     """Whether a file's path, relative to its data set, is hidden or one of a system's own files."""
     return any(part.startswith(".") or part.lower() in SYSTEM_NAMES for part in PurePosixPath(name).parts)
-
-
-def is_text(name: str) -> bool:
-    """Whether a name is UTF-8, on one line and without control characters.
-
-    Spaces that do not break, joiners of letters and emoji and the like are text, though Python calls them unprintable;
-    macOS writes one into the name of every screenshot.
-    """
-    return name.isprintable() or all(unicodedata.category(letter) not in ("Cc", "Cs", "Zl", "Zp") for letter in name)
 
 
 def walk(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -175,15 +171,22 @@ def zip_name(path: Path, info: zipfile.ZipInfo) -> str:
 class Layout:
     """Sorts the files of one data set, `[prefix/]split/class/image`, as they are met.
 
+    Parameters
+    ----------
+    path : Path
+        The folder or archive.
+    test_fraction : float or None
+        Where it is given, there need be no splits: `[prefix/]class/image`.
+
     Attributes
     ----------
     classes : dict of set of str
         The classes met so far, by split.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.classes: dict[str, set[str]] = {split: set() for split in SPLITS}
+    def __init__(self, path: Path, test_fraction: float | None = None) -> None:
+        self.path, self.test_fraction = path, test_fraction
+        self.classes: dict[str, set[str]] = {}
         self.prefix: tuple[str, ...] | None = None
 
     def place(self, name: str) -> tuple[str, str] | None:
@@ -192,45 +195,148 @@ class Layout:
         Raises
         ------
         RivalryError
-            An image, or a file among images, that is nowhere in train/ or test/, or in another data set's.
+            An image, or a file among images, that is in no split and class, or in another data set's.
         """
         parts = PurePosixPath(name).parts
         if not parts or is_system(name):
             return None
         where = f"{self.path}: {name}"
-        if len(parts) < 3 or parts[-3] not in SPLITS:
-            if parts[-1].lower().endswith(SUFFIXES):
-                if len(parts) >= 3 and parts[-3].lower() in VALIDATION:
-                    raise RivalryError(
-                        f"{where} is in {parts[-3]}/, which is neither train/ nor test/; images to validate on "
-                        f"are taken from train/, so move {parts[-3]}/ into it or away"
-                    )
-                raise RivalryError(f"{where} is not in train/<class>/ or test/<class>/")
+        split = split_named(parts[-3]) if len(parts) >= 3 else None
+        is_image = parts[-1].lower().endswith(SUFFIXES)
+        if split is not None:
+            before = parts[:-3]
+        elif self.test_fraction is not None and len(parts) >= 2 and parts[-1].lower().endswith((*SUFFIXES, *OTHERS)):
+            split, before = WHOLE, parts[:-2]
+        elif is_image and self.test_fraction is not None:
+            raise RivalryError(f"{where} is not in the folder of a class")
+        elif is_image:
+            raise RivalryError(
+                f"{where} is not in train/<class>/ or test/<class>/; move it there, or give test_fraction, such as "
+                "0.2, to divide the images of <class>/"
+            )
+        else:
             return None  # a README or the like
-        *before, split, label, _ = parts
         if self.prefix is None:
-            self.prefix = tuple(before)
-        elif self.prefix != tuple(before):
-            others = "/".join(self.prefix) or "train/ and test/"
+            self.prefix = before
+        elif self.prefix != before:
+            others = "/".join(self.prefix) or "the folders beside it"
             raise RivalryError(f"{where} belongs to another data set than {others}")
-        if not name.lower().endswith(SUFFIXES):
+        if not is_image:
             raise RivalryError(f"{where} does not end in .png, .jpg or .jpeg; convert, rename or remove it")
-        self.classes[split].add(label)
-        return split, label
+        self.classes.setdefault(split, set()).add(parts[-2])
+        return split, parts[-2]
 
-    def finish(self) -> list[str]:
-        """The classes, sorted, once all files are placed.
+    def finish(self) -> tuple[list[str], dict[str, str]]:
+        """The classes, sorted, and what each split is used as, once all files are placed.
 
         Raises
         ------
         RivalryError
             A split has no images, or lacks a class that the other has.
         """
-        for split, other in (SPLITS, SPLITS[::-1]):
-            if not self.classes[split]:
-                has = f"has {other}/ but no {split}/" if self.classes[other] else "has no images"
-                raise RivalryError(f"{self.path}: {has}; {LAYOUT}")
-        for split, other in (SPLITS, SPLITS[::-1]):
-            if only := sorted(self.classes[split] - self.classes[other]):
-                raise RivalryError(f"{self.path}: class '{only[0]}' has images in {split}/ but none in {other}/")
-        return sorted(self.classes["train"])
+        used = roles(self.path, self.classes, self.test_fraction, LAYOUT)
+        flat = self.classes.get(WHOLE)
+        if flat and all(split_named(label) for label in flat):
+            raise RivalryError(f"{self.path}: has images in {min(flat)}/ that are in the folder of no class; {LAYOUT}")
+        merged: dict[str, set[str]] = {"train": set(), "test": set()}
+        for split, names in self.classes.items():
+            merged[used[split]] |= names
+        if self.test_fraction is None:
+            same_classes(self.path, merged)
+        return sorted(merged["train"]), used
+
+
+def table_files(path: Path, suffixes: tuple[str, ...]) -> dict[str, list[Path]]:
+    """The files of a data set that is a table: one file, or those of a folder, by their splits.
+
+    In a folder, a split is the word that a file's name begins with (`test-00000-of-00002.parquet`), or else the folder
+    that the file lies in.
+
+    Raises
+    ------
+    RivalryError
+        There are none, some belong to another data set or to no split, or one of several parts is missing.
+    """
+    if not path.is_dir():
+        readable_file(path, suffixes)
+        return {WHOLE: [path]}
+    found: dict[str, list[Path]] = {}
+    folder: PurePosixPath | None = None
+    for name, file in walk(path):
+        plain = PurePosixPath(name)
+        if not name.lower().endswith(suffixes):
+            continue
+        split = split_named(re.split("[^A-Za-z]", plain.name)[0])
+        within = plain.parent
+        if split is None and split_named(within.name):
+            split, within = split_named(within.name), within.parent
+        if folder is None:
+            folder = within
+        elif folder != within:
+            raise RivalryError(f"{path}: {name} lies in another folder than {folder}/; give the folder of one data set")
+        found.setdefault(split or WHOLE, []).append(file)
+    if not found:
+        raise RivalryError(f"{path}: has no file that ends in {' or '.join(suffixes)}")
+    if WHOLE in found and len(found) > 1:
+        raise RivalryError(
+            f"{path}: {found[WHOLE][0].name} does not begin with train, test or val, as others do; rename it, or move "
+            "it away"
+        )
+    for files in found.values():
+        _all_parts(path, files)
+    return found
+
+
+def _all_parts(path: Path, files: list[Path]) -> None:
+    """Refuse files that call themselves parts of more than there are."""
+    names = {file.name for file in files}
+    for name in sorted(names):
+        part = re.fullmatch(r"(.*)-(\d{1,6})-of-(\d{1,6})(\..*)", name)
+        for number in range(int(part[3]) if part else 0):
+            assert part is not None
+            wanted = f"{part[1]}-{number:0{len(part[2])}}-of-{part[3]}{part[4]}"
+            if wanted not in names:
+                raise RivalryError(f"{path}: has {name} but not {wanted}; add what is missing")
+
+
+def readable_file(path: Path, suffixes: tuple[str, ...]) -> None:
+    """Refuse what is no file with one of these endings that may be read.
+
+    Raises
+    ------
+    RivalryError
+        The line names it.
+    """
+    try:
+        if path.is_dir():
+            raise RivalryError(f"{path}: is a folder; give a file that ends in {' or '.join(suffixes)}")
+        if not path.exists():
+            raise RivalryError(f"{path}: no such file")
+        if not path.is_file() or not path.name.lower().endswith(suffixes):
+            raise RivalryError(f"{path}: is no file that ends in {' or '.join(suffixes)}")
+        if not os.access(path, os.R_OK):
+            raise RivalryError(f"{path}: no permission to read it; allow it")
+    except (OSError, ValueError) as error:
+        raise RivalryError(f"{path}: no such file") from error
+
+
+def joint_checksum(files: Iterable[tuple[str, Path]]) -> str:
+    """SHA-256 over names and contents of files."""
+    content = "".join(f"{name}\0{checksum(file)}\n" for name, file in files)
+    return hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()
+
+
+def whole(file: Path) -> bytes:
+    """The content of an image's file.
+
+    Raises
+    ------
+    RivalryError
+        It is too large or cannot be read; the line names it.
+    """
+    try:
+        if file.stat().st_size > MAX_MEMBER_BYTES:
+            raise RivalryError(f"{file}: is larger than {MAX_MEMBER_BYTES >> 20} MiB; move it away")
+        return file.read_bytes()
+    except OSError as error:
+        raise RivalryError(f"{file}: cannot be read ({error.strerror})") from error

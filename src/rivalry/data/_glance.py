@@ -1,16 +1,18 @@
-"""What can be said of a user's images before they are read: names and one image's header, so that a configuration
-that asks for what is not there is refused before anything runs. The reader (`rivalry.data`) has the last word."""
+"""What can be said of a data set before it is read, so that a configuration that asks for what is not there is refused
+before anything runs. The reader (`rivalry.data`) has the last word."""
 
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO
 
-from rivalry.data._files import MAX_BYTES, Layout, expanded, kind, walk, zip_name
+from rivalry.data._files import MAX_BYTES, expanded
+from rivalry.data._roles import held_out
 from rivalry.errors import RivalryError
+from rivalry.types import height_and_width
 
 HEADER = 1 << 20
 """Bytes of an image that hold its size."""
@@ -22,18 +24,25 @@ class Known:
 
     Attributes
     ----------
-    classes, test_images : int or None
+    classes, train_images, test_images : int or None
         How many.
     side : int or None
         The shorter side of its images, in pixels.
     fault : str or None
         Why its reader will refuse it, in one line.
+    key : str
+        The key of its entry that the fault is about.
+    files : dict of Path
+        The user's files that it is made of beside those that its entry names, by what it calls them.
     """
 
     classes: int | None = None
+    train_images: int | None = None
     test_images: int | None = None
     side: int | None = None
     fault: str | None = None
+    key: str = "path"
+    files: dict[str, Path] = field(default_factory=dict)
 
 
 def exists(path: str) -> bool:
@@ -44,46 +53,44 @@ def exists(path: str) -> bool:
         return False
 
 
-def glance(path: str, size: int | None) -> Known:
-    """Count classes and test images by their names, and look at one image's header unless all are resized to `size`.
+def counted(
+    images: Mapping[str, int], used: Mapping[str, str], classes: int | None, test_fraction: float | None
+) -> Known:
+    """What the numbers of images in each split say, once it is known what each is used as (`roles`)."""
+    total = {role: sum(n for split, n in images.items() if used[split] == role) for role in ("train", "test")}
+    if test_fraction is not None:
+        held = held_out(total["train"], classes or 1, test_fraction)
+        total = {"train": total["train"] - held, "test": held}
+    return Known(classes=classes, train_images=total["train"], test_images=total["test"])
 
-    A tar archive would have to be unpacked for this; it is left to its reader, as is whatever looks odd.
-    """
+
+def shorter_side(size: int | list[int] | None, first: Callable[[], IO[bytes]]) -> int | None:
+    """The shorter side of a data set's images: of the size that all get, or else of the first one, by its header."""
+    if size is not None:
+        return min(height_and_width(size))
+    from PIL import Image
+
+    with first() as file:
+        header = io.BytesIO(file.read(HEADER))
     try:
-        where = expanded(path)
-        what = kind(where)
-        if what == "folder":
-            files = dict(walk(where))
-            return _known(Layout(where), list(files), size, lambda name: files[name].open("rb"))
-        if what == "zip":
-            with zipfile.ZipFile(where) as archive:
-                names = {zip_name(where, info): info for info in archive.infolist() if not info.is_dir()}
-                return _known(Layout(where), list(names), size, lambda name: archive.open(names[name]))
-    except RivalryError as error:
-        return Known(side=size, fault=str(error))
-    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
-        pass  # its reader says what is wrong, and where
-    return Known(side=size)
+        with Image.open(header, formats=["PNG", "JPEG"]) as image:
+            return min(image.size)
+    except Exception:  # a damaged file may raise anything; its reader says so
+        return None
 
 
-def _known(layout: Layout, names: list[str], size: int | None, opened: Callable[[str], IO[bytes]]) -> Known:
-    placed = {name: place for name in names if (place := layout.place(name)) is not None}
-    classes = layout.finish()
-    if size is not None and len(placed) * size * size > MAX_BYTES:
-        raise RivalryError(
-            f"{layout.path}: {len(placed)} images of {size}x{size} pixels take over {MAX_BYTES >> 30} GiB; "
-            "give a smaller size"
-        )
-    side = size
-    if side is None:
-        from PIL import Image
+def refuse_too_many(path: Path, images: int, size: int | list[int] | None) -> None:
+    """Refuse a number of images that would not fit in memory at the size that all get.
 
-        with opened(next(iter(placed))) as file:
-            header = io.BytesIO(file.read(HEADER))
-        try:
-            with Image.open(header, formats=["PNG", "JPEG"]) as image:
-                side = min(image.size)
-        except Exception:  # a damaged file may raise anything; its reader says so
-            side = None
-    test_images = sum(split == "test" for split, _ in placed.values())
-    return Known(classes=len(classes), test_images=test_images, side=side)
+    Raises
+    ------
+    RivalryError
+        It names the size.
+    """
+    if size is not None:
+        height, width = height_and_width(size)
+        if images * height * width > MAX_BYTES:
+            raise RivalryError(
+                f"{path}: {images} images of {height}x{width} pixels take over {MAX_BYTES >> 30} GiB; "
+                "give a smaller size"
+            )

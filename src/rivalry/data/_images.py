@@ -1,4 +1,4 @@
-"""Images laid out as split/class/image, from a folder or from an archive that nobody vouches for.
+"""Images that are files of a folder, or of an archive that nobody vouches for.
 
 Archives are read in memory, member by member; nothing is ever extracted, so names cannot escape. They are
 refused all the same when they hold what no data set needs: links, devices, absolute paths, `..`, or far more
@@ -8,7 +8,6 @@ data than their own size can account for.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import stat
 import tarfile
 import zipfile
@@ -17,83 +16,31 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self, cast
 
-import numpy as np
-
-from rivalry.data._files import MAX_BYTES, MAX_FILES, SPLITS, Layout, is_text, kind, walk, zip_name
-from rivalry.data._pixels import decode, refuse_bombs
+from rivalry.data._files import MAX_BYTES, MAX_FILES, MAX_MEMBER_BYTES, Layout, kind, walk, whole, zip_name
+from rivalry.data._roles import is_text
+from rivalry.data._users import Pictures, Split
 from rivalry.errors import RivalryError
 
-ArrayPair = tuple[np.ndarray, np.ndarray]
-
-MAX_MEMBER_BYTES = 256 << 20
 MAX_RATIO = 100
-"""Bounds on one file, uncompressed, and on uncompressed over compressed size of an archive."""
+"""Bound on uncompressed over compressed size of an archive."""
 
 
-def read_splits(
-    path: str | Path, *, size: int | None = None, channels: int | None = None
-) -> tuple[dict[str, ArrayPair], list[str]]:
-    """Read `[prefix/]split/class/image` from a folder or archive.
-
-    Returns
-    -------
-    splits
-        'train' and 'test': images uint8 (N,C,H,W) and labels int64 (N,).
-    classes
-        Names of the classes, sorted; labels index them.
+def read_pictures(
+    path: Path, layout: Layout, *, size: int | list[int] | None = None, channels: int | None = None
+) -> dict[str, Split]:
+    """The images of a folder or archive that its layout places in splits and classes.
 
     Raises
     ------
     RivalryError
         The line names the image or archive member at fault.
     """
-    path = Path(path)
-    if size is not None:
-        refuse_bombs(f"{path}: with size {size}, each image", size, size)
-    found: dict[str, dict[str, list[np.ndarray]]] = {split: {} for split in SPLITS}
-    layout = Layout(path)
-    first: tuple[str, tuple[int, ...]] | None = None
-    total = 0
+    pictures = Pictures(path, size, channels)
     for name, content in iterate_members(path):
         place = layout.place(name)
-        if place is None:
-            continue
-        split, label = place
-        where = f"{path}: {name}"
-        image = decode(where, content, size, channels)
-        if first is None:
-            first = name, image.shape
-        elif image.shape != first[1]:
-            raise RivalryError(
-                f"{where} is {_words(image.shape)} but {first[0]} is {_words(first[1])}; "
-                f"give {'channels' if image.shape[1:] == first[1][1:] else 'size'} to make them equal"
-            )
-        total += image.nbytes
-        if total > MAX_BYTES:
-            raise RivalryError(f"{path}: images take over {MAX_BYTES >> 30} GiB as {_words(image.shape)}; give a size")
-        found[split].setdefault(label, []).append(image)
-    classes = layout.finish()
-    splits = {}
-    for split in SPLITS:
-        counts = [len(found[split][name]) for name in classes]
-        images = [image for name in classes for image in found[split].pop(name)]
-        splits[split] = np.stack(images), np.repeat(np.arange(len(classes)), counts)
-    return splits, classes
-
-
-def by_content(images: np.ndarray, labels: np.ndarray) -> ArrayPair:
-    """Order images by their pixels' SHA-256: classes mixed, whatever the files' names and order."""
-    keys = [(hashlib.sha256(image.tobytes()).digest(), label) for image, label in zip(images, labels, strict=True)]
-    order = sorted(range(len(keys)), key=keys.__getitem__)
-    return images[order], labels[order]
-
-
-def folder_checksum(path: Path) -> str:
-    """SHA-256 over names and contents of a folder's files."""
-    digest = hashlib.sha256()
-    for name, content in iterate_members(path):
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
+        if place is not None:
+            pictures.add(*place, f"{path}: {name}", content)
+    return pictures.splits()
 
 
 def iterate_members(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -106,17 +53,8 @@ def iterate_members(path: Path) -> Iterator[tuple[str, bytes]]:
     """
     what = kind(path)
     if what == "folder":
-        return ((name, _content(file)) for name, file in walk(path))
+        return ((name, whole(file)) for name, file in walk(path))
     return _iterate_zip(path) if what == "zip" else _iterate_tar(path)
-
-
-def _content(file: Path) -> bytes:
-    try:
-        if file.stat().st_size > MAX_MEMBER_BYTES:
-            raise RivalryError(f"{file}: is larger than {MAX_MEMBER_BYTES >> 20} MiB; move it away")
-        return file.read_bytes()
-    except OSError as error:
-        raise RivalryError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def _iterate_zip(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -222,7 +160,3 @@ class _Counted:
         if self.bytes > self.limits.max_bytes + 2048 * (len(self.limits.names) + 16):
             raise self.limits.bomb("its content")
         return content
-
-
-def _words(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from rivalry.errors import RivalryError
+from rivalry.types import height_and_width
 
 MAX_PIXELS = 4096 * 4096
 """Bound on one image, as it is stored and as it is asked for."""
@@ -52,7 +53,7 @@ TURNS = {
 """How to set an image upright, by its EXIF orientation."""
 
 
-def decode(where: str, content: bytes, size: int | None, channels: int | None) -> np.ndarray:
+def decode(where: str, content: bytes, size: int | list[int] | None, channels: int | None) -> np.ndarray:
     """One PNG or JPEG image, uint8 (C,H,W); C is 1 if it is stored in gray, else 3, unless `channels` says which.
 
     Parameters
@@ -62,7 +63,7 @@ def decode(where: str, content: bytes, size: int | None, channels: int | None) -
     content
         The whole file.
     size
-        Resize to this many pixels square; None: leave as it is.
+        Resize to this many pixels square, or to [height, width]; None: leave as it is.
 
     Raises
     ------
@@ -88,7 +89,8 @@ def decode(where: str, content: bytes, size: int | None, channels: int | None) -
         if channels is not None:
             picture = picture.convert({1: "L", 3: "RGB"}[channels])
         if size is not None:
-            picture = picture.resize((size, size), Image.Resampling.BICUBIC)
+            height, width = height_and_width(size)
+            picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return np.atleast_3d(np.asarray(picture)).transpose(2, 0, 1)
     except RivalryError:
         raise

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rivalry.data._cifar import MOST, check_counts, members, read_records
 from rivalry.data._dataset import Dataset, source
 from rivalry.data._fetch import Remote
-from rivalry.data._images import ArrayPair, by_content, read_splits
+from rivalry.data._files import Layout
+from rivalry.data._images import read_pictures
+from rivalry.data._sampling import ArrayPair, by_content
 from rivalry.errors import RivalryError
 
 if TYPE_CHECKING:
@@ -61,10 +65,15 @@ def cifar10(fetch: Fetch, seed: int) -> Dataset:
 
 
 def _read_pngs(path: Path) -> dict[str, ArrayPair]:
-    splits, classes = read_splits(path)
+    layout = Layout(path)
+    pictures = read_pictures(path, layout)
+    classes, _ = layout.finish()
     if classes != CLASSES:
         raise RivalryError(f"{path}: classes are {', '.join(classes)}, expected {', '.join(CLASSES)}")
-    return splits
+    return {
+        split: (images, np.array([CLASSES.index(name) for name in names]))
+        for split, (images, names) in pictures.items()
+    }
 
 
 def _read_binary(path: Path) -> dict[str, ArrayPair]:

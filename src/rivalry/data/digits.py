@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from rivalry.data._dataset import Dataset, source
-from rivalry.errors import RivalryError
+from rivalry.data._roles import held_out
 from rivalry.types import OpenFraction
 
 if TYPE_CHECKING:
@@ -41,12 +40,7 @@ def digits(fetch: Fetch, seed: int, *, test_fraction: OpenFraction = 0.25) -> Da
     pictures = [Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for image in shades]
     large = np.stack([np.asarray(picture) for picture in pictures])
     images = np.rint(large.clip(0, 255)).astype(np.uint8)[:, None]
-    n_test = math.ceil(len(labels) * test_fraction)
-    if not 10 <= n_test <= len(labels) - 10:
-        raise RivalryError(
-            f"test_fraction: {test_fraction:g} makes {n_test} of {len(labels)} digits test images; each split needs at "
-            f"least one of each of the 10 classes, so give {10 / len(labels):.4f} to {1 - 10 / len(labels):.4f}"
-        )
+    held_out(len(labels), 10, test_fraction)
     train_images, test_images, train_labels, test_labels = train_test_split(
         images,
         labels.astype(np.int64),

@@ -1,58 +1,98 @@
-"""Anybody's own images: a folder or archive laid out as split/class/image."""
+"""Anybody's own images: a folder or archive of class folders."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Literal
 
 from rivalry.artifacts import checksum
 from rivalry.data._dataset import Dataset, source
-from rivalry.data._files import expanded
-from rivalry.data._images import by_content, folder_checksum, read_splits
-from rivalry.types import Side, UserPath
+from rivalry.data._files import LAYOUT, Layout, expanded, joint_checksum, kind, walk, zip_name
+from rivalry.data._glance import Known, counted, refuse_too_many, shorter_side
+from rivalry.types import ImageSize, OpenFraction, UserPath, height_and_width
 
 if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
 
 
-@source(source="", description="any PNG or JPEG images laid out as split/class/image, in a folder or archive")
+@source(source="", description="any PNG or JPEG images in class folders, or an archive of these", glance="look")
 def image_folder(
     fetch: Fetch,
     seed: int,
     *,
     path: UserPath,
-    size: Side | None = None,
+    size: ImageSize | None = None,
     channels: Literal[1, 3] | None = None,
+    test_fraction: OpenFraction | None = None,
 ) -> Dataset:
-    """Your own PNG and JPEG images, `train/<class>/<image>` and `test/<class>/<image>`.
+    """Your own PNG and JPEG images, `train/<class>/<image>` and `test/<class>/<image>`, or `<class>/<image>` alone.
 
-    Classes are numbered in alphabetical order; images are ordered by a hash of their pixels. They are read as a viewer
-    shows them: turned as their EXIF data says, transparent pixels over white, palettes by their colours (RGB), 16 bits
-    scaled to 8, CMYK as RGB; colour profiles are not applied, and animations are refused. Links are followed; hidden
-    files and those of systems (desktop.ini, Thumbs.db, __MACOSX and the like) are skipped.
+    Classes are numbered in alphabetical order; images are ordered by a hash of their pixels. Images in val/ join those
+    in train/, of which training holds out its own; without a test/, they are the test split. Images are read as a
+    viewer shows them: turned as their EXIF data says, transparent pixels over white, palettes by their colours (RGB),
+    16 bits scaled to 8, CMYK as RGB; colour profiles are not applied, and animations are refused. Links are followed;
+    hidden files and those of systems (desktop.ini, Thumbs.db, __MACOSX and the like) are skipped.
 
     Parameters
     ----------
     path
-        The folder that contains train/ and test/, or a .zip, .tar, .tar.gz or .tgz archive of it.
+        The folder that contains train/ and test/, or the class folders, or a .zip, .tar, .tar.gz or .tgz archive of it.
     size
-        Resize every image to this many pixels square; otherwise all must have one size.
+        Resize every image to this many pixels square, or to [height, width]; otherwise all must have one size.
     channels
         Convert every image to gray (1) or RGB (3); otherwise all must be stored as one or the other.
+    test_fraction
+        Where there is no test split: the share of each class that becomes it, chosen by the images' pixels, so that
+        names and the seed change nothing, and copies of one image stay together.
+    """
+    from rivalry.data._images import read_pictures
+    from rivalry.data._users import dataset
+
+    where = expanded(path)
+    layout = Layout(where, test_fraction)
+    splits = read_pictures(where, layout, size=size, channels=channels)
+    classes, _ = layout.finish()
+    return dataset(
+        where,
+        splits,
+        classes=classes,
+        test_fraction=test_fraction,
+        advice=LAYOUT,
+        labels="the folder",
+        checksum=joint_checksum(walk(where)) if where.is_dir() else checksum(where),
+    )
+
+
+def look(
+    *, path: str, size: int | list[int] | None, channels: int | None = None, test_fraction: float | None = None
+) -> Known:
+    """Count classes and images by their names, and look at one image's header unless all are resized.
+
+    A tar archive would have to be unpacked for this; it is left to its reader, as is whatever looks odd.
     """
     where = expanded(path)
-    splits, classes = read_splits(where, size=size, channels=channels)
-    train_images, train_labels = by_content(*splits["train"])
-    test_images, test_labels = by_content(*splits["test"])
-    digest = folder_checksum(where) if where.is_dir() else checksum(where)
-    return Dataset(
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        class_names=classes,
-        provenance={
-            "description": "the user's own images",
-            "urls": [],
-            "files": {where.name: f"sha256:{digest}"},
-        },
-    )
+    what = kind(where)
+    layout = Layout(where, test_fraction)
+    try:
+        if what == "folder":
+            files = dict(walk(where))
+            return _known(layout, list(files), size, lambda name: files[name].open("rb"))
+        if what == "zip":
+            with zipfile.ZipFile(where) as archive:
+                members = {zip_name(where, info): info for info in archive.infolist() if not info.is_dir()}
+                return _known(layout, list(members), size, lambda name: archive.open(members[name]))
+    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+        pass  # its reader says what is wrong, and where
+    return Known(side=None if size is None else min(height_and_width(size)))
+
+
+def _known(layout: Layout, names: list[str], size: int | list[int] | None, opened: Callable[[str], IO[bytes]]) -> Known:
+    placed = {name: place for name in names if (place := layout.place(name)) is not None}
+    classes, used = layout.finish()
+    refuse_too_many(layout.path, len(placed), size)
+    images = Counter(split for split, _ in placed.values())
+    known = counted(images, used, len(classes), layout.test_fraction)
+    return replace(known, side=shorter_side(size, lambda: opened(next(iter(placed)))))

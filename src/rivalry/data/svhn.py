@@ -13,7 +13,7 @@ from rivalry.errors import RivalryError
 
 if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
-    from rivalry.data._images import ArrayPair
+    from rivalry.data._sampling import ArrayPair
 
 ADDRESS = "http://ufldl.stanford.edu/housenumbers/"
 CHECKSUMS = {

@@ -26,6 +26,9 @@ def limits(report: Fact) -> list[str]:
     for fact in report["datasets"]:
         if fact["provenance"].get("limit"):
             sentences.append(f"{fact['dataset']}: {fact['provenance']['limit']}.")
+        if fact["n_train"] < fact["n_train_available"]:
+            kept, all_ = fact["n_train"], fact["n_train_available"]
+            sentences.append(f"{fact['dataset']}: victims learned from {kept:,} of {all_:,} training images.")
         met = {row["attack"]: row["n"] for row in report["attacks"] if row["dataset"] == fact["dataset"]}
         most = max(met.values(), default=0)
         if most and most < fact["n_test"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +11,13 @@ from rivalry.artifacts import checksum, write_json, write_manifest, write_tensor
 from rivalry.data._croissant import croissant
 from rivalry.data._dataset import Dataset
 from rivalry.data._fetch import Fetch
+from rivalry.data._roles import Unfit
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout
 
 if TYPE_CHECKING:
     from rivalry.options import ParametersOf, Settings
-    from rivalry.types import Natural
+    from rivalry.types import Count, Natural
 
 
 def prepare(
@@ -25,6 +27,7 @@ def prepare(
     output: Path,
     *,
     seed: Natural = 0,
+    train_images: Count | None = None,
     mirror: str | None = None,
 ) -> None:
     """Bring a data set into canonical form.
@@ -44,6 +47,8 @@ def prepare(
         Folder to write into.
     seed : int
         Seeds what a source draws; the same for all data sets of one source.
+    train_images : int, optional
+        Training images to keep, at most: of each class its share. All are kept when left out.
     mirror : str, optional
         Folder or address that public files are read from instead of the internet; when left out, what the
         environment variable RIVALRY_DATA_MIRROR says.
@@ -56,10 +61,23 @@ def prepare(
     import numpy as np
     import torch
 
+    from rivalry.data._sampling import sample
+
     method = registry.method("sources", source)
-    data: Dataset = method.load()(Fetch(mirror), seed, **parameters)
+    try:
+        data: Dataset = method.load()(Fetch(mirror), seed, **parameters)
+    except Unfit as error:
+        raise RivalryError(f"datasets.{dataset}.{error.key}: {error}") from error
     classes = len(data.class_names)
     _check(dataset, data)
+    available = len(data.train_labels)
+    if train_images is not None and train_images < available:
+        if train_images < classes:
+            raise RivalryError(
+                f"datasets.{dataset}.train_images: {train_images} is less than one of each of its {classes} classes"
+            )
+        rows = sample(data.train_images, data.train_labels, train_images)
+        data = replace(data, train_images=data.train_images[rows], train_labels=data.train_labels[rows])
     place = Layout().data(dataset).at(output)
     for split in ("train", "test"):
         images, labels = getattr(data, f"{split}_images"), getattr(data, f"{split}_labels")
@@ -72,7 +90,9 @@ def prepare(
         "classes": classes,
         "class_names": data.class_names,
         "shape": data.train_images.shape[1:],
+        "train_images": train_images,
         "n_train": len(data.train_labels),
+        "n_train_available": available,
         "n_test": len(data.test_labels),
         "train_counts": np.bincount(data.train_labels, minlength=classes).tolist(),
         "test_counts": np.bincount(data.test_labels, minlength=classes).tolist(),
