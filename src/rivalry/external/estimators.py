@@ -58,10 +58,13 @@ class Stored(nn.Module):
         """The classifier in a file's bytes."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it is opened")
 
-    def forward(self, images: Tensor) -> Tensor:
+    def opened(self) -> Scores:
         if self._opened is None:
             self._opened = self.open(self.content.cpu().numpy().tobytes())
-        scores = torch.from_numpy(np.asarray(self._opened(images.detach().cpu().numpy()), dtype=np.float32))
+        return self._opened
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores = torch.from_numpy(np.asarray(self.opened()(images.detach().cpu().numpy()), dtype=np.float32))
         # Nothing of the pixels, so that asking for a gradient gives zero and not an error.
         return scores.to(images.device) + 0 * images.flatten(1).sum(dim=1, keepdim=True)
 
@@ -70,7 +73,7 @@ class Stored(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         given = state_dict.get(f"{prefix}content")
-        if given is not None and given.dtype == torch.uint8 and given.dim() == 1:
+        if given is not None and given.dtype == torch.uint8 and given.dim() == 1 and not given.equal(self.content):
             self.content, self._opened = torch.empty_like(given), None
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
@@ -224,9 +227,8 @@ def estimator(kind: str, path: str | Path) -> Stored:
     """
     path = Path(path)
     beginning(path)
-    content = path.read_bytes()
-    made = BUILDERS[kind](content, path)
-    made.open(content)
+    made = BUILDERS[kind](path.read_bytes(), path)
+    made.opened()
     return made.eval()
 
 
