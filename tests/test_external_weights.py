@@ -258,6 +258,11 @@ UNFIT: dict[str, tuple[dict[str, Tensor], str]] = {
         "has 1 that the network lacks (module.2.bias); give the architecture and the arguments with which it was "
         "trained",
     ),
+    "a layer less, in a container": (
+        {f"module.{name}": tensor for name, tensor in STATE.items() if not name.startswith("2.")},
+        "lacks 2 of the network's 9 tensors (2.weight, 2.bias); give the architecture and the arguments with which it "
+        "was trained",
+    ),
     "another network": (
         {"features.0.weight": torch.zeros(1), "features.0.bias": torch.zeros(1)},
         "none of its 2 tensors (features.0.weight, features.0.bias) is among the network's (0.weight, 0.bias, "

@@ -68,9 +68,6 @@ class Stored(nn.Module):
         # Nothing of the pixels, so that asking for a gradient gives zero and not an error.
         return scores.to(images.device) + 0 * images.flatten(1).sum(dim=1, keepdim=True)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}  # other libraries' sessions cannot be copied
-
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         given = state_dict.get(f"{prefix}content")
         if given is not None and given.dtype == torch.uint8 and given.dim() == 1 and not given.equal(self.content):

@@ -296,8 +296,8 @@ def _has_tensors(mapping: Mapping[object, object]) -> bool:
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> list[str]:
     """Give a network its weights, in place; all of them, and no others.
 
-    A name that a container put in front of all names (`WRAPPERS`) is left out where all names fit then. Numbers of
-    another precision become the network's own.
+    A name that a container put in front of all names (`WRAPPERS`) is no part of them. Numbers of another precision
+    become the network's own.
 
     Parameters
     ----------
@@ -348,16 +348,21 @@ def _lacking(own: Mapping[str, Tensor], given: Set[str]) -> list[str]:
 
 
 def _renamed(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors by the network's names, if those of a container are all that differs."""
-    for ours in _fronts(own):
-        for theirs in _fronts(tensors):
-            found: dict[str, Tensor] = {ours + name.removeprefix(theirs): tensor for name, tensor in tensors.items()}
-            if found.keys() <= own.keys() and not _lacking(own, found.keys()):
-                if ours == theirs:
-                    return dict(tensors), []
-                there, here = (f"'{front}'" if front else "nothing" for front in (theirs, ours))
-                return found, [f"names of weights have {there} in front in the file, and {here} in the network"]
-    return dict(tensors), []
+    """The tensors by the network's names, where a container's are what differs; as many as can be are the same then."""
+    fronts = [(ours, theirs) for ours in _fronts(own) for theirs in _fronts(tensors)]
+
+    def shared(pair: tuple[str, str]) -> int:
+        ours, theirs = pair
+        return sum(ours + name.removeprefix(theirs) in own for name in tensors)
+
+    ours, theirs = max(fronts, key=shared)
+    if ours == theirs:
+        return dict(tensors), []
+    there, here = (f"'{front}'" if front else "nothing" for front in (theirs, ours))
+    return (
+        {ours + name.removeprefix(theirs): tensor for name, tensor in tensors.items()},
+        [f"names of weights have {there} in front in the file, and {here} in the network"],
+    )
 
 
 def _fronts(names: Iterable[str]) -> Iterator[str]:
