@@ -20,7 +20,7 @@ LAYERS = (
     ("answers",),
     ("external",),
     ("victims",),
-    ("training", "poisoning"),
+    ("training", "poisoning", "loading"),
     ("attacks", "defenses"),
     ("fooling", "verification", "config", "adversarial"),
     ("plan", "statistics"),

@@ -112,6 +112,11 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
     facts = {"architecture": "linear", "architecture_parameters": {}, "shape": [1, 12, 12], "classes": 5}
     write_json(layout.victim("digits", "plain").facts, facts)
     write_tensors(layout.victim("digits", "plain")["weights"], build_classifier(facts).state_dict())
+    (tmp_path / "my_model.py").write_text(
+        "from torch import nn\ndef build(): return nn.Sequential(nn.Flatten(), nn.Linear(144, 5))\n"
+    )
+    own = {"1.weight": torch.zeros(5, 144), "1.bias": torch.zeros(5)}
+    write_tensors(tmp_path / "weights.safetensors", own)
     monkeypatch.chdir(tmp_path)
     with mpl.rc_context({"backend": "agg"}):
         yield {

@@ -22,6 +22,7 @@ from rivalry.attacks._result import Result
 
 def right(images: Tensor, labels: Tensor) -> None:
     victim = assert_type(rivalry.load_victim("results/victims/digits/plain"), nn.Module)
+    assert_type(rivalry.load_victim("my_model.py:build", weights="w.pth", normalize={"mean": [0.5]}), nn.Module)
     assert_type(rivalry.attacks.pgd(victim, images, labels, eps=0.1, norm=2, steps=10, targets="next"), Tensor)
     assert_type(rivalry.attacks.cw.run(victim, images, [1, 2], seed=3, batch_size=8), Result)
     assert_type(rivalry.attacks.universal(victim, images, labels, training=(images, labels), passes=3), Tensor)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rivalry import poisoning as poisoning
     from rivalry import statistics as statistics
     from rivalry import training as training
-    from rivalry.victims import load_victim as load_victim
+    from rivalry.loading import load_victim as load_victim
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,7 +40,7 @@ if not TYPE_CHECKING:  # which would let any name pass
     def __getattr__(name: str) -> object:
         # Importing the package must stay light: reading a configuration needs no PyTorch.
         if name == "load_victim":
-            from rivalry.victims import load_victim
+            from rivalry.loading import load_victim
 
             return load_victim
         if name in __all__:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import yaml
+from typing_extensions import is_typeddict
 
 from rivalry import __version__, options, registry
 from rivalry.artifacts import manifests_demanded
@@ -150,10 +151,12 @@ def _parser() -> argparse.ArgumentParser:
 def _read_as(option: registry.Parameter) -> dict[str, Any]:
     """How argparse reads an option, by its annotation."""
     made_of = [get_origin(part) or part for part in registry.parts(option.annotation)]
-    if dict in made_of:
+    if dict in made_of or any(is_typeddict(part) for part in made_of):
         return {"nargs": "+", "action": Settings, "default": {}, "required": False, "metavar": "KEY=VALUE"}
     if bool in made_of:
         return {"action": argparse.BooleanOptionalAction}
+    if list in made_of:
+        return {"type": _value, "nargs": "+"}
     if Path in made_of:
         several = {"nargs": "+" if option.required else "*"} if Sequence in made_of else {}
         return {"type": Path, "metavar": "PATH", **several}

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from rivalry import options, registry
 from rivalry.artifacts import identify, read_json
 from rivalry.errors import RivalryError, nearest
-from rivalry.layout import Layout, Place
+from rivalry.external.spec import names_network
+from rivalry.layout import Layout, Place, parts
 from rivalry.options import Stage
 from rivalry.parameters import checked
 from rivalry.training._fitting import FittingKeys, contradictions
@@ -35,6 +36,9 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
     """
     told: dict[str, Any] = {}
     for name, option in stage.options.items():
+        if (mark := option.mark(options.NamedVictim)) and mark.brought:
+            given = given | {name: _folder_of_victim(name, given)}
+    for name, option in stage.options.items():
         if parameters := option.mark(options.ParametersOf):
             method = _named(parameters, given)
             if method is None and given[name]:
@@ -53,6 +57,29 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
             identify_all(Layout.of(given["results"], told["plan"]), told["plan"], after.stages)
     positional = [told.pop(name) for name in stage.positional]
     stage.load()(*positional, **told)
+
+
+def _folder_of_victim(name: str, given: dict[str, Any]) -> Path:
+    """The folder of the victim that an option names; a network from outside is brought into one first."""
+    word, victim = options.word(name), str(given[name])
+    said = {key: given[key] for key in options.BROUGHT if given.get(key)}
+    if not names_network(victim):
+        for key in said:
+            raise RivalryError(
+                f"{options.word(key)}: is about a network that {word} names, such as my_model.py:build; "
+                f"{victim} is a folder"
+            )
+        return Path(victim)
+    if parts(given["victim_name"])[1]:
+        raise RivalryError(f"--victim-name: {given['victim_name']} is defended, and {victim} is not; leave +... out")
+    parameters = {"model": victim} | checked(registry.method("training", "external"), {"model": victim} | said, "--")
+    train = options.stage("train")
+    defaults = {option.name: option.default for option in (train.options | train.beside).values()}
+    folder = Path(given["output"]) / "victim"
+    own = {key: given[key] for key in ("data", "dataset", "accelerator")}
+    own |= {"victim": given["victim_name"], "method": "external", "parameters": parameters, "output": folder}
+    run(train, defaults | {"architecture_parameters": {}, "fit": {}} | own)
+    return folder
 
 
 def _named(parameters: options.ParametersOf, given: dict[str, Any]) -> registry.Method | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -47,7 +47,15 @@ class WrittenBy:
 
 @dataclass(frozen=True)
 class NamedVictim:
-    """Marks the folder of the victim, defended or not, that --victim-name names."""
+    """Marks the folder of the victim, defended or not, that --victim-name names.
+
+    Attributes
+    ----------
+    brought : bool
+        It may name a network from outside instead; the options in BROUGHT say what it is given.
+    """
+
+    brought: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,8 @@ REFERENCES = {"victims": WrittenBy("train", "victim"), "poisonings": WrittenBy("
 Settings = dict[str, Any]
 """Words like key=value."""
 Accelerator = Literal["auto", "cpu", "gpu"]
-Victim = Annotated[Path, NamedVictim()]
+Victim = Annotated[Path, NamedVictim(brought=True)]
+Defended = Annotated[Path, NamedVictim()]
 Victims = Annotated[Sequence[Path], REFERENCES["victims"]]
 Trained = Annotated[Path, REFERENCES["victims"]]
 Poisoning = Annotated[Path, REFERENCES["poisonings"]]
@@ -86,6 +95,12 @@ BESIDE = {
     "defended": Parameter("victim_name", str | None, False, None, "e.g. plain+median3"),
     "accelerator": Parameter("threads", types.ThreadCount, False, 0, "processor threads (default: all)"),
 }
+BROUGHT = {
+    name: replace(parameter, required=False, default=None, doc=f"of a network from outside: {parameter.doc}")
+    for name, parameter in registry.method("training", "external").parameters.items()
+    if name != "model"
+}
+"""Options that come with a victim that may be brought: what the training method `external` takes."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +148,8 @@ def stage(name: str) -> Stage:
     ]
     options = registry.parameters(arguments, doc, vars(types) | globals())
     beside = {option.name: option for beside, option in BESIDE.items() if beside in options}
+    if any(mark.brought for option in options.values() if (mark := option.mark(NamedVictim))):
+        beside |= BROUGHT
     return Stage(name, registry.summary(doc), options, beside, tuple(argument.arg for argument in given.posonlyargs))
 
 

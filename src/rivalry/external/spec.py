@@ -67,6 +67,11 @@ def has_gradients(text: str) -> bool:
     return STORED.get(Path(text).suffix.lower(), "") not in ("onnx", "skops")
 
 
+def names_network(text: str) -> bool:
+    """Whether a text is meant to name a network, and not a folder that holds a victim."""
+    return not Path(text).is_dir() and (":" in text or Path(text).suffix.lower() in {*STORED, *OTHERS, ".py"})
+
+
 def parse(text: str) -> Spec:
     """What a text names.
 

@@ -53,7 +53,8 @@ def defend(
     data : Path
         Folder of the data set.
     victim : Path
-        Folder of the victim.
+        Folder of the victim. On the command line also a network from outside, such as my_model.py:build: it is brought
+        into the folder `victim` below the output first.
     output : Path
         Folder to write into.
     victim_name : str

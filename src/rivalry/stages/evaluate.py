@@ -22,7 +22,7 @@ from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
 
 if TYPE_CHECKING:
-    from rivalry.options import Accelerator, Attacks, Victim
+    from rivalry.options import Accelerator, Attacks, Defended
     from rivalry.types import BatchSize, Count, Natural
 
 SIZES = ["l0", "l2", "linf", "l2_channels", "linf_channels", "relative_l2"]
@@ -36,7 +36,7 @@ COLUMNS = [*JUDGED, "clean_handled", "handled"]
 
 def evaluate(
     data: Path,
-    defended: Victim,
+    defended: Defended,
     output: Path,
     *,
     oblivious: Attacks = (),
