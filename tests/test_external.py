@@ -13,18 +13,25 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from rivalry import usercode
+from rivalry import checks, usercode
 from rivalry.adversarial import read_sets
 from rivalry.artifacts import read_json, read_table, write_json, write_manifest, write_tensors
+from rivalry.checks._evidence import Evidence
+from rivalry.codehash import code_hash, modules_behind
+from rivalry.config import Mistakes, load_config
 from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
 from rivalry.external.wrapping import Wrapped, class_order
 from rivalry.layout import Layout
+from rivalry.plan import Plan
+from rivalry.report.limits import limits
+from rivalry.report.tables import victims
 from rivalry.stages.attack import attack
 from rivalry.stages.train import train
 from rivalry.victims import load_victim
@@ -498,3 +505,223 @@ def test_budgets_hold_in_the_data_sets_pixels(run: Path, user: Path) -> None:
     assert images.shape == clean.shape
     assert 0.099 < float((images - clean).abs().max()) <= 0.1 + 1e-6
     assert rows["success"].any()
+
+
+# ---- configuration and plan ----
+
+CONFIGURED = """
+datasets: {digits: {source: digits, images: 50}, shapes: {source: shapes}}
+victims:
+  plain: {method: plain, architecture: lenet5}
+  mine: {method: external, model: "net.py:build", weights: w.safetensors, arguments: {width: 3}}
+  forest: {method: external, model: forest.skops}
+  student: {method: defensive_distillation, architecture: lenet5, teacher: mine, temperature: 20.0}
+  known: {method: external, model: "torchvision:resnet18", weights: DEFAULT, input: {size: 32}}
+attacks:
+  noise: {method: random_noise, eps: 0.3}
+  fgsm: {method: fgsm, eps: 0.3}
+  square: {method: square, eps: 0.3}
+defenses:
+  median: {method: spatial_smoothing}
+  detector: {method: binary_input_detector, attack: fgsm}
+  cleanse: {method: neural_cleanse}
+fooling: {ascent: {method: gradient_ascent}}
+matches:
+  - {datasets: [digits], victims: [mine], attacks: [noise, fgsm], defenses: [median, detector], fooling: [ascent]}
+  - {datasets: [digits], victims: [forest, student, known], attacks: [noise, fgsm, square], defenses: [median]}
+transfers:
+  - {datasets: [digits], sources: [plain, forest], victims: [mine, forest], attacks: [fgsm, square]}
+"""
+
+
+@pytest.fixture
+def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A right configuration with victims from outside, whose files lie in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, net="import layers\n\ndef build(width): return layers.Net(width)", layers="class Net: pass")
+    for name in ("w.safetensors", "forest.skops", "net.onnx"):
+        (tmp_path / name).write_bytes(b"")
+    configured: dict[str, Any] = yaml.safe_load(CONFIGURED)
+    return configured
+
+
+MISTAKES: list[tuple[str, Any, str]] = [
+    (
+        "mine.architecture",
+        "lenet5",
+        "victims.mine.architecture: says how to train, and this network is trained already",
+    ),
+    (
+        "mine.epochs",
+        3,
+        "victims.mine.epochs: says how to train, and this network is trained already; leave this key out",
+    ),
+    (
+        "mine.per_dataset",
+        {"digits": {"poisoning": "x"}},
+        "victims.mine.per_dataset.digits.poisoning: says how to train",
+    ),
+    ("mine.wieghts", "w", "victims.mine.wieghts: unknown key; did you mean 'weights'?"),
+    ("mine.model", "net.py:buidl", "victims.mine.model: net.py defines no 'buidl'; did you mean 'build'?"),
+    (
+        "mine.model",
+        "net.py",
+        "victims.mine.model: 'net.py' names a file and nothing in it; write net.py:",
+    ),
+    ("mine.model", "ent.py:build", "victims.mine.model: 'ent.py' does not exist"),
+    ("mine.model", "w.safetensors", "victims.mine.model: 'w.safetensors' holds weights and no network"),
+    ("mine.model", "forest.pkl", "victims.mine.model: 'forest.pkl' is a pickle, which runs code"),
+    ("mine.model", "resnet50", "victims.mine.model: 'resnet50' names no network; write my_model.py:build"),
+    (
+        "mine.model",
+        "torchvison:resnet50",
+        "victims.mine.model: 'torchvison:resnet50' is unknown; did you mean 'torchvision:",
+    ),
+    ("mine.model", "torchvision:", "victims.mine.model: 'torchvision:' names no network; write torchvision:resnet18"),
+    ("mine.model", "no_such_package.nets:build", "victims.mine.model: there is no module no_such_package here"),
+    ("mine.model", 3, "victims.mine.model: 3 is a number to YAML; write it in quotes"),
+    ("mine.weights", "v.safetensors", "victims.mine.weights: 'v.safetensors' does not exist"),
+    ("mine.weights", "DEFAULT", "victims.mine.weights: 'DEFAULT' is no file; only networks of torchvision and timm"),
+    ("known.weights", None, "victims.known.weights: is missing; DEFAULT, or another name of published weights"),
+    ("forest.weights", "w.safetensors", "victims.forest.weights: 'forest.skops' is a file that has its own"),
+    ("forest.arguments", {"n": 3}, "victims.forest.arguments: 'forest.skops' is a file that has its own"),
+    ("mine.normalize", {"mean": [0.5]}, "victims.mine.normalize.std: is missing"),
+    (
+        "mine.normalize",
+        {"mean": [0.5], "std": [0]},
+        "victims.mine.normalize.std[0]: 0 is wrong: should be greater than 0",
+    ),
+    ("mine.normalize", {"mean": [0.5], "sdt": [1]}, "victims.mine.normalize.sdt: unknown key; did you mean 'std'?"),
+    (
+        "mine.normalize",
+        {"mean": [0, 0, 0], "std": [1]},
+        "victims.mine.normalize: a mapping is wrong: mean has 3 numbers",
+    ),
+    ("mine.input", {"sise": 3}, "victims.mine.input.sise: unknown key; did you mean 'size'?"),
+    ("mine.input", {"size": 0}, "victims.mine.input.size: 0 is wrong: should be greater than or equal to 1"),
+    ("mine.input", {"size": [0, 3]}, "victims.mine.input.size[0]: 0 is wrong: should be greater than or equal to 1"),
+    ("mine.input", {"size": [3]}, "victims.mine.input.size: [3] is wrong: list should have at least 2 items"),
+    ("mine.input", {"size": "3"}, "victims.mine.input.size: '3' is text to YAML; write 3"),
+    ("mine.input", {"channels": 2}, "victims.mine.input.channels: 2 is unknown; valid: 1, 3"),
+    (
+        "mine.input",
+        {"range": [1, 1]},
+        "victims.mine.input.range: [1, 1] is wrong: black and white should not be the same",
+    ),
+    ("mine.input", {"range": [0, 1, 2]}, "victims.mine.input.range: [0, 1, 2] is wrong: list should have at most 2"),
+    ("mine.outputs", "logit", "victims.mine.outputs: 'logit' is unknown; did you mean 'logits'?"),
+    ("mine.classes", ["a"], "victims.mine.classes: ['a'] is wrong: list should have at least 2 items"),
+    ("forest.model", "tree.onnx", "victims.forest.model: 'tree.onnx' does not exist"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "line"), MISTAKES, ids=[f"{path} {value}" for path, value, _ in MISTAKES])
+def test_every_mistake_is_one_line(path: str, value: Any, line: str, content: dict[str, Any]) -> None:
+    victim, key = path.split(".")
+    content["victims"][victim][key] = value
+    with pytest.raises(Mistakes) as caught:
+        load_config(content, "my.yaml")
+    lines = caught.value.lines
+    assert [found for found in lines if found.startswith(f"my.yaml: {line}")], lines
+    assert len(lines) <= 1 + ("is missing" in lines[0]), lines
+
+
+UNFIT = [
+    (
+        1,
+        "defenses",
+        ["detector"],
+        "matches[1].defenses: 'detector' learns from 'fgsm', which follows gradients, and those",
+    ),
+    (0, "defenses", ["cleanse"], "matches[0].defenses: 'cleanse' retrains its victim, and 'mine' is external; leave"),
+    (1, "attacks", ["fgsm"], "matches[1].attacks: all follow gradients, and those of 'forest' are zero"),
+]
+
+
+@pytest.mark.parametrize(("number", "key", "value", "line"), UNFIT, ids=[line for *_, line in UNFIT])
+def test_what_makes_no_sense_with_a_network_from_outside_is_told(
+    number: int, key: str, value: list[str], line: str, content: dict[str, Any]
+) -> None:
+    content["matches"][number][key] = value
+    with pytest.raises(Mistakes) as caught:
+        load_config(content, "my.yaml")
+    assert [found for found in caught.value.lines if found.startswith(f"my.yaml: {line}")], caught.value.lines
+
+
+def test_a_plan_runs_the_users_code_wherever_the_victim_is_loaded(content: dict[str, Any]) -> None:
+    plan = Plan(load_config(content))
+    assert plan.brought == ["mine", "forest", "known"]
+    jobs = {
+        "train": plan.modules("train", "digits", "mine"),
+        "attack": plan.modules("attack", "digits", "mine", "fgsm"),
+        "adaptive": plan.modules("attack", "digits", "mine+median", "fgsm"),
+        "defend": plan.modules("defend", "digits", "mine+median"),
+        "fool": plan.modules("fool", "digits", "mine", fooling="ascent"),
+        "evaluate": plan.modules("evaluate", "digits", "mine+median"),
+        "transfer": plan.modules("transfer", "digits", "plain"),
+        "its student": plan.modules("train", "digits", "student"),
+    }
+    for job, modules in jobs.items():
+        assert {"net.py:build", "rivalry.training.external"} <= {*modules}, job
+        Path("layers.py").write_text("class Net: pass")
+        before = code_hash(*modules)
+        Path("layers.py").write_text("class Net: size = 3")
+        assert code_hash(*modules) != before, job
+    others = [*plan.modules("attack", "digits", "plain", "fgsm"), *plan.modules("attack", "digits", "student", "fgsm")]
+    assert not [module for module in others if "net.py" in module or "external" in module]
+    assert "external" not in " ".join(modules_behind("rivalry.victims", "rivalry.stages.attack"))
+
+
+def test_a_plan_keeps_what_follows_gradients_from_a_forest(content: dict[str, Any]) -> None:
+    plan = Plan(load_config(content))
+    assert {attack for _, victim, attack in plan.attacks if victim == "forest"} == {"noise", "square"}
+    reason = "fgsm follows gradients, and forest has none"
+    assert {"what": "digits: fgsm on forest", "reason": reason} in plan.kept_apart
+    options = plan.train_options("digits", "mine")
+    assert "--architecture" not in options
+    assert "--fit" not in options
+
+
+def test_planning_imports_no_users_code(content: dict[str, Any], tmp_path: Path) -> None:
+    write(tmp_path, net="raise SystemExit('was run')\n\ndef build(width): pass")
+    plan = Plan(load_config(content))
+    assert plan.code("attack", "digits", "mine", "fgsm")
+
+
+# ---- in the report ----
+
+
+def test_the_report_tells_what_was_brought(run: Path) -> None:
+    softmax = "class Net(Base):\n    def forward(self, x): return self.inner(x).softmax(1)"
+    file = write(run.parent / "user" / "soft", net=HEAD + softmax)
+    weights = run.parent / "user" / "soft.safetensors"
+    tensors = load_file(run.parent / "user" / "weights.safetensors")
+    save_file({f"inner.{name}": tensor for name, tensor in tensors.items()}, weights)
+    changes = {"arguments": {}, "outputs": "probabilities"}
+    facts = read_json(brought(run, "soft", model=f"{file}:Net", weights=str(weights), **changes) / "victim.json")
+    assert ["probabilities" in warning for warning in facts["warnings"]] == [True]
+    report = {"victims": [facts | {"clean_low": 0, "clean_high": 1, "n_test": 1}], "checks": [], "datasets": []}
+    (row,) = victims.brought(report, "digits").rows
+    digits = hashlib.sha256(weights.read_bytes()).hexdigest()[: victims.DIGITS]
+    assert row["model"] == "net.py:Net"
+    assert f"soft.safetensors {digits}" in row["files"].split("; ")
+    assert row["given"].startswith("1x8x8 numbers from 0 to 1, less 0.3")
+    assert row["outputs"].startswith("probabilities")
+    (row,) = victims.victims(report, "digits").rows
+    assert (row["architecture"], row["trained_on"]) == ("net.py:Net", "not trained here")
+    assert "Not trained here: soft." in limits(report | {"attacks": []})[2]
+    evidence = Evidence(
+        Layout(run), "digits", {"victims": [["digits", "soft"], ["digits", "ours"]]}, torch.device("cpu")
+    )
+    (remarked,) = checks.brought(evidence)
+    assert (remarked["status"], remarked["victim"], remarked["defense"]) == ("warn", "soft", "")
+
+
+def test_a_student_learns_from_a_network_from_outside(run: Path) -> None:
+    teacher = brought(run, "teacher")
+    folder = Layout(run).victim("digits", "student").folder
+    given = {"teacher": str(teacher), "temperature": 10.0}
+    fit = {"epochs": 2, "batch_size": 64, "learning_rate": 0.003}
+    data = Layout(run).data("digits").folder
+    train("student", "mlp512", {}, "defensive_distillation", given, fit, data, folder, accelerator="cpu")
+    assert read_json(folder / "victim.json")["clean_accuracy"] > 0.8

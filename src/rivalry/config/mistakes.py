@@ -93,13 +93,27 @@ def explained(
     """One line for each value that is wrong."""
     found: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for details in error.errors(include_url=False):
-        where = details["loc"]
+        where = _without_members(details["loc"])
         if only is None or (where and where[0] in only):
-            found.setdefault(where[:-1] if _is_member(where) else where, []).append(details)
-    for several in found.values():
-        # A value that may be of several kinds is told for each; words are compared with words.
-        several.sort(key=lambda details: isinstance(details["input"], str) and details["type"] != "literal_error")
-        yield _explain(several[0], prefix, model)
+            found.setdefault(where, []).append(details)
+    within = {where[:length] for where in found for length in range(len(where))}
+    for where, several in found.items():
+        if where in within and all(details["loc"] != where for details in several):
+            continue  # it is of a kind of which a part is wrong, so that it is no surprise that it is of no other
+        yield _explain(min(several, key=_far_off), prefix, model)
+
+
+def _far_off(details: ErrorDetails) -> bool:
+    """Whether a value that may be of several kinds is told for another than what it looks like: words, or a list."""
+    if isinstance(details["input"], str):
+        return details["type"] != "literal_error"
+    return isinstance(details["input"], list) and details["type"] not in ("too_short", "too_long")
+
+
+def _without_members(where: Sequence[int | str]) -> tuple[int | str, ...]:
+    """A path without pydantic's own names for the kinds that a value may be of."""
+    kept = tuple(part for part in where if not (isinstance(part, str) and part.startswith("list[")))
+    return kept[:-1] if _is_member(kept) else kept
 
 
 def _is_member(where: Sequence[object]) -> bool:
@@ -112,7 +126,7 @@ def _is_member(where: Sequence[object]) -> bool:
 
 def _explain(details: ErrorDetails, prefix: str = "", model: type[BaseModel] | None = None) -> str:
     """One line: key path, what was given, what would be right."""
-    where, kind = list(details["loc"]), details["type"]
+    where, kind = tuple(details["loc"]), details["type"]
     if not prefix and len(where) > 2 and where[0] in SECTIONS:
         section = str(where[0])
         if where[-1] == "[key]":
@@ -124,12 +138,11 @@ def _explain(details: ErrorDetails, prefix: str = "", model: type[BaseModel] | N
         where = where[:2] + where[3:]  # pydantic names the union's member; the file does not
     elif not prefix and len(where) > 1 and where[0] in LISTS:
         model = LISTS[where[0]]
-    elif not prefix and where[:1] == ["threads"] and len(where) > 1:
+    elif not prefix and where[:1] == ("threads",) and len(where) > 1:
         model = Threads
     elif model is None:
         model = config_model()
-    if _is_member(where):
-        where = where[:-1]
+    where = _without_members(where)
     path = prefix + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
     if kind == "extra_forbidden":
         section, *_ = path.split(".")
