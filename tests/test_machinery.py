@@ -403,6 +403,28 @@ def test_weights_are_laid_out_for_a_cpu_and_classify_as_before() -> None:
     assert elsewhere.weight.is_contiguous()
 
 
+class Viewing(nn.Module):
+    """What half of all networks in the world do between their convolutions and their dense layers."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return features.view(features.size(0), -1)
+
+
+@pytest.mark.parametrize("scripted", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_that_views_its_features_as_they_lie_in_memory_can_be_attacked(channels: int, scripted: bool) -> None:
+    torch.manual_seed(0)
+    network: nn.Module = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.ReLU(), Viewing(), nn.Linear(8 * 36, 5))
+    if scripted:
+        network = torch.jit.script(network)
+    images = torch.rand(6, channels, 8, 8)
+    labels = network(images).argmax(dim=1)
+    for attack in (rivalry.attacks.fgsm, rivalry.attacks.square):
+        changed = attack(network, images, labels, eps=0.1)
+        assert not torch.equal(changed, images)
+    assert torch.equal(classify(moved(network, torch.device("cpu")), images, 6).argmax(dim=1), labels)
+
+
 def test_a_victim_is_asked_batch_by_batch_and_stored_pixels_become_floats() -> None:
     sizes: list[int] = []
 

@@ -14,6 +14,9 @@ from rivalry.errors import RivalryError
 
 Module = TypeVar("Module", bound=nn.Module)
 
+INDIFFERENT = (__name__.split(".")[0], "torch.nn", "torchvision", "timm")
+"""Packages whose modules compute the same with the channels last."""
+
 
 def device(accelerator: str) -> torch.device:
     """The device that `accelerator` (auto, cpu, gpu) means here; a GPU is told to compute as repeatably as a CPU."""
@@ -46,9 +49,13 @@ def lay_out(module: nn.Module, *, grey_gradients: bool = False) -> None:
 
     That is with the channels last, unless images of one channel are differentiated: the way back through max
     pooling is slower then, and nothing makes up for it. Sums are added up in another order in the two layouts, so
-    that logits differ in their last digits.
+    that logits differ in their last digits. A network with parts that somebody else wrote keeps the usual layout: in
+    it, `x.view(len(x), -1)` after a convolution would fail.
     """
-    layout = torch.contiguous_format if grey_gradients else torch.channels_last
+    known = all(
+        f"{type(part).__module__}.".startswith(tuple(f"{name}." for name in INDIFFERENT)) for part in module.modules()
+    )
+    layout = torch.channels_last if known and not grey_gradients else torch.contiguous_format
     for parameter in module.parameters():
         if parameter.dim() == 4 and parameter.device.type == "cpu":
             parameter.data = parameter.data.contiguous(memory_format=layout)
