@@ -32,7 +32,7 @@ from rivalry.describe import room_for_editors
 from rivalry.devices import device, moved
 from rivalry.environment import ALLOCATOR, export_environment
 from rivalry.errors import RivalryError
-from rivalry.report.references import cite
+from rivalry.references import cite
 from rivalry.seeds import derive_seed
 
 ROOT = Path(__file__).parent.parent

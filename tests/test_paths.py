@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from rivalry import registry
 from rivalry.artifacts import read_json
 from rivalry.cli import main
 from rivalry.config import Mistakes, load_config, read_files
 from rivalry.plan import Plan
-from rivalry.registry import Parameter
 from rivalry.stages.record import record
-from rivalry.types import UserCode, UserFile, UserPath
+from rivalry.types import UserFile
 
 
 def content(path: str = "pictures", **more: Any) -> dict[str, Any]:
@@ -185,46 +183,51 @@ def test_what_is_no_path_is_left_to_those_who_check_keys(odd: dict[str, Any], he
     assert main(["validate", "c.yaml"]) == 1
 
 
-def test_paths_of_methods_differ_by_data_set_and_lie_in_architectures_too(
-    here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Wherever a method of a user may take a path."""
-    for kind, name, annotation in (
-        ("architectures", "mlp512", UserPath),
-        ("attacks", "random_noise", list[UserCode] | None),
-    ):
-        parameters = registry.method(kind, name).parameters
-        monkeypatch.setitem(parameters, "of", Parameter("of", annotation, False, None, "a user's file"))
-    # The models of entries are made once.
-    from rivalry.config import models, resolving
+PLUGIN = """
+from rivalry.plugins import UserCode, UserPath, architecture, attack
 
-    for made in (models.entry_models, resolving.config_model):
-        made.cache_clear()
-    try:
-        what = content()
-        what["victims"]["plain"] |= {
-            "architecture_parameters": {"of": "one"},
-            "per_dataset": {"mine": {"architecture_parameters": {"of": "$PICTURES"}}},
-        }
-        what["attacks"]["noise"] |= {"of": ["a.py:build", "a.package:build"], "per_dataset": {"mine": {"of": ["b.py"]}}}
-        written(here / "conf" / "c.yaml", what)
-        found = read_files(["conf/c.yaml"])
-        plain, noise = found["victims"]["plain"], found["attacks"]["noise"]
-        assert plain["architecture_parameters"] == {"of": "conf/one"}
-        assert plain["per_dataset"]["mine"]["architecture_parameters"] == {"of": "many"}
-        assert noise["of"] == ["conf/a.py:build", "a.package:build"]
-        assert noise["per_dataset"]["mine"]["of"] == ["conf/b.py"]
-        with pytest.raises(Mistakes) as caught:
-            load_config(found, "c.yaml")
-        assert sorted(caught.value.lines) == [
-            "c.yaml: attacks.noise.per_dataset.mine.of: 'conf/b.py' does not exist",
-            "c.yaml: datasets.mine.path: 'conf/pictures' does not exist",
-            "c.yaml: victims.plain.per_dataset.mine.architecture_parameters.of: 'many' does not exist",
-        ]
-    finally:
-        monkeypatch.undo()
-        for made in (models.entry_models, resolving.config_model):
-            made.cache_clear()
+
+@architecture()
+def network(shape, classes, *, of: UserPath | None = None):
+    \"\"\"A network.\"\"\"
+
+
+@attack(sees="nothing", goals=["untargeted"], norms=["inf"], budget="fixed")
+def wish(victim, images, goal, random, *, of: list[UserCode] | None = None):
+    \"\"\"An attack.\"\"\"
+"""
+
+
+def test_paths_of_methods_differ_by_data_set_and_lie_in_architectures_too(here: Path) -> None:
+    """Wherever a method of a user may take a path."""
+    what = content()
+    what["plugins"] = ["mine.py"]
+    what["victims"]["plain"] |= {
+        "architecture": "network",
+        "architecture_parameters": {"of": "one"},
+        "per_dataset": {"mine": {"architecture_parameters": {"of": "$PICTURES"}}},
+    }
+    what["attacks"]["noise"] = {
+        "method": "wish",
+        "of": ["a.py:build", "a.package:build"],
+        "per_dataset": {"mine": {"of": ["b.py"]}},
+    }
+    written(here / "conf" / "c.yaml", what)
+    (here / "conf" / "mine.py").write_text(PLUGIN)
+    found = read_files(["conf/c.yaml"])
+    plain, noise = found["victims"]["plain"], found["attacks"]["noise"]
+    assert found["plugins"] == ["conf/mine.py"]
+    assert plain["architecture_parameters"] == {"of": "conf/one"}
+    assert plain["per_dataset"]["mine"]["architecture_parameters"] == {"of": "many"}
+    assert noise["of"] == ["conf/a.py:build", "a.package:build"]
+    assert noise["per_dataset"]["mine"]["of"] == ["conf/b.py"]
+    with pytest.raises(Mistakes) as caught:
+        load_config(found, "c.yaml")
+    assert sorted(caught.value.lines) == [
+        "c.yaml: attacks.noise.per_dataset.mine.of: 'conf/b.py' does not exist",
+        "c.yaml: datasets.mine.path: 'conf/pictures' does not exist",
+        "c.yaml: victims.plain.per_dataset.mine.architecture_parameters.of: 'many' does not exist",
+    ]
 
 
 def test_the_record_says_what_the_plan_saw(here: Path) -> None:

@@ -30,10 +30,10 @@ from rivalry import artifacts, formatting, registry
 from rivalry.errors import RivalryError
 from rivalry.figures._figure import all_figures
 from rivalry.layout import Layout
+from rivalry.references import all_references
 from rivalry.report import html as pages
 from rivalry.report import latex, tables
 from rivalry.report.collecting import _hashes
-from rivalry.report.references import all_references
 from rivalry.report.sections import RESULTS, SECTIONS, Shown, shown
 from rivalry.report.tables import checks, comparisons, data, defenses, robustness
 from rivalry.report.tables._table import Table, interval, text

@@ -21,6 +21,7 @@ from rivalry.commands import run
 from rivalry.errors import RivalryError, nearest, one_line
 from rivalry.layout import Layout
 from rivalry.parameters import checked_value
+from rivalry.usermethods import read
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "threads" in o and o.threads:
         _limit_threads(o.threads)
     try:
-        with manifests_demanded():
+        with manifests_demanded(), registry.using(read(vars(o).get("plugins", ()))):
             return o.does(o) or 0
     except RivalryError as error:
         for line in getattr(error, "lines", [str(error)]):
@@ -127,16 +128,21 @@ def _parser() -> argparse.ArgumentParser:
                 told |= {"dest": name, "required": not optional}
             sub.add_argument(name if name in stage.positional else options.word(name), **told | _read_as(option))
 
+    plugins = {"help": options.PLUGINS.doc, "default": ()} | _read_as(options.PLUGINS)
+
     sub = command("list", _list, "list all methods")
     sub.add_argument("kind", nargs="?", choices=list(registry.ROOMS))
+    sub.add_argument("--plugins", **plugins)
 
     sub = command("describe", _describe, "explain a method, its parameters and its source")
     sub.add_argument("name", help="a method, e.g. pgd; `rivalry list` has all")
+    sub.add_argument("--plugins", **plugins)
 
     sub = command("validate", _validate, "check a configuration without running it")
     sub.add_argument("config", nargs="?", type=Path, default=Path("config.yaml"), help="default: config.yaml")
 
     sub = command("schema", _schema, "print what is generated: the configuration's JSON schema, or something else")
+    sub.add_argument("--plugins", **plugins)
     other = sub.add_mutually_exclusive_group()
     other.add_argument("--page", action="store_true", help="the page of the configuration's keys (config/README.md)")
     other.add_argument(
@@ -176,7 +182,8 @@ def _list(o: argparse.Namespace) -> None:
         print(f"{kind}:")
         width = max(len(name) for name in registry.names(kind))
         for name in registry.names(kind):
-            print(f"  {name:{width}}  {registry.method(kind, name).summary}")
+            method = registry.method(kind, name)
+            print(f"  {name:{width}}  {method.summary}{f' ({method.file})' if method.file else ''}")
 
 
 def _describe(o: argparse.Namespace) -> None:

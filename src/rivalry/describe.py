@@ -12,8 +12,8 @@ from typing_extensions import is_typeddict
 
 from rivalry.config import LISTS, SECTIONS, Match, Threads, Transfer, config_model, entry_models
 from rivalry.data._files import mirrored
+from rivalry.references import cite
 from rivalry.registry import Method, method, names, parts
-from rivalry.report.references import cite
 from rivalry.types import Reference
 
 GOALS = {"untargeted": "misclassification as anything", "targeted": "misclassification as one class"}
@@ -28,7 +28,8 @@ SIGHTS = {
 def describe(method: Method) -> str:
     """What a method is, sees and minimises, its parameters with defaults and meaning, and its source."""
     doc = method.doc.split("\nParameters\n")[0].strip()
-    lines = [f"{method.name} ({method.kind.rstrip('s')})", "", *_paragraphs(doc)]
+    place = f", in {method.file}" if method.file else ""
+    lines = [f"{method.name} ({method.kind.rstrip('s')}{place})", "", *_paragraphs(doc)]
     traits = method.traits
     if "budget" in traits:
         verb = "minimises" if traits["budget"] == "minimal" else "bounds"

@@ -7,6 +7,7 @@ command lines, both follow them.
 
 `data` is always the folder of a prepared data set, `results` that of a whole run. Options in BESIDE are of the command
 line alone: they come with a parameter of the stage, and tell whose its files must be and how many processors there are.
+Every stage is told the PLUGINS whose methods it finds by name.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ BROUGHT = {
     if name != "model"
 }
 """Options that come with a victim that may be brought: what the training method `external` takes."""
+PLUGINS = Parameter("plugins", Sequence[Path], False, (), "your own files of methods, or folders of them")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def stage(name: str) -> Stage:
     beside = {option.name: option for beside, option in BESIDE.items() if beside in options}
     if any(mark.brought for option in options.values() if (mark := option.mark(NamedVictim))):
         beside |= BROUGHT
+    beside[PLUGINS.name] = PLUGINS
     return Stage(name, registry.summary(doc), options, beside, tuple(argument.arg for argument in given.posonlyargs))
 
 

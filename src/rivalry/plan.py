@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rivalry import options, registry
-from rivalry.codehash import code_hash
+from rivalry.codehash import code_hash, split
 from rivalry.config.models import SECTIONS
 from rivalry.config.resolving import Config
 from rivalry.data._files import expanded, walk
@@ -49,6 +49,7 @@ class Plan:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.layout = config.layout
+        self._code = cache(code_hash)
         self.datasets: list[str] = []
         self.poisonings: list[tuple[str, str]] = []
         self.victims: list[tuple[str, str]] = []
@@ -195,6 +196,7 @@ class Plan:
             source=source,
             parameters=parameters,
             train_images=self.config.entry("datasets", dataset, dataset)["train_images"],
+            plugins=self._plugins("prepare", dataset),
             seed=self.config.data_seed(dataset),
         )
 
@@ -204,6 +206,7 @@ class Plan:
             dataset,
             self.layout.poisoning(dataset, poisoning),
             poisoning=poisoning,
+            plugins=self._plugins("poison", dataset, poisoning=poisoning),
             seed=derive_seed(self.config.seed, "poison", dataset, poisoning),
             **self._method("poisonings", poisoning, dataset),
         )
@@ -222,6 +225,7 @@ class Plan:
             fit={key: entry[key] for key in FITTING if entry[key] is not None} if epochs else None,
             poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
             warm_start=self.layout.victim(dataset, started) if started else None,
+            plugins=self._plugins("train", dataset, victim),
             seed=derive_seed(self.config.seed, "train", dataset, victim),
             threads=self.config.threads.train,
             **self._method("victims", victim, dataset),
@@ -237,6 +241,7 @@ class Plan:
             victim=self.layout.classifier(dataset, victim),
             victim_name=victim,
             images=self.config.images(attack, dataset),
+            plugins=self._plugins("attack", dataset, victim, attack),
             seed=derive_seed(self.config.seed, "attack", dataset, attack),
             **self._method("attacks", attack, dataset),
         )
@@ -247,6 +252,7 @@ class Plan:
             dataset,
             self.layout.defense(dataset, victim, defense),
             defense=defense,
+            plugins=self._plugins("defend", dataset, defended(victim, defense)),
             victim=self.layout.victim(dataset, victim),
             victim_name=victim,
             seed=derive_seed(self.config.seed, "defend", dataset, victim, defense),
@@ -260,6 +266,7 @@ class Plan:
             dataset,
             self.layout.fooling(dataset, victim, fooling),
             fooling=fooling,
+            plugins=self._plugins("fool", dataset, victim, fooling=fooling),
             confidence=self.config.entry("fooling", fooling, dataset)["confidence"],
             victim=self.layout.victim(dataset, victim),
             victim_name=victim,
@@ -273,6 +280,7 @@ class Plan:
             dataset,
             self.layout.evaluation(dataset, victim, defense),
             victim_name=defended(victim, defense),
+            plugins=self._plugins("evaluate", dataset, defended(victim, defense)),
             images=self.config.images_of(dataset),
             defended=self.layout.defense(dataset, victim, defense),
             **self._evaluated(dataset, victim, defense),
@@ -293,18 +301,19 @@ class Plan:
         return self._command("tabulate", "", self.layout.tables, **own)
 
     def check_options(self) -> str:
-        return self._command("check", "", self.layout.checks)
+        return self._command("check", "", self.layout.checks, plugins=self.config.plugins)
 
     def draw_options(self, dataset: str) -> str:
         return self._command("draw", dataset, self.layout.figures(dataset))
 
     def collect_options(self) -> str:
-        return self._command("collect", "", self.layout.report.facts)
+        return self._command("collect", "", self.layout.report.facts, plugins=self.config.plugins)
 
     def transfer_options(self, dataset: str, source: str) -> str:
         attacks, victims = self._transferred(dataset, source)
         output = self.layout.transfer(dataset, source)
-        return self._command("transfer", dataset, output, attacks=attacks, victims=victims)
+        plugins = self._plugins("transfer", dataset, source)
+        return self._command("transfer", dataset, output, attacks=attacks, victims=victims, plugins=plugins)
 
     def _transferred(self, dataset: str, source: str) -> tuple[list[Place], list[Place]]:
         """The sets that are replayed, and the victims that are shown them."""
@@ -411,7 +420,7 @@ class Plan:
 
     def code(self, stage: str, *names: str, **others: str) -> str:
         """Hash of the code that a job runs; see `modules`."""
-        return _code(*self.modules(stage, *names, **others))
+        return self._code(*self.modules(stage, *names, **others))
 
     def modules(
         self,
@@ -453,9 +462,19 @@ class Plan:
             modules += self._makes(section, name, dataset) if name else []
         return modules
 
+    def _plugins(self, stage: str, *names: str, **others: str) -> list[str]:
+        """The files of plugins whose methods a job finds by name: those that it must be told, and no others."""
+        brought = {one.file for methods in registry.in_use().methods.values() for one in methods.values()}
+        files = [split(code)[0] for code in self.modules(stage, *names, **others)]
+        return list(dict.fromkeys(file for file in files if file in brought))
+
+    def works(self) -> str:
+        """The works that plugins bring for the report to cite, as JSON."""
+        return json.dumps(registry.in_use().works, sort_keys=True)
+
     def _makes(self, section: str, name: str, dataset: str) -> list[str]:
         """The modules that an entry's job finds by name: of the methods that it names, and of entries that it names."""
-        modules = [method.module for _, method in self.config.methods(section, name, dataset)]
+        modules = [code for _, method in self.config.methods(section, name, dataset) for code in method.code]
         modules += self._user_code(section, name, dataset)
         for _, target, named in self.config.references(section, name, dataset):
             modules += (self._makes if target == "attacks" else self._loads)(target, named, dataset)
@@ -464,15 +483,12 @@ class Plan:
     def _loads(self, section: str, name: str, dataset: str) -> list[str]:
         """The modules that a job finds by name when it loads what an entry's own job made: a victim's network."""
         methods = self.config.methods(section, name, dataset)
-        modules = [method.module for _, method in methods if method.kind == "architectures" or method.brings]
-        return modules + self._user_code(section, name, dataset)
+        own = [method for _, method in methods if method.kind == "architectures" or method.brings]
+        return [code for method in own for code in method.code] + self._user_code(section, name, dataset)
 
     def _user_code(self, section: str, name: str, dataset: str) -> list[str]:
         """The user's code that an entry names, as `code_hash` takes it."""
         return [code for _, text in self.config.user_code(section, name, dataset) if (code := code_in(text))]
-
-
-_code = cache(code_hash)
 
 
 def _file_states(path: str) -> Iterator[str]:

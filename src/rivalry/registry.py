@@ -4,6 +4,8 @@ A method is one function in one file of a room, named like the file: `attacks/fg
 registered by the room's decorator, whose keyword arguments (literals) say what the method is. Its keyword-only
 parameters are its configuration: annotation (names from `rivalry.types`), default and docstring are all there
 is to know. Reading them from the syntax tree keeps validation of a configuration free of PyTorch's import time.
+
+Beside these stand the methods of the user's own files, the plugins that are in use (`rivalry.usermethods` reads them).
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +25,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from rivalry import types
 from rivalry.errors import RivalryError, nearest
+from rivalry.usercode import imported
 
 PACKAGE = Path(__file__).parent
 
@@ -65,7 +69,19 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Method:
-    """A method as its source declares it."""
+    """A method as its source declares it.
+
+    Attributes
+    ----------
+    kind, name, summary, doc : str
+    traits : dict
+        What its decorator says of it.
+    parameters : dict
+    file : str
+        The user's file that defines it; "" for a method of this package.
+    beside : dict
+        By its role, the name of a function of the user's file that belongs to it: `fit`, `restore`.
+    """
 
     kind: str
     name: str
@@ -73,10 +89,18 @@ class Method:
     doc: str
     traits: dict[str, Any]
     parameters: dict[str, Parameter]
+    file: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
-        return f"rivalry.{ROOMS[self.kind]}.{self.name}"
+        """The module that defines it: its dotted name, or the user's file."""
+        return self.file or f"rivalry.{ROOMS[self.kind]}.{self.name}"
+
+    @property
+    def code(self) -> list[str]:
+        """What of all code is this method's, as `codehash` knows it."""
+        return [f"{self.file}:{name}" for name in (self.name, *self.beside.values())] if self.file else [self.module]
 
     @property
     def in_epochs(self) -> bool:
@@ -92,9 +116,62 @@ class Method:
     def defaults(self) -> dict[str, Any]:
         return {name: parameter.default for name, parameter in self.parameters.items() if not parameter.required}
 
-    def load(self, beside: str = "") -> Any:
-        """Import the method's module and return its function, or the one called `beside` in the same file."""
-        return getattr(importlib.import_module(self.module), beside or self.name)
+    def load(self, role: str = "") -> Any:
+        """Import the method's module and return its function; or the one beside it that has a role.
+
+        Raises
+        ------
+        RivalryError
+            It is of a user's file, and that cannot be imported.
+        """
+        if self.file:
+            return imported(self.file, self.beside[role] if role else self.name)
+        return getattr(importlib.import_module(self.module), role or self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Plugins:
+    """Methods that the user brings.
+
+    Attributes
+    ----------
+    files : tuple of str
+        Files and folders, as the user named them.
+    methods : dict
+        By kind and name.
+    works : dict
+        By citation key, the works that stand in their files of references and not in ours.
+    """
+
+    files: tuple[str, ...] = ()
+    methods: Mapping[str, Mapping[str, Method]] = field(default_factory=dict)
+    works: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+
+NO_PLUGINS = Plugins()
+_in_use = NO_PLUGINS
+
+
+def in_use() -> Plugins:
+    """The plugins whose methods are found beside our own; what is made of them may be kept under this object."""
+    return _in_use
+
+
+def put_in_use(plugins: Plugins) -> None:
+    """From now on find the methods of these plugins, and of no others, beside our own."""
+    global _in_use
+    _in_use = plugins
+
+
+@contextmanager
+def using(plugins: Plugins) -> Iterator[None]:
+    """The same in a block; afterwards, what was in use before is so again."""
+    before = _in_use
+    put_in_use(plugins)
+    try:
+        yield
+    finally:
+        put_in_use(before)
 
 
 @cache
@@ -105,10 +182,9 @@ def modules(room: str) -> list[str]:
 
 def names(kind: str) -> list[str]:
     """Names of all methods of a kind, sorted."""
-    return modules(ROOMS[kind])
+    return sorted([*modules(ROOMS[kind]), *_in_use.methods.get(kind, ())])
 
 
-@cache
 def method(kind: str, name: str) -> Method:
     """The method called `name`.
 
@@ -117,8 +193,15 @@ def method(kind: str, name: str) -> Method:
     RivalryError
         No such method; the message names the nearest one.
     """
-    if name not in names(kind):
-        raise RivalryError(f"unknown {_singular(kind)} '{name}'; {nearest(name, names(kind))}")
+    if name in (own := _in_use.methods.get(kind, {})):
+        return own[name]
+    if name not in modules(ROOMS[kind]):
+        raise RivalryError(f"unknown {singular(kind)} '{name}'; {nearest(name, names(kind))}")
+    return _ours(kind, name)
+
+
+@cache
+def _ours(kind: str, name: str) -> Method:
     node = function(PACKAGE / ROOMS[kind] / f"{name}.py")
     doc = ast.get_docstring(node) or ""
     traits: dict[str, Any] = {}
@@ -149,7 +232,8 @@ def summary(doc: str) -> str:
     return doc.split("\n")[0].strip()
 
 
-def _singular(kind: str) -> str:
+def singular(kind: str) -> str:
+    """What one method of a kind is called."""
     return {"sources": "data source", "training": "training method"}.get(kind, kind.rstrip("s"))
 
 
@@ -163,7 +247,7 @@ def parameters(
     names : mapping
         What the annotations may name.
     """
-    described = _parameter_docs(doc)
+    described = parameter_docs(doc)
     read = {}
     for argument, default in arguments:
         annotation = ast.unparse(argument.annotation) if argument.annotation else "object"
@@ -180,7 +264,7 @@ def parameters(
 def described(kind: str, function: Callable[..., Any], traits: dict[str, Any]) -> Method:
     """The method that a function is, wherever it was written: what `method` reads from a room's file."""
     doc = inspect.getdoc(function) or ""
-    docs, annotations = _parameter_docs(doc), get_type_hints(function, include_extras=True)
+    docs, annotations = parameter_docs(doc), get_type_hints(function, include_extras=True)
     parameters = {
         name: Parameter(
             name=name,
@@ -195,7 +279,7 @@ def described(kind: str, function: Callable[..., Any], traits: dict[str, Any]) -
     return Method(kind, function.__name__, doc.split("\n")[0].strip(), doc, traits, parameters)
 
 
-def _parameter_docs(doc: str) -> dict[str, str]:
+def parameter_docs(doc: str) -> dict[str, str]:
     """Descriptions from the Parameters section of a NumPy docstring, one line each."""
     section = re.search(r"^Parameters\n-+\n(.*?)(?=^\S[^\n]*\n-{3,}|\Z)", doc, re.MULTILINE | re.DOTALL)
     described: dict[str, str] = {}
@@ -219,11 +303,17 @@ class _Room(ModuleType):
     __files__: dict[str, str]
 
     def __dir__(self) -> list[str]:
-        return self.__all__
+        return sorted([*self.__all__, *self._plugged()])
+
+    def _plugged(self) -> Mapping[str, Method]:
+        """The methods of the plugins in use that belong here."""
+        return _in_use.methods.get(_kind(self.__name__), {})
 
     def __getattr__(self, name: str) -> Any:
+        if name in self._plugged():
+            return self._plugged()[name].load()  # each time: other plugins may be in use then
         if name not in self.__all__:
-            raise AttributeError(f"{self.__name__} has no '{name}'; {nearest(name, self.__all__)}")
+            raise AttributeError(f"{self.__name__} has no '{name}'; {nearest(name, dir(self))}")
         found = getattr(importlib.import_module(f"{self.__name__}.{self.__files__[name]}"), name)
         super().__setattr__(name, found)
         return found
@@ -237,7 +327,11 @@ class _Room(ModuleType):
 def open_room(package: str, **others: str) -> None:
     """Have the package of a room show the room's methods, and nothing else but `others`: functions and their files."""
     room = sys.modules[package]
-    kind = next(kind for kind, folder in ROOMS.items() if package == f"{__package__}.{folder}")
-    room.__dict__["__files__"] = {name: name for name in names(kind)} | others
+    room.__dict__["__files__"] = {name: name for name in modules(ROOMS[_kind(package)])} | others
     room.__dict__["__all__"] = sorted(room.__dict__["__files__"])
     room.__class__ = _Room
+
+
+def _kind(package: str) -> str:
+    """The kind of method that a room's package holds."""
+    return next(kind for kind, folder in ROOMS.items() if package == f"{__package__}.{folder}")

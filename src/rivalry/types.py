@@ -7,6 +7,7 @@ this module must import nothing heavy.
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -174,6 +175,15 @@ class InputForm(TypedDict, total=False):
 
 Normalization = Annotated[_Normalization, AfterValidator(_same_length)]
 
+Sight = Literal["nothing", "decisions", "scores", "gradients"]
+"""What of a victim a method may see."""
+Goals = Annotated[Sequence[Literal["untargeted", "targeted"]], Field(min_length=1)]
+Norms = Annotated[Sequence[Literal["inf", 2, 0]], Field(min_length=1)]
+Budget = Literal["fixed", "minimal"]
+TargetRule = Literal["next", "random", "least_likely"]
+Sides = Mapping[str, Mapping[object, Side]]
+DefenseKind = Literal["preprocessor", "detector", "transformer"]
+"""These are what the decorators of methods are told."""
 
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 """The column of an attack's scores that measures a change in each norm."""

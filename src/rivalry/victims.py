@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from rivalry.layout import Place
 
 def build_classifier(facts: Mapping[str, Any]) -> Classifier:
     """The untrained classifier of `facts` (architecture, architecture_parameters, shape, classes)."""
-    network = registry.method("architectures", facts["architecture"]).load()(
+    network = _known("architectures", facts["architecture"]).load()(
         facts["shape"], facts["classes"], **facts["architecture_parameters"]
     )
     return Classifier(network, channels=facts["shape"][0])
@@ -29,9 +28,17 @@ def _built(facts: Mapping[str, Any]) -> nn.Module:
     """The classifier of a victim's facts, before it is given its tensors."""
     if facts["architecture"] is not None:
         return build_classifier(facts)
-    restore = import_module(registry.method("training", facts["method"]).module).restore
-    brought: nn.Module = restore(facts)
+    brought: nn.Module = _known("training", facts["method"]).load("restore")(facts)
     return brought
+
+
+def _known(kind: str, name: str) -> registry.Method:
+    if name not in registry.names(kind):
+        raise RivalryError(
+            f"there is no {registry.singular(kind)} '{name}' here; if a file of yours defines it, name that: "
+            f"--plugins FILE, or rivalry.use_plugins(FILE)"
+        )
+    return registry.method(kind, name)
 
 
 def load_victim(folder: str | Path) -> nn.Module:
@@ -63,7 +70,7 @@ def load_victim(folder: str | Path) -> nn.Module:
             if about.get(key) != facts.get(key):
                 raise RivalryError(f"{inner}: is {key} {about.get(key)}, but {folder} defends {facts.get(key)}")
         victim = load_victim(inner)
-        restore = import_module(registry.method("defenses", facts["method"]).module).restore
+        restore = _known("defenses", facts["method"]).load("restore")
         defended: nn.Module = restore(victim, facts)
         _load(defended, defense_files["weights"], partial=True)
     else:

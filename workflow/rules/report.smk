@@ -14,7 +14,8 @@ rule collect_report:
     conda:
         "../../envs/report.yaml"
     params:
-        options=PLAN.collect_options(),
+        options=lambda wildcards: PLAN.collect_options(),
+        works=lambda wildcards: PLAN.works(),
         code=PLAN.code("collect"),
     message:
         "collect every number of the report"

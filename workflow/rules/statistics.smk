@@ -83,7 +83,7 @@ rule check_results:
         "../../envs/compute.yaml"
     threads: PLAN.config.threads.attack
     params:
-        options=PLAN.check_options(),
+        options=lambda wildcards: PLAN.check_options(),
         code=PLAN.code("check"),
     message:
         "check the results against themselves"

@@ -9,6 +9,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from rivalry.types import Side
+
 F = TypeVar("F", bound=Callable[..., nn.Module])
 
 
@@ -46,12 +48,12 @@ class Classifier(nn.Module):
         return (images - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
 
-def architecture(*, source: str, epochs: bool = True, gradients: bool = True, side: int = 1) -> Callable[[F], F]:
+def architecture(*, source: str = "", epochs: bool = True, gradients: bool = True, side: Side = 1) -> Callable[[F], F]:
     """Register a function (shape, classes, *, ...) -> nn.Module.
 
     Parameters
     ----------
-    source : str
+    source : str, optional
         Citation key.
     epochs : bool
         Whether it is trained by gradient descent; if not, it is an `Estimator`.

@@ -24,6 +24,7 @@ from rivalry.devices import device_of, frozen
 from rivalry.errors import WrongArgument, nearest
 from rivalry.parameters import checked, checked_value
 from rivalry.seeds import derive_seed
+from rivalry.types import Budget, Goals, Norms, Sight, TargetRule
 
 BAR = "{desc}: {n} of {total} images |{bar:20}| {elapsed}<{remaining}{postfix}"
 """Whoever shows a run reads "n of total images" in the job's log."""
@@ -33,7 +34,6 @@ P = ParamSpec("P")
 Oracle = TypeVar("Oracle", bound=Decisions)
 T = TypeVar("T")
 
-Sight = Literal["nothing", "decisions", "scores", "gradients"]
 Numbers = Tensor | np.ndarray | Sequence[int]
 """One integer for each image."""
 
@@ -49,7 +49,10 @@ class Attack(Generic[P]):
         self.sees: Sight = traits["sees"]
         self.goals: Sequence[str] = traits["goals"]
         self.target: str | None = traits["target"]
-        self._fit: Callable[..., dict[str, Tensor]] | None = function.__globals__["fit"] if traits["fitted"] else None
+        beside = function.__globals__
+        self._fit: Callable[..., dict[str, Tensor]] | None = None
+        if traits["fitted"]:
+            self._fit = beside[f"fit_{self.name}" if f"fit_{self.name}" in beside else "fit"]
         self.__doc__ = f"{self.method.doc}\n\nExamples\n--------\n{self._example()}"
         self.__signature__ = _signature(type(self).__call__, function)
         self.run = _signed(self.run, _signature(type(self).run, function))  # type: ignore[method-assign]
@@ -71,7 +74,7 @@ class Attack(Generic[P]):
             options.append("training=(other_images, other_labels)")
         call = f"({', '.join(options)})"
         package = self.function.__module__.rpartition(".")[0]
-        lines = [f">>> from {package} import {self.name}"] if package else []
+        lines = [f">>> from {package} import {self.name}"] if package.startswith("rivalry.") else []
         lines += [f">>> adversarial = {self.name}{call}", f">>> result = {self.name}.run{call}  # with all its counts"]
         return "\n".join(lines)
 
@@ -315,11 +318,11 @@ class Attack(Generic[P]):
 def attack(
     *,
     sees: Sight,
-    goals: Sequence[str],
-    norms: Sequence[str | int],
-    budget: str,
-    source: str,
-    target: str | None = None,
+    goals: Goals,
+    norms: Norms,
+    budget: Budget,
+    source: str = "",
+    target: TargetRule | None = None,
     fitted: Literal[False] = False,
 ) -> Callable[[Callable[Concatenate[Oracle, Tensor, Goal, Random, P], Tensor]], Attack[P]]: ...
 
@@ -328,11 +331,11 @@ def attack(
 def attack(
     *,
     sees: Sight,
-    goals: Sequence[str],
-    norms: Sequence[str | int],
-    budget: str,
-    source: str,
-    target: str | None = None,
+    goals: Goals,
+    norms: Norms,
+    budget: Budget,
+    source: str = "",
+    target: TargetRule | None = None,
     fitted: Literal[True],
 ) -> Callable[[Callable[Concatenate[Oracle, Tensor, Goal, Random, dict[str, Tensor], P], Tensor]], Attack[P]]: ...
 
@@ -340,11 +343,11 @@ def attack(
 def attack(
     *,
     sees: Sight,
-    goals: Sequence[str],
-    norms: Sequence[str | int],
-    budget: str,
-    source: str,
-    target: str | None = None,
+    goals: Goals,
+    norms: Norms,
+    budget: Budget,
+    source: str = "",
+    target: TargetRule | None = None,
     fitted: bool = False,
 ) -> Callable[[Callable[..., Tensor]], Attack[...]]:
     """Register a function as an attack.
@@ -359,15 +362,15 @@ def attack(
         Norms it can bound or minimise, the default first.
     budget : "fixed" or "minimal"
         Whether it succeeds as well as it can within eps, or seeks the smallest perturbation.
-    source : str
+    source : str, optional
         Citation key of the paper.
     target : str, optional
         The rule by which the attack chooses its targets, where that is part of it.
     fitted : bool
-        Whether it makes something from training images first. Its file then also defines `fit`, with the same
-        parameters (victim, images, goal, random, *, ...), which returns a dict of tensors; the attack is handed
-        that after `random`. With a target, all images have the same one. Its parameter `training_images` says
-        from how many images.
+        Whether it makes something from training images first. Its file then also defines `fit`, or `fit_NAME` for the
+        attack NAME where there are several, with the same parameters (victim, images, goal, random, *, ...), which
+        returns a dict of tensors; the attack is handed that after `random`. With a target, all images have the same
+        one. Its parameter `training_images` says from how many images.
     """
     traits = {"sees": sees, "goals": goals, "norms": norms, "budget": budget, "source": source}
     return lambda function: Attack(function, traits | {"target": target, "fitted": fitted})

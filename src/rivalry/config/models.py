@@ -6,7 +6,7 @@ The models here are the one source of truth. A method's own keys come from its s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, WithJsonSchema, create_model
@@ -72,7 +72,7 @@ class DatasetEntry(Strict):
 
 
 class VictimEntry(FittingKeys, Entry):
-    architecture: Annotated[Literal[tuple(registry.names("architectures"))], MethodOf("architectures")]  # type: ignore[valid-type]
+    architecture: Annotated[str, MethodOf("architectures")]
     """The network."""
     architecture_parameters: dict[str, Any] = Field({})
     """Its own parameters."""
@@ -154,16 +154,26 @@ LISTS: dict[str, type[Strict]] = {"matches": Match, "transfers": Transfer}
 """Sections that are lists, and what their items are."""
 
 
-@cache
 def entry_models(section: str) -> dict[str, type[Strict]]:
     """The model of an entry of `section`, by the method it names."""
+    return _entry_models(section, registry.in_use())
+
+
+@lru_cache(maxsize=64)
+def _entry_models(section: str, plugins: registry.Plugins) -> dict[str, type[Strict]]:
+    """The same, with the methods of these plugins, which are in use."""
     key, kind, base = SECTIONS[section]
     models: dict[str, type[Strict]] = {}
+    chosen: dict[str, Any] = {}
+    for named, mark in marked(base, MethodOf):
+        one_of = Annotated[Literal[tuple(registry.names(mark.kind))], mark]  # type: ignore[valid-type]
+        chosen[named] = (one_of, Field(description=base.model_fields[named].description))
     for name in registry.names(kind):
         method = registry.method(kind, name)
         # A network that comes from outside, trained already, has none of the keys that say how to train one.
         own = Entry if method.brings else base
         fields: dict[str, Any] = {key: (Annotated[Literal[name], MethodOf(kind)], Field(description=method.summary))}
+        fields |= chosen if own is base else {}
         for parameter in method.parameters.values():
             annotation = parameter.annotation
             if section == "attacks" and parameter.name == "eps":
@@ -183,6 +193,15 @@ def marked(model: type[BaseModel], kind: type[Mark]) -> Iterator[tuple[str, Mark
         for mark in (*field.metadata, *registry.parts(field.annotation)):
             if isinstance(mark, kind):
                 yield key, mark
+
+
+def names_taken() -> Iterator[str]:
+    """Parameters of the plugins in use that are called like a key which every entry has; one line each."""
+    for section, (key, kind, base) in SECTIONS.items():
+        for method in registry.in_use().methods.get(kind, {}).values():
+            for name in sorted({key, *base.model_fields} & {*method.parameters}):
+                what = f"{method.name}: {name} is a key of every entry of {section}"
+                yield f"{method.file}: {what}; give the parameter another name"
 
 
 def files_of_architecture(name: object) -> Iterator[tuple[str, UserFile]]:

@@ -10,9 +10,11 @@ import yaml
 
 from rivalry.config.contradictions import contradictions
 from rivalry.config.mistakes import Mistakes, key_mistakes
+from rivalry.config.models import names_taken
 from rivalry.config.paths import from_here, overlaid
 from rivalry.config.resolving import Config, config_model
 from rivalry.errors import RivalryError
+from rivalry.usermethods import WrongPlugins, use_plugins
 
 MOST_VALUES = 100_000
 """Values that a configuration may hold; a few lines of YAML can stand for billions."""
@@ -118,11 +120,27 @@ def read_files(files: Sequence[str | Path], given: Mapping[str, Any] | None = No
     said = [(read_yaml(file), Path(file).parent, str(file)) for file in files]
     said.append((dict(given or {}), Path(), "--config"))
     whole = overlaid([content for content, _, _ in said])
+    # Which keys hold paths, the methods tell; so those of plugins must be known first.
+    told = [one for one in said if "plugins" in one[0]]
+    content, folder, said_in = told[-1] if told else said[-1]
+    _use_plugins(from_here({"plugins": content.get("plugins", [])}, folder, {}, said_in), said_in)
     return overlaid([from_here(content, folder, whole, said_in) for content, folder, said_in in said])
 
 
+def _use_plugins(content: Mapping[str, Any], file: str | Path) -> None:
+    """Have the methods of the plugins that a configuration names found, and of no others."""
+    named = content.get("plugins", [])
+    files = named if isinstance(named, list) and all(isinstance(path, str) for path in named) else []
+    try:
+        use_plugins(*files)
+    except WrongPlugins as error:
+        raise Mistakes([f"{file}: plugins: {line}" for line in error.lines]) from error
+    if lines := list(names_taken()):
+        raise Mistakes([f"{file}: plugins: {line}" for line in lines])
+
+
 def load_config(content: Mapping[str, Any], file: str | Path = "config.yaml") -> Config:
-    """Check a configuration.
+    """Check a configuration. The plugins that it names are in use from then on, and no others.
 
     Parameters
     ----------
@@ -136,6 +154,7 @@ def load_config(content: Mapping[str, Any], file: str | Path = "config.yaml") ->
     Mistakes
         One line for each mistake.
     """
+    _use_plugins(content, file)
     # Only when nothing is wrong with single keys, what is wrong between entries.
     lines = list(key_mistakes(content))
     if not lines:

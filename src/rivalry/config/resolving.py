@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -50,6 +50,8 @@ class Config(Strict):
 
     title: str = "Adversarial rivalry"
     """The report's title."""
+    plugins: list[UserPath] = Field([])
+    """Your own files of methods, or folders of them; their methods stand beside the others."""
     seed: Natural = 0
     """Every random number comes from it."""
     results: OutputFolder = RESULTS
@@ -214,9 +216,14 @@ class Config(Strict):
         return own if entry["target"] is None else entry["target"]
 
 
-@cache
 def config_model() -> type[Config]:
     """The configuration whose entries have the keys of the methods that they name."""
+    return _config_model(registry.in_use())
+
+
+@lru_cache(maxsize=8)
+def _config_model(plugins: registry.Plugins) -> type[Config]:
+    """The same, with the methods of these plugins, which are in use."""
     fields: dict[str, Any] = {}
     for section, (key, _, _) in SECTIONS.items():
         models = tuple(entry_models(section).values())

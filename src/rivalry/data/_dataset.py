@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rivalry.types import Count, Side
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -31,18 +33,18 @@ class Dataset:
 
 def source(
     *,
-    source: str,
-    description: str,
-    classes: int | dict[str, int] | None = None,
-    test_images: int | None = None,
-    images: int | None = None,
-    side: int | None = None,
+    source: str = "",
+    description: str = "",
+    classes: Count | dict[str, Count] | None = None,
+    test_images: Count | None = None,
+    images: Count | None = None,
+    side: Side | None = None,
     files: tuple[str | tuple[str, ...], ...] = (),
     glance: str = "",
 ) -> Callable[[Function], Function]:
     """Mark a function as a source of data.
 
-    `source` is the key of the work that describes it, or empty. The rest is what is known beforehand, so that a
+    `source` is the key of the work that describes it, if there is one. The rest is what is known beforehand, so that a
     configuration that does not fit is refused before anything runs: how many `classes` (or how many by the value of the
     parameter `labels`) and `test_images` there are, `images` in both splits where a parameter `test_fraction` divides
     them, the pixels of a `side`, and the `files` that a mirror must hold; where one of several will do, these are a

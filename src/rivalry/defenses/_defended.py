@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from rivalry.devices import frozen
+from rivalry.types import DefenseKind, Sides
 
 F = TypeVar("F", bound=Callable[..., "Defended"])
 
@@ -36,10 +37,10 @@ class Defended:
 
 def defense(
     *,
-    kind: Literal["preprocessor", "detector", "transformer"],
-    source: str,
+    kind: DefenseKind,
+    source: str = "",
     backdoors: bool = False,
-    side: Mapping[str, Mapping[object, int]] | None = None,
+    side: Sides | None = None,
 ) -> Callable[[F], F]:
     """Register a function (victim, images, labels, seed, batch_size, *, ...) -> Defended.
 
@@ -50,7 +51,7 @@ def defense(
     kind : str
         preprocessor: changes images before the victim sees them. detector: may refuse an image. transformer:
         returns another classifier.
-    source : str
+    source : str, optional
         Citation key of the paper.
     backdoors : bool
         Whether it removes backdoors by training the victim on, in epochs: it is put around poisoned victims only.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ class Fooled:
     finite: Tensor
 
 
-def fooling(*, sees: str, source: str) -> Callable[[F], F]:
+def fooling(*, sees: Literal["scores", "gradients"], source: str = "") -> Callable[[F], F]:
     """Register a function (victim, grey, random, *, ...) -> images as a method of making fooling images.
 
     It is handed an oracle, one grey image per class (K,C,H,W), row k standing for class k, and the classes' random

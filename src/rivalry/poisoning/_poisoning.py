@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from torch import Tensor
 
 from rivalry.poisoning._trigger import Trigger
+from rivalry.types import Sides
 
 F = TypeVar("F", bound=Callable[..., "Poisoned"])
 
@@ -36,12 +37,12 @@ class Poisoned:
     trigger: Trigger
 
 
-def poisoning(*, source: str, side: Mapping[str, Mapping[object, int]] | None = None) -> Callable[[F], F]:
+def poisoning(*, source: str = "", side: Sides | None = None) -> Callable[[F], F]:
     """Register a function (images, labels, seed, *, ...) -> Poisoned.
 
     Parameters
     ----------
-    source : str
+    source : str, optional
         Its citation key.
     side : mapping, optional
         A parameter -> its values -> how many pixels the shorter side of images must have for each.

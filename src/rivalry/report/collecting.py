@@ -14,9 +14,9 @@ import yaml
 
 from rivalry import artifacts
 from rivalry.layout import COMPUTED, Layout, Place
+from rivalry.references import source_of, works
 from rivalry.report.findings import find
 from rivalry.report.limits import limits
-from rivalry.report.references import source_of, works
 from rivalry.report.summary import rankings, summarise
 from rivalry.statistics import marks
 from rivalry.statistics.checked import CHECKED

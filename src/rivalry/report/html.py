@@ -8,8 +8,8 @@ import jinja2
 from markupsafe import Markup, escape
 
 from rivalry import formatting
+from rivalry.references import all_references, authors, works
 from rivalry.report import templates
-from rivalry.report.references import all_references, authors, works
 from rivalry.report.sections import Report, cited, shown
 from rivalry.report.tables._table import Column, Row, interval, text
 

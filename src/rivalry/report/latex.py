@@ -8,8 +8,8 @@ from collections.abc import Callable
 import jinja2
 
 from rivalry import formatting
+from rivalry.references import Work, all_references, authors, surnames, works
 from rivalry.report import templates
-from rivalry.report.references import Work, all_references, authors, surnames, works
 from rivalry.report.sections import Report, cited, shown
 from rivalry.report.tables._table import Column, Row, Table, interval, text
 from rivalry.report.tex import Tex, breakable, tex

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-from rivalry import artifacts
+from rivalry import artifacts, registry
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
 from rivalry.report.html import page
@@ -54,7 +54,8 @@ def render_html(facts: Path, output: Path) -> None:
         dataset: {one["name"]: artifacts.read_text(folders[dataset] / one["files"]["svg"]) for one in listed["figures"]}
         for dataset, listed in report["figures"].items()
     }
-    artifacts.write_text(output, page(report, drawings))
+    with registry.using(registry.Plugins(works=report["references"])):  # those of plugins are among them
+        artifacts.write_text(output, page(report, drawings))
     artifacts.write_manifest(Place("html", output.parent), [output])
 
 
@@ -73,7 +74,8 @@ def render_latex(facts: Path, output: Path) -> None:
         dataset: Path(os.path.relpath(folder, Path(output).parent)).as_posix()
         for dataset, folder in _figures(facts, report).items()
     }
-    artifacts.write_text(output, paper(report, folders))
+    with registry.using(registry.Plugins(works=report["references"])):
+        artifacts.write_text(output, paper(report, folders))
     artifacts.write_manifest(Place("latex", output.parent), [output])
 
 

@@ -148,7 +148,7 @@ def train(
             # Not imported above: a method without epochs neither runs it nor waits for Lightning.
             fitting_module = import_module("rivalry.training._fit")
             learned = images, labels, recipe.targets, sources, *model.state_dict().values()
-            code = code_hash(network.module, declared.module, fitting_module.__name__, __name__)
+            code = code_hash(*network.code, *declared.code, fitting_module.__name__, __name__)
             outcome = fitting_module.fit(
                 model,
                 images,

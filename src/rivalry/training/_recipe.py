@@ -67,7 +67,7 @@ class Ready:
 
 
 def training_method(
-    *, source: str, epochs: bool = True, attacks: bool = False, architecture: bool = True
+    *, source: str = "", epochs: bool = True, attacks: bool = False, architecture: bool = True
 ) -> Callable[[F], F]:
     """Register a function (images, labels, *, ...) -> Recipe, Direct or Ready; `source` is its citation key.
 

@@ -1,4 +1,4 @@
-"""The works that methods name as their source, and that the report's words cite."""
+"""The works that methods name as their source, and that the report's words cite: ours, and those of users' plugins."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ Work = dict[str, Any]
 
 
 @cache
-def all_references() -> dict[str, Work]:
+def our_references() -> dict[str, Work]:
     """Citation key -> authors, year, title, venue and, where there is one, url."""
     works: dict[str, Work] = yaml.safe_load((Path(__file__).parent / "references.yaml").read_text(encoding="utf-8"))
     return works
+
+
+def all_references() -> dict[str, Work]:
+    """The same, with the works that the plugins in use bring."""
+    return {**our_references(), **registry.in_use().works}
 
 
 def cite(key: str) -> str:
@@ -34,7 +39,7 @@ def cite(key: str) -> str:
     try:
         work = all_references()[key]
     except KeyError:
-        raise RivalryError(f"source '{key}' is not in report/references.yaml; add the work there") from None
+        raise RivalryError(f"source '{key}' is not in references.yaml; add the work there") from None
     names = work["authors"]
     authors = ", ".join(names) if len(names) <= 3 else f"{names[0]} et al."
     return f"{authors} ({work['year']}). {work['title']}. {work['venue']}. {work.get('url', '')}".strip()

@@ -1,0 +1,276 @@
+"""Methods from users' own files: found, checked, told to jobs, rerun when they change; each mistake is one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import rivalry
+import rivalry.attacks
+from helpers import linear_problem
+from rivalry import registry
+from rivalry.cli import main
+from rivalry.config import Mistakes, json_schema, load_config, read_files
+from rivalry.errors import RivalryError
+from rivalry.plan import Plan
+from rivalry.references import cite
+from rivalry.types import Positive
+from rivalry.usermethods import use_plugins
+
+ATTACK = '''
+from torch import Tensor
+
+from rivalry.plugins import Goal, Gradients, NonNegative, Random, attack
+
+
+@attack(sees="gradients", goals=["untargeted"], norms=["inf"], budget="fixed", source="goodfellow2015")
+def mine(victim: Gradients, images: Tensor, goal: Goal, random: Random, *, eps: NonNegative = 0.3) -> Tensor:
+    """One step.
+
+    Parameters
+    ----------
+    eps : float
+        Linf budget.
+    """
+    _, _, gradient = victim.loss_gradient(images, goal)
+    return (images + eps * gradient.sign()).clamp(0, 1)
+'''
+IMPORTS, DECORATED = ATTACK.split("\n\n\n")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    return {
+        "plugins": ["mine.py"],
+        "datasets": {"digits": {"source": "digits", "images": 20}},
+        "victims": {"plain": {"method": "plain", "architecture": "lenet5", "epochs": 1}},
+        "attacks": {"mine": {"method": "mine", "eps": 0.1}, "fgsm": {"method": "fgsm", "eps": 0.1}},
+        "matches": [{"datasets": ["digits"], "victims": ["plain"], "attacks": ["mine", "fgsm"]}],
+    } | changes
+
+
+# ---- what is found ----
+
+
+def test_a_method_of_a_users_file_is_one_of_ours_until_it_is_left_behind(here: Path) -> None:
+    (here / "mine.py").write_text(ATTACK)
+    victim, images, labels = linear_problem()
+    use_plugins("mine.py")
+    assert "mine" in registry.names("attacks")
+    assert "mine" in dir(rivalry.attacks)
+    method = registry.method("attacks", "mine")
+    assert (method.summary, method.file, method.code) == ("One step.", "mine.py", ["mine.py:mine"])
+    assert method.parameters["eps"].doc == "Linf budget."
+    ours = rivalry.attacks.fgsm(victim, images, labels, eps=0.1)
+    assert torch.equal(rivalry.attacks.mine(victim, images, labels, eps=0.1), ours)
+    use_plugins()
+    assert "mine" not in registry.names("attacks")
+    with pytest.raises(AttributeError, match=r"rivalry\.attacks has no 'mine'"):
+        _ = rivalry.attacks.mine
+
+
+def test_an_edited_file_is_read_again(here: Path) -> None:
+    for eps in (0.25, 0.125):
+        (here / "mine.py").write_text(ATTACK.replace("= 0.3", f"= {eps}"))
+        use_plugins("mine.py")
+        assert registry.method("attacks", "mine").defaults == {"eps": eps}
+        victim, images, labels = linear_problem()
+        changed = (rivalry.attacks.mine(victim, images, labels) - images).abs().amax()
+        assert changed.item() == pytest.approx(eps, abs=1e-6)
+
+
+def test_what_is_found_by_reading_is_never_run(here: Path) -> None:
+    (here / "mine.py").write_text(f"{ATTACK}\nraise RuntimeError('run')\n")
+    use_plugins("mine.py")
+    with pytest.raises(RivalryError, match=r"^mine\.py, line \d+: RuntimeError: run$"):
+        registry.method("attacks", "mine").load()
+
+
+@pytest.mark.parametrize(
+    ("imports", "decorator", "annotation"),
+    [
+        ("from rivalry.plugins import attack as a, Positive as P", "a", "P"),
+        ("import rivalry.plugins", "rivalry.plugins.attack", "rivalry.plugins.Positive"),
+        ("import rivalry.plugins as rp\nfrom rivalry import types", "rp.attack", "types.Positive"),
+        ("from rivalry import plugins\nimport rivalry.types as t", "plugins.attack", "'t.Positive'"),
+    ],
+)
+def test_names_are_followed_however_they_are_imported(
+    here: Path, imports: str, decorator: str, annotation: str
+) -> None:
+    text = ATTACK.replace("@attack", f"@{decorator}").replace("NonNegative = 0.3", f"{annotation} = 0.3")
+    text = text.replace(", NonNegative, Random, attack", ", Random")
+    (here / "mine.py").write_text(f"{imports}\n{text}")
+    use_plugins("mine.py")
+    assert registry.method("attacks", "mine").parameters["eps"].annotation == Positive
+    registry.method("attacks", "mine").load()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "right", "wrong"),
+    [
+        ("Literal['a', 'b']", "a", "c"),
+        ("list[Share]", [0.5, 1], [2.0]),
+        ("Annotated[int, Field(ge=3)]", 3, 2),
+        ("VictimName | None", "plain", 3),
+        ("bool", True, 1),
+        ("float", 2, "2"),
+    ],
+)
+def test_a_parameter_is_what_its_annotation_says(here: Path, annotation: str, right: object, wrong: object) -> None:
+    imports = (
+        "from typing import Annotated, Literal\nfrom pydantic import Field\nfrom rivalry.types import Share, VictimName"
+    )
+    own = ATTACK.replace("eps: NonNegative", f"how: {annotation}, eps: NonNegative")
+    (here / "mine.py").write_text(imports + own)
+    load_config(content(attacks={"mine": {"method": "mine", "how": right}, "fgsm": {"method": "fgsm"}}))
+    with pytest.raises(Mistakes, match=r"attacks\.mine\.how"):
+        load_config(content(attacks={"mine": {"method": "mine", "how": wrong}, "fgsm": {"method": "fgsm"}}))
+
+
+def test_lists_descriptions_and_schemas_show_plugins(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "mine.py").write_text(ATTACK)
+    assert main(["list", "attacks", "--plugins", "mine.py"]) == 0
+    assert "mine               One step. (mine.py)" in capsys.readouterr().out
+    assert main(["describe", "mine", "--plugins", "mine.py"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("mine (attack, in mine.py)\n\nOne step.\n")
+    assert "source: Goodfellow I. J." in told
+    assert main(["schema", "--plugins", "mine.py"]) == 0
+    assert "attacks_mine" in json.loads(capsys.readouterr().out)["$defs"]
+    assert "attacks_mine" not in json_schema()["$defs"]
+    assert main(["describe", "mine"]) == 1
+
+
+def test_a_folder_brings_the_methods_of_its_files(here: Path) -> None:
+    folder = here / "mine und ähnliches"
+    folder.mkdir()
+    (folder / "one.py").write_text(ATTACK.replace("def mine", "def one"))
+    two = ATTACK.replace("def mine", "def two").replace("eps *", "half(eps) *")
+    (folder / "two.py").write_text(f"from ._shared import half\nimport _shared\n{two}")
+    (folder / "_shared.py").write_text("def half(x):\n    return x / 2\n")
+    config = content(plugins=["mine und ähnliches"], attacks={n: {"method": n, "eps": 0.1} for n in ("one", "two")})
+    config["matches"][0]["attacks"] = ["one", "two"]
+    (here / "c.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    plan = Plan(load_config(read_files(["c.yaml"])))
+    assert "'mine und ähnliches/two.py'" in plan.attack_options("digits", "plain", "two")
+    victim, images, labels = linear_problem()
+    changed = (rivalry.attacks.two(victim, images, labels, eps=0.2) - images).abs().amax()
+    assert changed.item() == pytest.approx(0.1, abs=1e-6)
+
+
+def test_works_that_plugins_bring_are_cited(here: Path) -> None:
+    (here / "mine.py").write_text(ATTACK.replace("goodfellow2015", "doe2026"))
+    work = {"authors": ["Doe J."], "year": 2026, "title": "On doors", "venue": "Doors"}
+    (here / "references.yaml").write_text(yaml.safe_dump({"doe2026": work}))
+    use_plugins("mine.py")
+    assert cite("doe2026") == "Doe J. (2026). On doors. Doors."
+    assert json.loads(Plan(load_config(content())).works()) == {"doe2026": work}
+
+
+# ---- mistakes ----
+
+DECORATOR = ATTACK[ATTACK.index("@attack") : ATTACK.index("\ndef")]
+DOC = DECORATED[DECORATED.index('    """') : DECORATED.index("    _,")]
+DEFENSE = """
+from rivalry.plugins import defense
+
+
+@defense(kind="preprocessor")
+def mine(victim, images, labels, seed, batch_size):
+    '''A defense.'''
+"""
+FITTED = DECORATOR.replace("budget", "fitted=True, budget")
+FITTED_ATTACK = ATTACK.replace(DECORATOR, FITTED).replace("random: Random", "random: Random, made: dict")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("", None, "mine.py: does not exist"),
+        ("def mine(", "def mine(:", "mine.py, line 8: SyntaxError: invalid syntax"),
+        (f"{DECORATOR}\n", "", "mine.py: registers no method; put a decorator of rivalry.plugins before a function: "),
+        ("def mine", "def fgsm", "line 8: there is an attack 'fgsm' in rivalry already; choose another name"),
+        (DECORATED, f"{DECORATED}\n\n{DECORATED}", "line 21: attack 'mine' is defined in mine.py, line 8 already; "),
+        ('"fixed"', "BUDGET", "line 7: @attack: budget is 'BUDGET'; write the value itself, since it is read without "),
+        ("budget=", "buget=", "line 7: @attack knows no 'buget'; did you mean 'budget'?"),
+        ('budget="fixed", ', "", "line 7: @attack: budget is missing; fixed or minimal"),
+        ('goals=["untargeted"], ', "", "line 7: @attack: goals is missing; untargeted or targeted"),
+        ('sees="gradients"', 'sees="gradient"', "line 7: @attack: sees: 'gradient' is unknown; did you mean "),
+        ('["inf"]', '["infinity"]', "line 7: @attack: norms: 'infinity' is unknown; did you mean 'inf'?"),
+        ('["inf"]', "[]", "line 7: @attack: norms: [] is wrong: "),
+        (DECORATOR, "@attack", "line 7: write @attack(sees=..., goals=..., norms=..., budget=...)"),
+        ("sees=", "", "line 7: @attack is told by name: @attack(sees=..., goals=..., norms=..., budget=...)"),
+        ("def mine", "async def mine", "line 7: @attack belongs before a function (def)"),
+        (": NonNegative", ": Image", "line 8: mine: eps: a configuration holds no 'Image'; import a type from rivalry"),
+        (": NonNegative", ": NonNegativ", "from rivalry.plugins: did you mean 'NonNegative'?"),
+        (": NonNegative", "", "line 8: mine: eps has no type; annotate it with one of rivalry.types, such as "),
+        ("= 0.3", "= 2 * 0.15", "line 8: mine: eps: its default is '2 * 0.15'; write the value itself, since it is "),
+        ("= 0.3", "= -0.3", "line 8: mine: eps: -0.3 is wrong: should be greater than or equal to 0"),
+        ("*, eps", "eps", "line 8: mine: an attack is handed (victim, images, goal, random); parameters of its own "),
+        ("= 0.3)", "= 0.3, **more)", "line 8: mine: * and ** say nothing of its parameters; write each of them out"),
+        ("goodfellow2015", "goodfelow2015", "'goodfelow2015' is on file nowhere; did you mean 'goodfellow2015'? Or "),
+        ("goodfellow2015", "me", "line 7: mine: source 'me' is on file nowhere; write authors, year, title and venue "),
+        (DOC, "", "line 8: mine: has no docstring; its first line is what `rivalry list` says of it"),
+        (DECORATOR, FITTED, "line 8: mine: an attack is handed (victim, images, goal, random, made); "),
+        (ATTACK, FITTED_ATTACK, "line 8: mine: needs a function fit_mine, or fit, in its file"),
+        (
+            ATTACK,
+            f"{FITTED_ATTACK}\n\ndef fit(): pass",
+            "line 8: mine: is fitted, and so needs a parameter training_images",
+        ),
+        (ATTACK, DEFENSE, "line 6: mine: needs a function restore_mine, or restore, in its file"),
+        ("eps: NonNegative", "images: float", "mine.py: mine: images is a key of every entry of attacks; give "),
+    ],
+)
+def test_a_mistake_in_a_plugin_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], old: str, new: str | None, line: str
+) -> None:
+    if new is not None:
+        assert old in ATTACK
+        (here / "mine.py").write_text(ATTACK.replace(old, new))
+    (here / "c.yaml").write_text(yaml.safe_dump(content()))
+    assert main(["validate", "c.yaml"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("c.yaml: plugins: mine.py")
+    assert line in told[0]
+    if "key of every entry" not in line:
+        assert main(["list", "--plugins", "mine.py"]) == 1
+        assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("doe: [1", "references.yaml: line 1: is no YAML"),
+        ("doe: {authors: [Doe J.], title: On doors, venue: Doors}", "references.yaml: doe.year: "),
+        ("- doe", "references.yaml: the file: "),
+        ("Doe-2026: {authors: [Doe J.], year: 2026, title: On doors, venue: Doors}", "references.yaml: Doe-2026: "),
+    ],
+)
+def test_a_mistake_in_a_file_of_references_is_one_line(here: Path, text: str, line: str) -> None:
+    (here / "mine.py").write_text(ATTACK)
+    (here / "references.yaml").write_text(text)
+    with pytest.raises(RivalryError) as caught:
+        use_plugins("mine.py")
+    assert str(caught.value).startswith(line)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_every_mistake_is_told_at_once(here: Path) -> None:
+    (here / "mine.py").write_text(ATTACK.replace("def mine", "def fgsm"))
+    (here / "other.py").write_text(ATTACK.replace("= 0.3", "= X"))
+    with pytest.raises(Mistakes) as caught:
+        load_config(content(plugins=["mine.py", "other.py"]))
+    assert [line.split(":")[2].strip() for line in caught.value.lines] == ["mine.py, line 8", "other.py, line 8"]
