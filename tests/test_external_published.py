@@ -62,6 +62,32 @@ def test_published_weights_come_from_the_mirror(name: str, tmp_path: Path, monke
     assert bool((network(IMAGES) == original(IMAGES)).all())
 
 
+SWAG = "IMAGENET1K_SWAG_E2E_V1"
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("googlenet", "DEFAULT"),
+        ("densenet121", "DEFAULT"),
+        ("resnet18", "DEFAULT"),
+        pytest.param("vit_b_16", SWAG, marks=pytest.mark.long),
+    ],
+)
+def test_a_network_is_built_again_without_its_weights_file(
+    name: str, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = models.get_model_weights(name)[weights]
+    made = {"vit_b_16": {"image_size": 384}, "googlenet": {"init_weights": False}}.get(name, {})
+    publish(monkeypatch, entry, placed(models.get_model(name, weights=None, **made), tmp_path / "torchvision", name))
+    trained, preset = published("torchvision", name, weights, {}, Fetch(str(tmp_path)))
+    again, wanted = published("torchvision", name, weights, {}, learned=False)
+    again.load_state_dict(trained.state_dict())
+    images = torch.rand(1, 3, *wanted.size) if wanted is not None else IMAGES
+    assert wanted == preset
+    assert bool((again(images) == trained(images)).all())
+
+
 def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = placed(nn.Linear(2, 2), tmp_path / "torchvision", "squeezenet1_1")
     publish(monkeypatch, models.SqueezeNet1_1_Weights.DEFAULT, file)
@@ -119,6 +145,9 @@ def test_weights_that_timm_published_with_a_checksum_come_from_the_mirror(
     assert bool((network(IMAGES) == original(IMAGES)).all())
     assert preset is not None
     assert preset.size == tuple(about.input_size[1:])
+    again, _ = published("timm", "resnet10t", "DEFAULT", {}, learned=False)
+    again.load_state_dict(original.state_dict())
+    assert bool((again(IMAGES) == original(IMAGES)).all())
 
 
 REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {

@@ -90,7 +90,7 @@ def bring(
     with _told("model"):
         spec = found(model)
     by_name = weights if weights and re.fullmatch(r"\w+", weights) else None
-    network, preset = _network(spec, by_name, arguments or {})
+    network, preset = _network(spec, by_name, arguments or {}, learned)
     files = _code_files(spec) if spec.kind == "code" else [spec.source] if spec.stored else []
     notes: list[str] = []
     if weights and not by_name:
@@ -121,7 +121,9 @@ def bring(
     return Brought(victim.eval(), code, {path: checksum(path) for path in files} if learned else {}, notes)
 
 
-def _network(spec: Spec, weights: str | None, arguments: Mapping[str, Any]) -> tuple[nn.Module, Preset | None]:
+def _network(
+    spec: Spec, weights: str | None, arguments: Mapping[str, Any], learned: bool
+) -> tuple[nn.Module, Preset | None]:
     """The network that was named, on the CPU, and what its published weights want, if they were asked for."""
     if weights and not spec.of_library:
         raise RivalryError(
@@ -132,7 +134,7 @@ def _network(spec: Spec, weights: str | None, arguments: Mapping[str, Any]) -> t
     preset = None
     with _as_before():
         if spec.of_library:
-            network, preset = published(spec.kind, spec.source, weights, arguments)
+            network, preset = published(spec.kind, spec.source, weights, arguments, learned=learned)
         elif spec.kind == "code":
             network = _from_code(spec, arguments)
         else:

@@ -44,7 +44,13 @@ class Preset:
 
 
 def published(
-    library: str, name: str, weights: str | None, arguments: Mapping[str, Any], fetch: Fetch | None = None
+    library: str,
+    name: str,
+    weights: str | None,
+    arguments: Mapping[str, Any],
+    fetch: Fetch | None = None,
+    *,
+    learned: bool = True,
 ) -> tuple[nn.Module, Preset | None]:
     """A network of a library, by its name.
 
@@ -60,6 +66,8 @@ def published(
         What the library's builder is called with, such as num_classes.
     fetch : Fetch, optional
         Where files come from; None: as the environment says.
+    learned : bool
+        Whether the weights are fetched and loaded. Without, the network is as it is with them, but untrained.
 
     Returns
     -------
@@ -75,12 +83,12 @@ def published(
     for own in ("weights", "pretrained", "pretrained_cfg", "checkpoint_path"):
         if own in arguments:
             raise RivalryError(f"arguments: {own} is none of them; name published weights, or a file, under weights")
-    network, preset = build(name, weights, arguments, fetch or Fetch())
+    network, preset = build(name, weights, arguments, (fetch or Fetch()) if learned else None)
     return network.eval(), preset
 
 
 def _torchvision_network(
-    name: str, weights: str | None, arguments: Mapping[str, Any], fetch: Fetch
+    name: str, weights: str | None, arguments: Mapping[str, Any], fetch: Fetch | None
 ) -> tuple[nn.Module, Preset | None]:
     _torchvision.ensure()
     models = import_module("torchvision.models")
@@ -97,6 +105,12 @@ def _torchvision_network(
             f"{nearest(weights, [*entries.__members__])}"
         )
     entry = entries[weights]
+    wanted = entry.transforms()
+    height, width = (wanted.crop_size * 2)[:2]
+    preset = Preset((height, width), list(wanted.mean), list(wanted.std))
+    if fetch is None:
+        with _told(f"torchvision:{name}"):
+            return models.get_model(name, weights=None, **{**_as_with(entry, name), **arguments}), preset
     path = fetch(_remote("torchvision", entry.url))
     # Its builder asks for weights by this function, and does more with them than load them.
     interface: Any = import_module("torchvision.models._api")
@@ -104,16 +118,23 @@ def _torchvision_network(
     interface.load_state_dict_from_url = lambda *_, **__: load_state(path)
     try:
         with _told(f"torchvision:{name}"):
-            network = models.get_model(name, weights=entry, **arguments)
+            return models.get_model(name, weights=entry, **arguments), preset
     finally:
         interface.load_state_dict_from_url = downloading
-    wanted = entry.transforms()
-    height, width = (wanted.crop_size * 2)[:2]
-    return network, Preset((height, width), list(wanted.mean), list(wanted.std))
+
+
+def _as_with(entry: Any, name: str) -> dict[str, Any]:
+    """The arguments that torchvision's builders set where they are given weights."""
+    made: dict[str, Any] = {}
+    if name.startswith("vit_"):
+        made["image_size"] = entry.meta["min_size"][0]
+    if name in ("googlenet", "inception_v3"):
+        made |= {"transform_input": True, "aux_logits": False, "init_weights": False}
+    return made
 
 
 def _timm_network(
-    name: str, weights: str | None, arguments: Mapping[str, Any], fetch: Fetch
+    name: str, weights: str | None, arguments: Mapping[str, Any], fetch: Fetch | None
 ) -> tuple[nn.Module, Preset | None]:
     _torchvision.ensure()
     try:
@@ -138,15 +159,18 @@ def _timm_network(
             f"weights: timm publishes those of {one_line(tagged)} without a checksum, at "
             f"{about.hf_hub_id or about.url}; download the file and give its path"
         )
+    preset = Preset(tuple(about.input_size[1:]), list(about.mean), list(about.std))
+    if fetch is None:
+        with _told(f"timm:{name}"):
+            return timm.create_model(tagged, pretrained=False, **arguments), preset
     tensors = read_weights(fetch(_remote("timm", about.url)))
     with _told(f"timm:{name}"):
         # As a state dict, timm looks for nothing elsewhere.
         given = {"state_dict": tensors, "custom_load": False}
-        network = timm.create_model(tagged, pretrained=True, pretrained_cfg_overlay=given, **arguments)
-    return network, Preset(tuple(about.input_size[1:]), list(about.mean), list(about.std))
+        return timm.create_model(tagged, pretrained=True, pretrained_cfg_overlay=given, **arguments), preset
 
 
-Builder = Callable[[str, str | None, Mapping[str, Any], Fetch], tuple[nn.Module, Preset | None]]
+Builder = Callable[[str, str | None, Mapping[str, Any], Fetch | None], tuple[nn.Module, Preset | None]]
 BUILDERS: Mapping[str, Builder] = {"torchvision": _torchvision_network, "timm": _timm_network}
 
 
