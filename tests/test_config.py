@@ -570,6 +570,15 @@ def test_an_architecture_takes_images_from_its_least_side_on(name: str) -> None:
             answer(least - 1)
 
 
+@pytest.mark.parametrize("name", registry.names("architectures"))
+def test_an_architectures_defaults_may_be_written_down(name: str) -> None:
+    method = registry.method("architectures", name)
+    entry = {"method": "plain" if method.in_epochs else "scikit_learn", "architecture": name}
+    written = json.loads(json.dumps(method.defaults))
+    config = load_config(changed("victims.another", entry | {"architecture_parameters": written}))
+    assert config.entry("victims", "another", "shapes")["architecture_parameters"] == written
+
+
 def test_a_gpu_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     check_machine(load_config(changed("accelerator", "auto")), "c.yaml")

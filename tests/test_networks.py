@@ -149,6 +149,13 @@ def test_deep_networks_are_folded_and_equal_neighbours_are_one_row() -> None:
     assert total(rows) == parameters(alike)
 
 
+def test_a_module_around_one_other_is_shown_and_not_what_is_in_it() -> None:
+    network = registry.method("architectures", "mobilenet_v3_small").load()((3, 32, 32), 10)
+    rows = layer_rows(layers(Classifier(network, 3).eval(), (3, 32, 32)))
+    assert [row["kind"] for row in rows if "InvertedResidual" in row["kind"]][4] == "2 × InvertedResidual"
+    assert "Sequential" not in {row["kind"] for row in rows}
+
+
 def test_one_table_for_each_network_and_none_for_what_is_no_network() -> None:
     plain = layers(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval(), (3, 2, 2))
     tree = layers(nn.Sequential(nn.Flatten()), (3, 2, 2))[:1]
