@@ -234,6 +234,17 @@ def test_two_runs_bring_the_same_bytes_and_record_the_files(run: Path) -> None:
     assert facts["clean_accuracy"] == read_json(Layout(run).victim("digits", "ours").facts)["clean_accuracy"]
 
 
+def test_a_victim_whose_code_was_edited_since_is_not_loaded(run: Path) -> None:
+    ours = (run.parent / "user" / "my_model.py").read_text()
+    file = write(run.parent / "edited", my_model=ours, layers="SIZE = 1")
+    folder = brought(run, "edited", model=f"{file}:build")
+    write(run.parent / "edited", my_model=f"# a comment\n{ours}")
+    load_victim(folder)
+    write(run.parent / "edited", my_model=ours.replace("mlp512", "lenet5"))
+    with pytest.raises(RivalryError, match=r"my_model.py:build: is not the code that edited was brought with"):
+        load_victim(folder)
+
+
 HEAD = """
 import torch
 from torch import nn

@@ -641,3 +641,19 @@ def test_titles_and_paths_of_any_text_are_planned_whole(tmp_path: Path) -> None:
     snakemake(project, "results/configuration.json", *SMOKE)
     assert read_json(project / "results/configuration.json")["title"] == json.loads(title)
     assert not (project / "ran").exists()
+
+
+def test_networks_from_outside_have_a_rule_of_their_own(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    (project / "net.py").write_text("def build(): pass\n")
+    (project / "mine.yaml").write_text(
+        "datasets: {digits: {source: digits}, shapes: {source: shapes}}\n"
+        "victims:\n"
+        "  plain: {method: plain, architecture: lenet5}\n"
+        "  mine: {method: external, model: 'net.py:build'}\n"
+        "  a_mine: {method: plain, architecture: lenet5}\n"
+        "attacks: {fgsm: {method: fgsm, eps: 0.1}}\n"
+        "matches: [{datasets: [digits, shapes], victims: [plain, mine, a_mine], attacks: [fgsm]}]\n"
+    )
+    jobs = planned(project, "--configfile", "mine.yaml")
+    assert (jobs["bring_victim"], jobs["train_victim"], jobs["attack_victim"]) == (2, 4, 6)

@@ -5,9 +5,11 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from rivalry.codehash import code_hash
+from rivalry.errors import RivalryError
 from rivalry.external.building import bring
 from rivalry.external.preflight import preflight
-from rivalry.external.spec import has_gradients
+from rivalry.external.spec import code_in, has_gradients
 from rivalry.training._recipe import Ready, training_method
 from rivalry.types import Arguments, ClassNames, InputForm, Normalization, UserCode, WeightsFile
 
@@ -72,6 +74,7 @@ def external(
         )
         given = brought.victim.given(images.shape[1:])
         return brought.victim, {
+            "code": _code(model),
             "files": brought.files,
             "notes": brought.notes,
             "warnings": warnings,
@@ -82,5 +85,20 @@ def external(
 
 
 def restore(facts: Mapping[str, Any]) -> nn.Module:
-    """The classifier of a victim's facts, to be given the tensors that were stored of it."""
+    """The classifier of a victim's facts, to be given the tensors that were stored of it.
+
+    Raises
+    ------
+    RivalryError
+        The user's code is another by now; or it cannot be built.
+    """
+    model = facts["parameters"]["model"]
+    if facts["code"] != _code(model):
+        raise RivalryError(f"{model}: is not the code that {facts['victim']} was brought with; bring it again")
     return bring(**facts["parameters"], class_names=facts["class_names"], learned=False).victim
+
+
+def _code(model: str) -> str | None:
+    """The hash of the user's code that a network is built by; None where there is none."""
+    code = code_in(model)
+    return code_hash(code) if code else None
