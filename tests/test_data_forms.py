@@ -6,6 +6,8 @@ import csv as csv_file
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from importlib import import_module
@@ -355,6 +357,18 @@ def test_test_images_that_are_trained_on_are_told(tmp_path: Path) -> None:
     entry = as_folder(tmp_path)
     png_at(tmp_path / "train" / "ant" / "leaked.png", PIXELS[rows_of("test")[0]])
     assert read(**entry).provenance["limit"] == "1 of 9 test images are also training images, pixel by pixel"
+
+
+@pytest.mark.parametrize("make", [as_folder, as_npz, as_parquet, as_csv])
+def test_a_look_imports_nothing_heavy(make: Callable[[Path], dict[str, Any]], tmp_path: Path) -> None:
+    content = json.dumps(configured(make(tmp_path)))
+    program = (
+        "import json, sys; from rivalry.config import load_config; from rivalry.plan import Plan; "
+        "Plan(load_config(json.loads(sys.argv[1]))).files_state('datasets', 'mine', 'mine'); "
+        "print(sorted({'torch', 'pandas', 'scipy', 'sklearn', 'lightning'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, content], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_description_names_no_path(reference: Dataset) -> None:
@@ -774,6 +788,19 @@ def test_no_pickle_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         with pytest.raises(RivalryError, match=f"{name} holds Python objects"):
             read(**entry)
     assert not Path("it-ran").exists()
+
+
+def test_names_in_a_file_cannot_write_lines_of_their_own(tmp_path: Path) -> None:
+    for array in np.array([None]), np.zeros(3):
+        entry = as_npz(tmp_path, x_train=None, **{"a\nconfig.yaml: all is well": array})
+        with pytest.raises(RivalryError) as caught:
+            read(**entry)
+        assert "\n" not in str(caught.value)
+    odd = pa.table({"image\nx": [png(PIXELS[0])], "label\ny": pa.array([{"a\nb": 1}])})
+    for keys in {}, {"image": "image\nx"}, {"label": "label\ny"}:
+        with pytest.raises(RivalryError) as caught:
+            read(**write_tables(tmp_path / "odd", train=odd, test=odd), **keys)
+        assert "\n" not in str(caught.value)
 
 
 def npz_that_claims(shape: tuple[int, ...], at: Path) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def dataset(
     provenance = {
         "description": _description(used, test_fraction),
         "urls": [],
-        "files": {path.name: f"sha256:{checksum}"},
+        "files": {path.resolve().name: f"sha256:{checksum}"},
     }
     known = set(digests(train[0]))
     if shared := sum(content in known for content in digests(test[0])):

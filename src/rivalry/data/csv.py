@@ -198,7 +198,7 @@ def _places(table: Path, header: list[str], columns: _Columns) -> dict[str, int]
         if name not in header:
             shown = [one_line(column)[:40] for column in header[:12]]
             raise Unfit(
-                key, f"{table}: has no column '{name}'; its first line is {', '.join(shown)}; {nearest(name, shown)}"
+                key, f"{table}: has no column {name!r}; its first line is {', '.join(shown)}; {nearest(name, shown)}"
             )
         if header.count(name) > 1:
             raise Unfit(key, f"{table}: has two columns '{name}'; rename one")
@@ -223,7 +223,7 @@ def _row(table: Path, where: str, fields: list[str], places: dict[str, int], wid
         split = given
     if re.match(r"[a-z][a-z0-9+]+://", name, re.IGNORECASE):
         raise RivalryError(f"{where}: {name[:100]} is an address; only files are read, so download it first")
-    file = table.parent / expanded(name)
+    file = table.parent / name
     try:
         is_file = stat.S_ISREG(file.stat().st_mode)
     except (OSError, ValueError):

@@ -118,9 +118,11 @@ def _headers(path: Path) -> dict[str, Header]:
         if len(members) > MAX_FILES:
             raise RivalryError(f"{path}: holds over {MAX_FILES:,} arrays")
         for info in members:
-            name = info.filename.removesuffix(".npy")
+            if not info.filename.endswith(".npy"):
+                continue  # no array
+            name = one_line(info.filename.removesuffix(".npy"))
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 0x1:
-                raise RivalryError(f"{path}: {one_line(name)} is packed in a way that NumPy does not write")
+                raise RivalryError(f"{path}: {name} is packed in a way that NumPy does not write")
             with archive.open(info) as file:
                 version = np.lib.format.read_magic(file)
                 read = {
@@ -193,7 +195,7 @@ def _names(path: Path, headers: Mapping[str, Header]) -> dict[str, tuple[str, st
                 there, missing = (images, labels) if images in actual else (labels, images)
                 raise RivalryError(f"{path}: has {actual[there]} but no {missing}")
     if not found:
-        listed = ", ".join(one_line(name) for name in list(headers)[:8]) or "nothing"
+        listed = ", ".join(list(headers)[:8]) or "nothing"
         raise RivalryError(f"{path}: holds {listed}; its arrays must be called x_train, y_train, x_test and y_test")
     return found
 

@@ -178,12 +178,12 @@ def _columns(
     names = [name for name in schema.names if is_text(name)]
     image = _chosen(file, "image", image, [name for name in names if holds_bytes(name)], names, "holds image bytes")
     if not holds_bytes(image):
-        raise Unfit("image", f"{file}: column '{image}' holds {schema.field(image).type}, not the bytes of images")
+        raise Unfit("image", f"{file}: column '{image}' holds {one_line(str(schema.field(image).type))}, not images")
     unnamed = [name for name in names if name in ("label", "labels")]
     label = _chosen(file, "label", label, list(named) or unnamed, names, "is called label")
     kind = schema.field(label).type
     if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        raise Unfit("label", f"{file}: column '{label}' holds {kind}; labels are whole numbers or text")
+        raise Unfit("label", f"{file}: column '{label}' holds {one_line(str(kind))}; labels are whole numbers or text")
     found = _Columns(image, label, named.get(label) if pa.types.is_integer(kind) else None)
     if before is not None and found != before:
         raise RivalryError(f"{file}: its columns or classes differ from those of the files before it")
@@ -194,7 +194,7 @@ def _chosen(file: Path, key: str, given: str | None, fit: list[str], names: list
     """The column that is given, or the only one that fits."""
     if given is not None:
         if given not in names:
-            raise Unfit(key, f"{file}: has no column '{given}'; {nearest(given, names)}")
+            raise Unfit(key, f"{file}: has no column {given!r}; {nearest(given, names)}")
         return given
     if len(fit) == 1:
         return fit[0]
