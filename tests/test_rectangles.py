@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pytest
 import torch
 from torch import Tensor, nn
 
 import rivalry.attacks
 from rivalry import registry
+from rivalry.defenses.binary_input_detector import binary_input_detector
+from rivalry.defenses.neural_cleanse import neural_cleanse
 from rivalry.defenses.spatial_smoothing import Smoothing
 from rivalry.fooling._fooling import fool
 from rivalry.poisoning._trigger import Trigger
@@ -100,6 +103,30 @@ def test_a_trigger_is_stamped_near_the_lower_right_corner(trigger: Any, shape: t
 def test_smoothing_treats_rows_and_columns_alike(kind: str, shape: tuple[int, ...]) -> None:
     images, smooth = pictures(shape), Smoothing(kind, 5)
     torch.testing.assert_close(smooth(images.mT.contiguous()), smooth(images).mT)
+
+
+@shapes
+def test_a_cleanse_looks_for_triggers_and_a_detector_learns_on_them(shape: tuple[int, ...]) -> None:
+    victim = Edges(shape)
+    images = (pictures(shape, 120) * 255).round().to(torch.uint8)
+    labels = victim(images.float() / 255).argmax(dim=1)
+    cleansed = neural_cleanse(victim, images, labels, 5, 64, steps=3, minibatch=8, share=0.5, epochs=1)
+    assert len(cleansed.facts["mask_l1"]) == CLASSES
+    noise = {"method": "random_noise", "eps": 0.3}
+    detecting = binary_input_detector(victim, images, labels, 5, 64, attack=noise, sample=60, epochs=1)
+    with torch.no_grad():
+        assert cleansed.module(pictures(shape)).shape == (4, CLASSES)
+        assert detecting.module(pictures(shape)).shape == (4, CLASSES + 1)
+
+
+@shapes
+def test_they_are_drawn_as_wide_as_they_are(shape: tuple[int, ...]) -> None:
+    victim, images = Edges(shape), pictures(shape)
+    with mpl.rc_context({"backend": "agg"}):
+        figure = rivalry.attacks.fgsm.run(victim, images, victim(images).argmax(dim=1), eps=0.3).plot(2)
+    drawn = [image.get_array().shape[:2] for axes in figure.axes for image in axes.get_images()]
+    assert drawn
+    assert set(drawn) == {shape[1:]}
 
 
 @shapes
