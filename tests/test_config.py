@@ -453,11 +453,11 @@ def with_pictures(path: Path, **keys: Any) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("archived", [False, True])
-def test_what_a_folder_of_images_holds_is_known_beforehand(archived: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("archived", ["", "zip", "tar", "gztar"])
+def test_what_a_folder_of_images_holds_is_known_beforehand(archived: str, tmp_path: Path) -> None:
     path = pictures(tmp_path / "im", {"train": 3, "test": 2}, ["cat", "dog {x}"])
     if archived:
-        path = Path(shutil.make_archive(str(path), "zip", path))
+        path = Path(shutil.make_archive(str(path), archived, path))
     config = load_config(with_pictures(path))
     assert config.images_of("mine") == 4
     assert config.images("fgsm", "mine") == 4

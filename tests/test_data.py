@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -1166,6 +1167,23 @@ def test_hostile_archives_are_refused_in_one_line(tmp_path, name):
         image_folder(OFFLINE, 1, path=str(tmp_path / name))
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if ".tar" in name])
+def test_a_hostile_tar_is_told_beforehand_in_its_reader_s_words(tmp_path, name):
+    content, complaint = HOSTILE[name]
+    (tmp_path / name).write_bytes(content() if callable(content) else content)
+    assert re.search(complaint, glance(str(tmp_path / name), None).fault)
+
+
+@pytest.mark.parametrize("kind", ["mine.tar", "mine.tgz"])
+@pytest.mark.parametrize("limit", ["MOST_MEMBERS", "MOST_UNPACKED"])
+def test_a_large_tar_is_left_to_its_reader(tmp_path, monkeypatch, kind, limit):
+    path = str(write(tmp_path / kind, FILES))
+    assert glance(path, None) == Known(classes=2, train_images=6, test_images=4, side=5)
+    monkeypatch.setattr(import_module("rivalry.data.image_folder"), limit, 5)
+    assert glance(path, None) == Known()
+    assert glance(path, 9) == Known(side=9)
 
 
 @pytest.mark.parametrize("kind", ["mine.zip", "mine.tar"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 from rivalry.artifacts import checksum
@@ -16,6 +19,9 @@ from rivalry.types import ImageSize, OpenFraction, UserPath, height_and_width
 
 if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch
+
+Opened = Callable[[], IO[bytes]]
+"""Opens an image."""
 
 
 @source(source="", description="any PNG or JPEG images in class folders, or an archive of these", glance="look")
@@ -66,33 +72,72 @@ def image_folder(
     )
 
 
+MOST_UNPACKED = 64 << 20
+MOST_MEMBERS = 20_000
+"""Bounds on what is read of a tar archive, which has no list of its members, before its reader reads it: a second."""
+
+
+class _Long(Exception):
+    """To know more would take long."""
+
+
 def look(
     *, path: str, size: int | list[int] | None, channels: int | None = None, test_fraction: float | None = None
 ) -> Known:
     """Count classes and images by their names, and look at one image's header unless all are resized.
 
-    A tar archive would have to be unpacked for this; it is left to its reader, as is whatever looks odd.
+    A large tar archive is left to its reader, as is whatever looks odd.
     """
     where = expanded(path)
     what = kind(where)
     layout = Layout(where, test_fraction)
     try:
         if what == "folder":
-            files = dict(walk(where))
-            return _known(layout, list(files), size, lambda name: files[name].open("rb"))
-        if what == "zip":
-            with zipfile.ZipFile(where) as archive:
-                members = {zip_name(where, info): info for info in archive.infolist() if not info.is_dir()}
-                return _known(layout, list(members), size, lambda name: archive.open(members[name]))
-    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+            return _known(layout, ((name, _opening(file)) for name, file in walk(where)), size)
+        if what == "tar":
+            return _known(layout, _tar_members(where), size)
+        with zipfile.ZipFile(where) as archive:
+            members = {zip_name(where, info): info for info in archive.infolist() if not info.is_dir()}
+            return _known(layout, ((name, partial(archive.open, info)) for name, info in members.items()), size)
+    except (_Long, OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
         pass  # its reader says what is wrong, and where
     return Known(side=None if size is None else min(height_and_width(size)))
 
 
-def _known(layout: Layout, names: list[str], size: int | list[int] | None, opened: Callable[[str], IO[bytes]]) -> Known:
-    placed = {name: place for name in names if (place := layout.place(name)) is not None}
+def _opening(file: Path) -> Opened:
+    return lambda: file.open("rb")
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, Opened]]:
+    """The members of a tar archive, as its reader meets them.
+
+    Raises
+    ------
+    _Long
+        There are many, or large ones.
+    RivalryError
+        As its reader.
+    """
+    from rivalry.data._images import iterate_members
+
+    if path.stat().st_size > MOST_UNPACKED:
+        raise _Long
+    unpacked = 0
+    for number, (name, content) in enumerate(iterate_members(path), start=1):
+        unpacked += len(content)
+        if unpacked > MOST_UNPACKED or number > MOST_MEMBERS:
+            raise _Long
+        yield name, partial(io.BytesIO, content)
+
+
+def _known(layout: Layout, members: Iterable[tuple[str, Opened]], size: int | list[int] | None) -> Known:
+    images: Counter[str] = Counter()
+    side = None
+    for name, opened in members:
+        place = layout.place(name)
+        if place is not None:
+            side = side if images else shorter_side(size, opened)
+            images[place[0]] += 1
     classes, used = layout.finish()
-    refuse_too_many(layout.path, len(placed), size)
-    images = Counter(split for split, _ in placed.values())
-    known = counted(images, used, len(classes), layout.test_fraction)
-    return replace(known, side=shorter_side(size, lambda: opened(next(iter(placed)))))
+    refuse_too_many(layout.path, images.total(), size)
+    return replace(counted(images, used, len(classes), layout.test_fraction), side=side)
