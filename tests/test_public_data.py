@@ -325,6 +325,9 @@ def test_a_target_must_be_one_of_the_labels_that_were_chosen(labels, classes):
 @pytest.mark.parametrize("name", SOURCES)
 def test_what_is_known_beforehand_is_what_the_reader_demands(name):
     about = load_config(configured(name)).about("mine")
-    counts = {"cifar100": _cifar.COUNTS.get("test"), "svhn": module["svhn"].COUNTS["test_32x32.mat"]}
-    assert about.test_images == counts.get(name, _idx.COUNTS["t10k"])
+    counts = {"cifar100": (_cifar.COUNTS, "test"), "svhn": (module["svhn"].COUNTS, "test_32x32.mat")}
+    found, test = counts.get(name, (_idx.COUNTS, "t10k"))
+    assert (about.train_images, about.test_images) == (max(found.values()), found[test])
     assert about.side == (_idx.SIDE if name in FAMILY else _cifar.SHAPE[1])
+    with pytest.raises(Mistakes, match=rf"train_images: 100000 is more than its {about.train_images} training images"):
+        load_config(configured(name, train_images=100_000))

@@ -202,9 +202,10 @@ class Config(Strict):
             return known
         total, share, classes = traits.get("images"), parameters.get("test_fraction"), traits.get("classes")
         test_images = math.ceil(total * share) if total and share else parameters.get("n_test")
+        train_images = total - test_images if total and test_images else parameters.get("n_train")
         return Known(
             classes=classes[parameters["labels"]] if isinstance(classes, dict) else classes,
-            train_images=total - test_images if total and test_images else parameters.get("n_train"),
+            train_images=traits.get("train_images", train_images),
             test_images=traits.get("test_images", test_images),
             side=traits.get("side"),
         )

@@ -36,6 +36,7 @@ def source(
     source: str = "",
     description: str = "",
     classes: Count | dict[str, Count] | None = None,
+    train_images: Count | None = None,
     test_images: Count | None = None,
     images: Count | None = None,
     side: Side | None = None,
@@ -46,10 +47,10 @@ def source(
 
     `source` is the key of the work that describes it, if there is one. The rest is what is known beforehand, so that a
     configuration that does not fit is refused before anything runs: how many `classes` (or how many by the value of the
-    parameter `labels`) and `test_images` there are, `images` in both splits where a parameter `test_fraction` divides
-    them, the pixels of a `side`, and the `files` that a mirror must hold; where one of several will do, these are a
-    tuple of their own. Where that depends on the source's parameters, `glance` names a function in the same file: it is
-    given them by name and returns what it can tell at once, a `Known`, or raises what the source would raise. It is
-    called wherever a configuration is checked, so what it imports must be light.
+    parameter `labels`), `train_images` and `test_images` there are, `images` in both splits where a parameter
+    `test_fraction` divides them, the pixels of a `side`, and the `files` that a mirror must hold; where one of several
+    will do, these are a tuple of their own. Where that depends on the source's parameters, `glance` names a function in
+    the same file: it is given them by name and returns what it can tell at once, a `Known`, or raises what the source
+    would raise. It is called wherever a configuration is checked, so what it imports must be light.
     """
     return lambda function: function

@@ -35,6 +35,7 @@ BATCHES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test
     source="krizhevsky2009",
     description="60,000 small colour photographs of ten classes, 3x32x32",
     classes=10,
+    train_images=50_000,
     test_images=10_000,
     side=32,
     files=(("cifar10/cifar10-png.zip", "cifar10/cifar-10-binary.tar.gz"),),

@@ -27,6 +27,7 @@ LABELS = {"coarse": 20, "fine": 100}
     source="krizhevsky2009",
     description="60,000 small colour photographs of a hundred classes, 3x32x32",
     classes={"fine": 100, "coarse": 20},
+    train_images=50_000,
     test_images=10_000,
     side=32,
     files=("cifar100/cifar-100-binary.tar.gz",),

@@ -28,6 +28,7 @@ PROVENANCE = {
     source="xiao2017",
     description="70,000 articles of clothing, 1x28x28",
     classes=10,
+    train_images=60_000,
     test_images=10_000,
     side=28,
     files=(

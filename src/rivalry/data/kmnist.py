@@ -28,6 +28,7 @@ PROVENANCE = {
     source="clanuwat2018",
     description="70,000 handwritten Japanese characters, 1x28x28",
     classes=10,
+    train_images=60_000,
     test_images=10_000,
     side=28,
     files=(

@@ -30,6 +30,7 @@ PROVENANCE = {
     source="lecun1998",
     description="70,000 handwritten digits, 1x28x28",
     classes=10,
+    train_images=60_000,
     test_images=10_000,
     side=28,
     files=(

@@ -29,6 +29,7 @@ MOST = 256 << 20
     source="netzer2011",
     description="99,289 digits of house numbers, 3x32x32",
     classes=10,
+    train_images=73_257,
     test_images=26_032,
     side=32,
     files=("svhn/train_32x32.mat", "svhn/test_32x32.mat"),
