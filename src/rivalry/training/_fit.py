@@ -103,6 +103,11 @@ class _Task(lightning.LightningModule):
         # Every epoch starts from numbers of its own: a run that is resumed draws what it would have drawn.
         torch.manual_seed(derive_seed(self.order.seed, f"epoch {self.current_epoch}"))
         self.order.epoch = self.current_epoch
+        # The mean loss is kept here: `log` takes longer than a step of a small network.
+        self.total, self.seen = torch.zeros((), device=self.device), 0
+
+    def transfer_batch_to_device(self, batch: tuple[Tensor, ...], device: torch.device, _: int) -> tuple[Tensor, ...]:
+        return tuple(part.to(device) for part in batch)
 
     def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
         images, targets = batch
@@ -111,7 +116,8 @@ class _Task(lightning.LightningModule):
         loss = self.recipe.loss(self.victim, images, self._smoothed(targets))
         if not loss.isfinite():
             raise self._diverged(f"loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {step + 1}")
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images))
+        self.total += loss.detach() * len(images)
+        self.seen += len(images)
         return loss
 
     def on_train_batch_end(self, *_: object) -> None:
@@ -185,8 +191,9 @@ class _History(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         assert isinstance(task, _Task)
-        names = ("train_loss", "validation_loss", "validation_accuracy", "robust_accuracy")
-        row = {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
+        names = ("validation_loss", "validation_accuracy", "robust_accuracy")
+        row = {"train_loss": float(task.total / task.seen)}
+        row |= {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
         if all(self._is_better(row, earlier) for earlier in self.rows):
             self.best_epoch = trainer.current_epoch + 1
             self.weights = {name: value.detach().cpu().clone() for name, value in task.kept.state_dict().items()}
