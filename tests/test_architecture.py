@@ -28,7 +28,7 @@ LAYERS = (
     ("checks",),
     ("figures", "report"),
     ("stages",),
-    ("__init__", "describe", "commands"),
+    ("__init__", "describe", "commands", "evaluating"),
     ("cli",),
     ("__main__",),
 )

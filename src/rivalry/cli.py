@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
@@ -15,7 +16,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 import yaml
 from typing_extensions import is_typeddict
 
-from rivalry import __version__, options, registry
+from rivalry import __version__, options, registry, types
 from rivalry.artifacts import manifests_demanded
 from rivalry.commands import run
 from rivalry.errors import RivalryError, nearest, one_line
@@ -128,6 +129,9 @@ def _parser() -> argparse.ArgumentParser:
                 told |= {"dest": name, "required": not optional}
             sub.add_argument(name if name in stage.positional else options.word(name), **told | _read_as(option))
 
+    sub = command("evaluate-model", _evaluate_model, "attack a model of your own with the strong ensemble, and report")
+    _add_evaluation(sub)
+
     plugins = {"help": options.PLUGINS.doc, "default": ()} | _read_as(options.PLUGINS)
 
     sub = command("list", _list, "list all methods")
@@ -154,11 +158,76 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_evaluation(sub: argparse.ArgumentParser) -> None:
+    """The options of evaluate-model; those about the network are the keys of the training method `external`."""
+    sub.add_argument("model", help=registry.method("training", "external").parameters["model"].doc)
+    sub.add_argument(
+        "--data", required=True, help="a source, such as cifar10 (`rivalry list sources`), or your images' path"
+    )
+    for name, option in options.BROUGHT.items():
+        sub.add_argument(options.word(name), help=option.doc.replace("%", "%%"), **_read_as(option))
+    sub.add_argument("--with", dest="settings", help="parameters of the source, e.g. size=32", **_SETTINGS)
+    sub.add_argument("--norm", choices=["inf", "2"], default="inf", help="norm of the budget (default: inf)")
+    sub.add_argument(
+        "--eps", nargs="+", type=_budget, default=[], help="budgets, e.g. 8/255; the data's usual one if left out"
+    )
+    sub.add_argument("--images", type=_number(types.Count), help="test images at most (default: 500)")
+    sub.add_argument(
+        "--seed", type=_number(types.Natural), default=0, help="all random numbers come from it (default: 0)"
+    )
+    sub.add_argument("--cores", default="all", help="processor cores (default: all)")
+    sub.add_argument("--results", type=Path, help="folder of the results (default: evaluations/MODEL-on-DATA)")
+    sub.add_argument("--dry-run", action="store_true", help="only write the configuration")
+
+
+def _budget(text: str) -> float:
+    try:
+        return float(checked_value("", types.Positive, float(Fraction(text)), ""))
+    except (ValueError, ZeroDivisionError, RivalryError) as error:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no budget; write a number above 0, such as 0.03 or 8/255"
+        ) from error
+
+
+def _evaluate_model(o: argparse.Namespace) -> int:
+    from rivalry.evaluating import Evaluation, outcome, run, write
+
+    evaluation = Evaluation(
+        model=o.model,
+        data=o.data,
+        network={name: vars(o)[name] for name in options.BROUGHT if vars(o)[name]},
+        settings=o.settings,
+        norm=o.norm if o.norm == "inf" else 2,
+        budgets=o.eps,
+        images=o.images,
+        seed=o.seed,
+        results=o.results,
+    )
+    file = write(evaluation)
+    print(f"configuration: {file}", flush=True)
+    if o.dry_run:
+        return 0
+    status = run(file, o.cores)
+    if status == 0:
+        print("", *outcome(evaluation), sep="\n")
+    return status
+
+
+_SETTINGS: dict[str, Any] = {
+    "nargs": "+",
+    "action": Settings,
+    "default": {},
+    "required": False,
+    "metavar": "KEY=VALUE",
+}
+"""How argparse reads words like key=value."""
+
+
 def _read_as(option: registry.Parameter) -> dict[str, Any]:
     """How argparse reads an option, by its annotation."""
     made_of = [get_origin(part) or part for part in registry.parts(option.annotation)]
     if dict in made_of or any(is_typeddict(part) for part in made_of):
-        return {"nargs": "+", "action": Settings, "default": {}, "required": False, "metavar": "KEY=VALUE"}
+        return _SETTINGS
     if bool in made_of:
         return {"action": argparse.BooleanOptionalAction}
     if list in made_of:

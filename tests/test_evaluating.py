@@ -1,0 +1,171 @@
+"""`rivalry evaluate-model`: one command for one model on one data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from rivalry import registry
+from rivalry.cli import main
+from rivalry.config import load_config, read_files
+from rivalry.plan import Plan
+from test_own_model import LAYERS, NETWORK, folder, trained  # noqa: F401 (`folder` is a fixture)
+
+GIVEN = ["net/my_model.py:build", "--weights", "weights.pth", "--data", "digits"]
+FILE = "evaluations/my_model-build-on-digits/evaluation.yaml"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a user's files."""
+    for name, text in (("net/my_model.py", NETWORK), ("net/layers.py", LAYERS), ("weights.pth", ""), ("f.onnx", "")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for number, name in enumerate(
+        f"{split}/{label}/{i}.png" for split in ("train", "test") for label in "ab" for i in "12"
+    ):
+        (tmp_path / "my images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 30 * number).save(tmp_path / "my images" / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def evaluate(*words: str) -> int:
+    return main(["evaluate-model", *words])
+
+
+def plan(file: str) -> Plan:
+    return Plan(load_config(read_files([file]), file))
+
+
+def test_a_complete_configuration_is_written(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(*GIVEN, "--dry-run", "--images", "30", "--normalize", "mean=[0.5]", "std=[0.5]") == 0
+    assert capsys.readouterr().out == f"configuration: {FILE}\n"
+    planned = plan(FILE)
+    assert planned.victims == [("digits", "my_model-build")]
+    met = [attack for _, _, attack in planned.attacks]
+    assert met == ["random_noise", "fgsm", "pgd", "apgd_ce", "apgd_targeted", "fab", "square"]
+    assert planned.unused() == []
+    entry = planned.config.entry("victims", "my_model-build", "digits")
+    assert (entry["model"], entry["weights"]) == ("net/my_model.py:build", "weights.pth")
+    assert entry["normalize"] == {"mean": [0.5], "std": [0.5]}
+    assert planned.config.entry("attacks", "square", "digits")["eps"] == [0.3]
+    assert planned.config.images_of("digits") == 30
+    assert str(planned.layout.root) == "evaluations/my_model-build-on-digits"
+    assert Path(FILE).read_text().count("#") > 6
+
+
+def test_the_same_evaluation_goes_on_and_another_needs_a_folder_of_its_own(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(*GIVEN, "--dry-run") == 0
+    written = Path(FILE).read_bytes()
+    assert evaluate(*GIVEN, "--dry-run") == 0
+    assert evaluate(*GIVEN, "--dry-run", "--eps", "0.1") == 1
+    assert f"rivalry: --results: {FILE} is of another evaluation; name another folder" in capsys.readouterr().err
+    assert Path(FILE).read_bytes() == written
+    assert evaluate(*GIVEN, "--dry-run", "--eps", "0.1", "--results", "net") == 1
+    assert "rivalry: --results: net holds something else; name another folder" in capsys.readouterr().err
+    assert evaluate(*GIVEN, "--dry-run", "--eps", "0.1", "8/255", "--results", "other $") == 0
+    assert plan("other $/evaluation.yaml").config.entry("attacks", "pgd", "digits")["eps"] == [0.1, 8 / 255]
+    assert str(plan("other $/evaluation.yaml").layout.root) == "other $"
+
+
+@pytest.mark.parametrize(
+    ("words", "attacks", "eps"),
+    [
+        (["net/my_model.py:build", "--data", "cifar10"], "apgd_targeted", 0.0313725),
+        (["net/my_model.py:build", "--data", "fashion_mnist"], "apgd_targeted", 0.1),
+        (["net/my_model.py:build", "--data", "cifar10", "--norm", "2"], "apgd_targeted", 0.5),
+        (["net/my_model.py:build", "--data", "my images", "--with", "size=16"], "apgd_dlr", 0.0313725),
+        (["f.onnx", "--data", "digits"], "hopskipjump", 0.3),
+    ],
+)
+def test_attacks_and_budgets_follow_from_model_and_data(
+    words: list[str], attacks: str, eps: float, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(*words, "--dry-run", "--results", "out") == 0
+    planned = plan("out/evaluation.yaml")
+    assert attacks in planned.config.attacks
+    assert all(not hasattr(entry, "eps") or entry.eps == [eps] for entry in planned.config.attacks.values())
+    assert ("fgsm" in planned.config.attacks) == ("--norm" not in words and "f.onnx" not in words)
+
+
+MISTAKES = [
+    (["--data", "cifar-10"], "--data: there is no 'cifar-10'; give a path, or did you mean 'cifar10'?"),
+    (["--data", "nowhere.npz"], "--data: 'nowhere.npz' does not exist"),
+    (["--weights", "nowhere.pth"], "--weights: 'nowhere.pth' does not exist"),
+    (["--eps", "8"], "--eps: 8 is out of range; pixels lie in [0,1], so at most 1 (8/255 is 0.03137)"),
+    (["--norm", "2"], "--eps: no budget in L2 is usual for digits; give one"),
+    (["--images", "451"], "--images: 451 is more than its 450 test images"),
+    (["--with", "test_fractoin=0.2"], "--with test_fractoin: unknown key; did you mean 'test_fraction'?"),
+    (["--normalize", "mean=[0.5]"], "--normalize.std: is missing"),
+    (["--input", "size=0"], "--input.size: 0 is wrong"),
+    (["--results", "."], "--results: '.' holds the folder in which the run works"),
+    (["--results", "a{b}"], "--results: 'a{b}' has a brace"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), MISTAKES, ids=[line for _, line in MISTAKES])
+def test_a_mistake_is_one_line_before_anything_is_written(
+    words: list[str], line: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(*GIVEN, *words) == 1
+    printed = capsys.readouterr()
+    assert [one for one in printed.err.splitlines() if not one.startswith(f"rivalry: {line}")] == []
+    assert printed.out == ""
+    assert not list(here.rglob("evaluation.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ("net/my_model.py:biuld", "MODEL: net/my_model.py defines no 'biuld'; did you mean 'build'?"),
+        ("net/my_modle.py:build", "MODEL: 'net/my_modle.py' does not exist"),
+        ("weights.safetensors", "MODEL: 'weights.safetensors' holds weights and no network"),
+    ],
+)
+def test_a_model_that_is_not_there_is_told(
+    model: str, line: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(model, *GIVEN[1:]) == 1
+    assert capsys.readouterr().err.startswith(f"rivalry: {line}")
+
+
+def test_without_a_checkout_the_workflow_is_said_to_be_missing(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "PACKAGE", here / "site-packages/rivalry")
+    from rivalry.evaluating import run
+
+    with pytest.raises(Exception, match=r"the workflow is not installed with the package: run c\.yaml in a checkout"):
+        run(Path("c.yaml"), "1")
+
+
+@pytest.mark.long
+@pytest.mark.workflow
+def test_out_comes_the_report_and_its_worst_case(
+    folder: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    words = [*GIVEN, "--images", "20", "--cores", "2"]
+    assert evaluate(*words) == 0
+    printed = capfd.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[-3].startswith("my_model-build on digits: 9")
+    assert lines[-2].startswith("worst case within Linf 0.3: 0.0 % (95 % interval 0.0")
+    assert lines[-1] == "report: evaluations/my_model-build-on-digits/report/report.html"
+    assert Path(lines[-1].removeprefix("report: ")).stat().st_size > 5000
+    assert yaml.safe_load(Path(FILE).read_text())["victims"]["my_model-build"]["weights"] == "../../weights.pth"
+    assert evaluate(*words) == 0
+    assert "Nothing to be done" in capfd.readouterr().err
+    # A network that is wrong is told by the first job that meets it, and nothing is attacked.
+    assert evaluate("net/my_model.py:constant", "--data", "digits", "--results", "wrong", "--cores", "2") == 1
+    told = capfd.readouterr().err
+    assert "cause: model: no gradient leads from its answer to the images" in told or "it answers the same" in told
+    assert not Path("wrong/attacks").exists()
