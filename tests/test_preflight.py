@@ -109,7 +109,7 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], str]] = {
     "classes, not logits": (
         lambda: around(lambda images, network: network(images).argmax(dim=1)),
         {},
-        "the network gives torch.int64, not logits; leave out its argmax",
+        "model: the network gives torch.int64, not logits; leave out its argmax",
     ),
     "NaN": (
         lambda: around(lambda images, network: network(images) * 0 / 0),
@@ -254,6 +254,31 @@ WARNINGS: dict[str, tuple[Any, ...]] = {
 def test_what_may_be_meant_so_is_said_and_not_refused(doubt: str) -> None:
     make, options, *lines = WARNINGS[doubt]
     assert look(make(), **options) == lines
+
+
+def dark_or_bright() -> tuple[Tensor, Tensor]:
+    """Grey images, and whether each is brighter than the middle."""
+    images = torch.randint(0, 256, (200, 1, 1, 1), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return images.expand(200, 1, 4, 4).contiguous(), (images.flatten() > 127).long()
+
+
+def test_one_probability_that_was_taken_for_a_logit_is_found() -> None:
+    images, labels = dark_or_bright()
+    network = around(lambda images, _: (20 * (images.mean(dim=(1, 2, 3)) - 0.5)).sigmoid())
+    assert preflight(Wrapped(network, outputs="sigmoid").eval(), images, labels, names=["dark", "bright"]) == [
+        "the network gives probabilities, which are less precise than logits; have it give its logits if you can"
+    ]
+    with pytest.raises(RivalryError, match="all as bright, and chance is 50%; with outputs: sigmoid it would be 100%"):
+        preflight(Wrapped(network).eval(), images, labels, names=["dark", "bright"])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_what_fails_in_torchscript_is_told_without_its_trace() -> None:
+    script = torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(63, 10)))
+    with pytest.raises(RivalryError) as refused:
+        look(script)
+    fault = "(RuntimeError: mat1 and mat2 shapes cannot be multiplied (16x64 and 63x10))"
+    assert str(refused.value).startswith(f"model: it fails when it is given (16, 1, 8, 8) {fault}")
 
 
 def test_a_network_without_gradients_is_asked_for_none() -> None:

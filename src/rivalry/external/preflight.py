@@ -126,7 +126,9 @@ class _Look:
             raise self._failed(str(error), images) from error
         except Exception as error:  # whatever the network raises
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise self._failed(f"{type(error).__name__}: {(lines or [''])[-1]}", images) from error
+            kind = f"{type(error).__name__}: "
+            # TorchScript's own lines name it already.
+            raise self._failed(kind + (lines or [""])[-1].removeprefix(kind), images) from error
 
     def _failed(self, what: str, images: Tensor) -> RivalryError:
         shape = tuple(self.victim.prepared(images).shape)
@@ -211,7 +213,7 @@ class _Look:
 
     def varied(self, logits: Tensor) -> None:
         spread = (logits - logits[:1]).abs().max()
-        if float(spread) <= 1e-6 * max(1.0, float(logits.abs().max())):
+        if len(logits) > 1 and float(spread) <= 1e-6 * max(1.0, float(logits.abs().max())):
             raise RivalryError(
                 f"model: it answers the same for all {len(logits)} training images; are its weights missing, or pixels "
                 "in another range (input)?"
@@ -313,13 +315,16 @@ class _Look:
         for words, scaling in scalings:
             if scaling != now:
                 yield words, self._changed(self.victim.network, **scaling)
+        if len(self.names) == 2 and self.victim.outputs == "logits":
+            yield "outputs: sigmoid", self._changed(self.victim.network, "sigmoid", **now)
         if channels == 3:
             yield "the channels in the order blue, green, red", self._changed(_Reversed(self.victim.network), **now)
 
-    def _changed(self, network: nn.Module, **scaling: Any) -> Wrapped:
+    def _changed(self, network: nn.Module, outputs: str | None = None, **scaling: Any) -> Wrapped:
         now = self.victim
         order = None if now.places is None else now.places.argsort().tolist()
-        made = Wrapped(network, size=now.size, channels=now.channels, outputs=now.outputs, order=order, **scaling)
+        given = {"outputs": outputs or now.outputs, **scaling}
+        made = Wrapped(network, size=now.size, channels=now.channels, order=order, **given)
         return made.to(device_of(now, self.images)).eval()
 
     def _predictions(self, victim: Wrapped, images: Tensor) -> Tensor:
