@@ -310,9 +310,10 @@ def test_the_lock_files_satisfy_pyproject() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed, tools = locked("requirements.lock"), locked("requirements-test.lock")
     extras = project["optional-dependencies"]
+    only_tested = [*extras["test"], *extras["models"]]
     for text in [*project["dependencies"], *chain.from_iterable(extras.values())]:
         requirement = Requirement(text)
-        versions = tools if text in extras["test"] and canonical(requirement.name) not in needed else needed
+        versions = tools if text in only_tested and canonical(requirement.name) not in needed else needed
         assert requirement.specifier.contains(versions[canonical(requirement.name)]), text
     assert not set(needed) & set(tools)
 
