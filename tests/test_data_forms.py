@@ -854,3 +854,17 @@ def test_damaged_files_never_surprise(make: Callable[[Path], dict[str, Any]], fi
                 lines.append(str(error))
     assert len(lines) > 50
     assert not [line for line in lines if "\n" in line or str(tmp_path) not in line]
+
+
+def test_a_source_of_a_users_file_tells_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "from rivalry.plugins import Count, Dataset, Fetch, Known, source\n\n\n"
+        '@source(source="", description="anything", glance="look")\n'
+        "def anything(fetch: Fetch, seed: int, *, n: Count = 3) -> Dataset:\n"
+        '    """Anything.\n\n    Parameters\n    ----------\n    n : int\n        How many classes.\n    """\n'
+        "    raise NotImplementedError\n\n\ndef look(*, n: int) -> Known:\n    return Known(classes=n, test_images=7)\n"
+    )
+    content = configured({"source": "anything", "n": 4, "images": 9}) | {"plugins": ["mine.py"]}
+    with pytest.raises(Mistakes, match=r"datasets\.mine\.images: 9 is more than its 7 test images"):
+        load_config(content)

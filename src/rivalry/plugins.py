@@ -8,7 +8,7 @@ Decorators, one for each kind of method: `attack`, `defense`, `poisoning`, `arch
 
 What methods are given and return: the oracles `Decisions`, `Scores` and `Gradients`, `Goal` and `Random` (attacks);
 `Defended`, `Preprocessed`, `Rejecting` (defenses); `Poisoned`, `Trigger` (poisonings); `Classifier`, `Estimator`
-(architectures); `Recipe`, `Direct`, `Loss` (training methods); `Dataset`, `Fetch`, `Remote` (sources).
+(architectures); `Recipe`, `Direct`, `Loss` (training methods); `Dataset`, `Fetch`, `Known`, `Remote` (sources).
 
 Pieces: `project`, `within`, `steepest`, `random_in_ball`, `length` for the norms; `flat_features`, `frozen`,
 `derive_seed`.
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rivalry.data._dataset import source as source
     from rivalry.data._fetch import Fetch as Fetch
     from rivalry.data._fetch import Remote as Remote
+    from rivalry.data._glance import Known as Known
     from rivalry.defenses._defended import Defended as Defended
     from rivalry.defenses._defended import Preprocessed as Preprocessed
     from rivalry.defenses._defended import Rejecting as Rejecting
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from rivalry.types import Flag as Flag
     from rivalry.types import Fraction as Fraction
     from rivalry.types import ImageCount as ImageCount
+    from rivalry.types import ImageSize as ImageSize
     from rivalry.types import LearningRate as LearningRate
     from rivalry.types import MethodOf as MethodOf
     from rivalry.types import Natural as Natural

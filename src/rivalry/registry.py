@@ -117,7 +117,7 @@ class Method:
         return {name: parameter.default for name, parameter in self.parameters.items() if not parameter.required}
 
     def load(self, role: str = "") -> Any:
-        """Import the method's module and return its function; or the one beside it that has a role.
+        """Import the method's module and return its function; or the one beside it that has a role or this name.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class Method:
             It is of a user's file, and that cannot be imported.
         """
         if self.file:
-            return imported(self.file, self.beside[role] if role else self.name)
+            return imported(self.file, self.beside.get(role, role) if role else self.name)
         return getattr(importlib.import_module(self.module), role or self.name)
 
 
