@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,52 @@ def test_without_a_checkout_the_workflow_is_said_to_be_missing(
 
     with pytest.raises(Exception, match=r"the workflow is not installed with the package: run c\.yaml in a checkout"):
         run(Path("c.yaml"), "1")
+
+
+def test_an_edit_reruns_what_used_the_file_and_nothing_else(here: Path) -> None:
+    """By the parameters of rules: the state of files, and the hash of code."""
+    for name, text in (("net/other.py", NETWORK), ("other.pth", "")):
+        (here / name).write_text(text)
+    attacks = {"noise": {"method": "random_noise", "eps": 0.1}}
+    victims = {
+        "mine": {"method": "external", "model": "net/my_model.py:build", "weights": "weights.pth"},
+        "other": {"method": "external", "model": "net/other.py:constant", "weights": "other.pth"},
+    }
+    matches = [{"datasets": ["digits"], "victims": [*victims], "attacks": ["noise"]}]
+    content = {"datasets": {"digits": {"source": "digits"}}, "victims": victims, "attacks": attacks, "matches": matches}
+    (here / "c.yaml").write_text(yaml.safe_dump(content))
+
+    def parameters() -> dict[str, tuple[str, ...]]:
+        planned = plan("c.yaml")
+        found = {}
+        for victim in victims:
+            files = planned.files_state("victims", victim, "digits")
+            found[f"train {victim}"] = (
+                planned.train_options("digits", victim),
+                files,
+                planned.code("train", "digits", victim),
+            )
+            own = planned.attack_options("digits", victim, "noise"), planned.files_state("attacks", "noise", "digits")
+            found[f"attack {victim}"] = (*own, planned.code("attack", "digits", victim, "noise"))
+        return found
+
+    def changed(name: str, text: str) -> set[str]:
+        before = parameters()
+        (here / name).write_text(text)
+        after = parameters()
+        return {job for job in before if before[job] != after[job]}
+
+    assert changed("weights.pth", "another") == {"train mine"}  # its attack follows from what it writes
+    assert changed("net/my_model.py", NETWORK + "\n# a comment\n") == set()
+    assert changed("net/my_model.py", NETWORK.replace("classes=10", "classes=11")) == {"train mine", "attack mine"}
+    assert changed("net/layers.py", LAYERS + "\n# a comment\n") == set()
+    assert changed("net/layers.py", LAYERS.replace("nn.Flatten()", "nn.Flatten(1)")) == {"train mine", "attack mine"}
+    assert changed("net/other.py", NETWORK.replace("zeros", "ones")) == {"train other", "attack other"}
+    before = parameters()
+    os.utime(here / "other.pth", (1, 1))
+    assert parameters()["train other"] != before["train other"]  # a file that was touched counts as another
+    os.utime(here / "net/other.py", (1, 1))
+    assert parameters()["attack other"] == before["attack other"]  # code counts by what it says
 
 
 @pytest.mark.long
