@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +22,12 @@ from rivalry import registry
 from rivalry.cli import main
 from rivalry.config import Mistakes, json_schema, load_config, read_files
 from rivalry.errors import RivalryError
+from rivalry.layout import defended
 from rivalry.plan import Plan
 from rivalry.references import cite
 from rivalry.types import Positive
 from rivalry.usermethods import use_plugins
+from rivalry.victims import build_classifier
 
 ATTACK = '''
 from torch import Tensor
@@ -274,3 +281,153 @@ def test_every_mistake_is_told_at_once(here: Path) -> None:
     with pytest.raises(Mistakes) as caught:
         load_config(content(plugins=["mine.py", "other.py"]))
     assert [line.split(":")[2].strip() for line in caught.value.lines] == ["mine.py, line 8", "other.py, line 8"]
+
+
+# ---- jobs ----
+
+PAGE = (Path(__file__).parent.parent / "docs/writing-a-method.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """What stands on the page about methods in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+METHODS, CONFIG = "\n\n".join(blocks("python")), blocks("yaml")[-1]
+
+
+def told(folder: Path, configuration: str = CONFIG) -> dict[tuple[str, ...], tuple[str, str]]:
+    """The command line and the hash of the code of every job, as the workflow's rules have them."""
+    (folder / "c.yaml").write_text(configuration, encoding="utf-8")
+    plan = Plan(load_config(read_files([folder / "c.yaml"])))
+    jobs: list[tuple[str, tuple[str, ...]]] = [("prepare", (name,)) for name in plan.datasets]
+    jobs += [("poison", job) for job in plan.poisonings]
+    jobs += [("train", job) for job in plan.victims]
+    jobs += [("defend", job) for job in plan.defenses]
+    jobs += [("fool", job) for job in plan.foolings]
+    jobs += [("attack", job) for job in plan.attacks]
+    found = {}
+    for stage, job in jobs:
+        options = getattr(plan, f"{stage}_options")(*job)
+        if stage == "poison":
+            code = plan.code(stage, job[0], poisoning=job[1])
+        elif stage == "fool":
+            code = plan.code(stage, *job[:2], fooling=job[2])
+        elif stage == "defend":
+            code = plan.code(stage, job[0], defended(*job[1:]))
+        else:
+            code = plan.code(stage, *job)
+        found[(stage, *(job[1:] or job))] = (options, code)
+    return found
+
+
+TRANSFORMER = {
+    *(("attack", "transformer", "mine"), ("attack", "transformer", "control"), ("fool", "transformer", "lucky")),
+    *(("defend", "transformer", "levels"), ("defend", "transformer", "rough")),
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rerun"),
+    [
+        ("eps / 2 * gradient", "eps * gradient", {("attack", "transformer", "mine"), ("attack", "poisoned", "mine")}),
+        ("    start = (", "    # a comment\n    start = (", set()),
+        ("One step along", "A step along", set()),
+        ("mask[:, :3, :3] = 1", "mask[:, :2, :2] = 1", {("poison", "corner")}),
+        ("noise * torch", "2 * noise * torch", {("train", "transformer")}),
+        ("0.02 * torch.randn", "0.03 * torch.randn", {("train", "transformer")} | TRANSFORMER),
+        ("100 * rough", "90 * rough", {("defend", "transformer", "rough")}),
+        ("torch.zeros(())", "torch.ones(())", {("defend", "transformer", "rough")}),  # in the function beside it
+        ("uniform(0, 0.2,", "uniform(0, 0.1,", {("prepare", "bars")}),
+        ("torch.maximum(score, new)", "score.maximum(new)", {("fool", "transformer", "lucky")}),
+        ("from rivalry.plugins import Scores, fooling", "from rivalry.plugins import Scores, Side, fooling", set()),
+        ("import numpy as np", "import numpy as np\n\nfrom rivalry.plugins import Share", set()),
+    ],
+)
+def test_an_edit_runs_again_what_used_it(here: Path, old: str, new: str, rerun: set[tuple[str, ...]]) -> None:
+    (here / "my_methods.py").write_text(METHODS)
+    before = told(here)
+    assert METHODS.count(old) == 1
+    (here / "my_methods.py").write_text(METHODS.replace(old, new))
+    after = told(here)
+    assert {job for job in before if before[job] != after[job]} == rerun
+
+
+def test_files_beside_a_plugin_count_and_a_second_plugin_does_not(here: Path) -> None:
+    text = METHODS.replace("    start = (", "    from pace import half\n\n    eps = half(eps)\n    start = (")
+    (here / "my_methods.py").write_text(text)
+    (here / "pace.py").write_text("def half(x):\n    return x / 2\n")
+    before = told(here)
+    (here / "other.py").write_text(ATTACK.replace("def mine", "def another"))
+    with_another = told(here, CONFIG.replace("[my_methods.py]", "[my_methods.py, other.py]"))
+    assert with_another == before
+    (here / "pace.py").write_text("def half(x):\n    return x / 3\n")
+    after = told(here)
+    changed = {job for job in before if before[job] != after[job]}
+    assert changed == {("attack", "transformer", "mine"), ("attack", "poisoned", "mine")}
+
+
+def test_a_job_is_told_the_files_that_it_needs(here: Path) -> None:
+    (here / "my_methods.py").write_text(METHODS)
+    jobs = told(here)
+    assert "--plugins my_methods.py" in jobs["attack", "transformer", "control"][0]  # its victim's network
+    assert "--plugins" not in jobs["attack", "poisoned", "control"][0]
+    assert "--plugins my_methods.py" in jobs["attack", "poisoned", "mine"][0]
+
+
+def test_a_job_elsewhere_needs_its_command_line_only(here: Path) -> None:
+    """As on the node of a cluster; the plugin's folder has blanks and letters that are not ASCII."""
+    folder = here / "meine Übungen"
+    folder.mkdir()
+    (folder / "my_methods.py").write_text(METHODS.replace("import numpy as np", "import numpy as np\nimport size"))
+    (folder / "size.py").write_text("N = 300\n")
+    own = f"results: einmal\n{CONFIG}"
+    jobs = told(here, own.replace("[my_methods.py]", "['meine Übungen/my_methods.py']"))
+    source = str(Path(rivalry.__file__).parent.parent)
+    command = [sys.executable, "-m", "rivalry", "prepare", *shlex.split(jobs["prepare", "bars"][0])]
+    environment = {"PYTHONPATH": source, "PATH": os.environ["PATH"], "HOME": str(here), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((here / "einmal/data/bars/dataset.json").read_text())
+    assert facts["class_names"] == ["lying", "standing"]
+
+
+def test_what_a_plugin_raises_is_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "my_methods.py").write_text(METHODS.replace("import numpy as np", "import no_such_package"))
+    jobs = told(here)
+    assert main(["prepare", *shlex.split(jobs["prepare", "bars"][0])]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert re.fullmatch(r"rivalry: my_methods\.py, line \d+: ModuleNotFoundError: No module named '\w+'", lines[0])
+
+
+def test_victims_of_plugins_say_what_they_need() -> None:
+    with pytest.raises(RivalryError, match=r"no architecture 'small_transformer' here; if a file of yours defines it"):
+        build_classifier({"architecture": "small_transformer"})
+
+
+def test_what_readme_shows_is_a_plugin(here: Path) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    (here / "my_methods.py").write_text(next(text for text in shown if "rivalry.plugins" in text))
+    use_plugins("my_methods.py")
+    victim, images, labels = linear_problem()
+    ours = rivalry.attacks.fgsm(victim, images, labels, eps=0.1)
+    assert torch.equal(rivalry.attacks.one_step(victim, images, labels, eps=0.1), ours)
+
+
+@pytest.mark.long
+def test_the_page_s_methods_go_the_whole_way(here: Path) -> None:
+    """From the configuration to the report, each job a process of its own."""
+    (here / "my_methods.py").write_text(METHODS)
+    (here / "c.yaml").write_text(CONFIG)
+    root = Path(__file__).parent.parent
+    run = [sys.executable, "-m", "snakemake", "-s", str(root / "Snakefile"), "--configfile", "c.yaml", "--cores", "2"]
+    done = subprocess.run(run, cwd=here, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    report = json.loads((here / "results/report/report.json").read_text())
+    assert {fact["method"] for fact in report["attacks"]} == {"one_step", "random_noise"}
+    assert {fact["method"] for fact in report["defenses"]} == {"few_levels", "too_rough"}
+    assert {"goodfellow2015", "xu2018", "gu2017", "dosovitskiy2021"} <= {*report["references"]}
+    page = (here / "results/report/report.html").read_text(encoding="utf-8")
+    assert all(name in page for name in ("one_step", "few_levels", "too_rough", "bright_corner", "small_transformer"))

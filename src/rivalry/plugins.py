@@ -10,8 +10,8 @@ What methods are given and return: the oracles `Decisions`, `Scores` and `Gradie
 `Defended`, `Preprocessed`, `Rejecting` (defenses); `Poisoned`, `Trigger` (poisonings); `Classifier`, `Estimator`
 (architectures); `Recipe`, `Direct`, `Loss` (training methods); `Dataset`, `Fetch`, `Known`, `Remote` (sources).
 
-Pieces: `project`, `within`, `steepest`, `random_in_ball`, `length` for the norms; `flat_features`, `frozen`,
-`derive_seed`.
+Pieces: `project`, `within`, `steepest`, `random_in_ball`, `length` for the norms; `flat_features`, `floats`,
+`frozen`, `derive_seed`.
 
 Types of parameters: all of `rivalry.types`, and `RivalryError` for what a user can mend.
 """
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rivalry.data._fetch import Fetch as Fetch
     from rivalry.data._fetch import Remote as Remote
     from rivalry.data._glance import Known as Known
+    from rivalry.data._splits import floats as floats
     from rivalry.defenses._defended import Defended as Defended
     from rivalry.defenses._defended import Preprocessed as Preprocessed
     from rivalry.defenses._defended import Rejecting as Rejecting

@@ -288,7 +288,8 @@ def _traits(name: str, decorator: ast.expr) -> dict[str, Any]:
         raise _Fault(decorator, f"write @{name}({told})")
     if decorator.args or any(word.arg is None for word in decorator.keywords):
         raise _Fault(decorator, f"@{name} is told by name: @{name}({told})")
-    traits = {key: one.default for key, one in declared.items() if not one.required}
+    # What is None by default counts as not said.
+    traits = {key: one.default for key, one in declared.items() if not one.required and one.default is not None}
     for word in decorator.keywords:
         key = str(word.arg)
         if key not in declared:
@@ -296,7 +297,7 @@ def _traits(name: str, decorator: ast.expr) -> dict[str, Any]:
         value = _literal(word.value, f"@{name}: {key}")
         traits[key] = _checked(word, f"@{name}: {key}", declared[key].annotation, value)
     for key, one in declared.items():
-        if key not in traits:
+        if one.required and key not in traits:
             raise _Fault(decorator, f"@{name}: {key} is missing; {_choices(one)}")
     return traits
 
