@@ -405,6 +405,23 @@ def test_every_module_learns_in_training_mode_and_is_attacked_and_validated_in_e
     assert sum(dropped) == len(passes["learning"])
 
 
+@pytest.mark.parametrize("batch_size", [16, 7, 33, 48])
+def test_no_image_is_alone_in_a_batch(batch_size: int) -> None:
+    """Batch normalisation could not learn from it: 33 images in batches of 16 are 16 and 17."""
+    images, labels = stripes(37)
+    victim = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+    sizes: list[int] = []
+    victim.register_forward_pre_hook(lambda part, asked: sizes.append(len(asked[0])) if part.training else None)
+    keys = FittingKeys(**FITTING | {"epochs": 1, "batch_size": batch_size, "validation_fraction": 0.1})
+    fit(victim, images, labels, plain(images, labels), None, keys, seed=0, accelerator="cpu")
+    assert sum(sizes) == 33
+    assert min(sizes) > 1
+    assert max(sizes) <= batch_size + 1
+    keys = FittingKeys(**FITTING | {"batch_size": 1})
+    with pytest.raises(RivalryError, match=r"^batch_size: 1 is too few for batch normalisation"):
+        fit(victim, images, labels, plain(images, labels), None, keys, seed=0, accelerator="cpu")
+
+
 def rates(**keys: object) -> list[float]:
     """The learning rate of every step: ten epochs of one batch each."""
     given = FittingKeys(**{"learning_rate": 0.5, "epochs": 10, **keys})

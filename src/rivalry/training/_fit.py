@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import sys
 import time
 import warnings
@@ -61,19 +60,27 @@ class _InMemory(Dataset[tuple[Tensor, ...]]):
 
 
 class _Batches(Sampler[Tensor]):
-    """Rows of each batch, in an order that belongs to the epoch."""
+    """Rows of each batch, in an order that belongs to the epoch.
+
+    A last image that would be alone joins the batch before: of one image, batch normalisation has no deviation.
+    """
 
     def __init__(self, n: int, batch_size: int, seed: int) -> None:
-        self.n, self.batch_size, self.seed, self.epoch = n, batch_size, seed, 0
+        self.seed, self.epoch = seed, 0
+        alone = batch_size > 1 and n > batch_size and n % batch_size == 1
+        whole, rest = divmod(n - alone, batch_size)
+        self.sizes = [batch_size] * whole + [rest] * (rest > 0)
+        if alone:
+            self.sizes[-1] += 1
 
     def __len__(self) -> int:
-        return math.ceil(self.n / self.batch_size)
+        return len(self.sizes)
 
     def __iter__(self) -> Iterator[Tensor]:
         # A generator, so that the order is drawn with the first batch: Lightning asks for the iterator of an
         # epoch before it says which epoch it is.
         generator = torch.Generator().manual_seed(derive_seed(self.seed, f"order {self.epoch}"))
-        yield from torch.randperm(self.n, generator=generator).split(self.batch_size)
+        yield from torch.randperm(sum(self.sizes), generator=generator).split(self.sizes)
 
 
 class _Task(lightning.LightningModule):
@@ -316,10 +323,14 @@ def fit(
     Raises
     ------
     RivalryError
-        The loss is no longer finite, there is nothing to hold out, or precision needs a GPU and there is none.
+        The loss is no longer finite, there is nothing to hold out, batches of one image meet batch normalisation, or
+        precision needs a GPU and there is none.
     """
     if keys.precision != 32 and device(accelerator).type == "cpu":
         raise RivalryError(f"precision: {keys.precision} needs a GPU, and this training runs on a processor; use 32")
+    normalised = any(isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d) for part in victim.modules())
+    if keys.batch_size == 1 and normalised:
+        raise RivalryError("batch_size: 1 is too few for batch normalisation, which needs at least 2 images")
     if sources is None:
         sources = torch.arange(len(images))
     validation, training = split_by_source(sources, keys.validation_fraction, seed)
