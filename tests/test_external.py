@@ -720,7 +720,10 @@ def test_the_report_tells_what_was_brought(run: Path) -> None:
     assert row["outputs"].startswith("probabilities")
     (row,) = victims.victims(report, "digits").rows
     assert (row["architecture"], row["trained_on"]) == ("net.py:Net", "not trained here")
-    assert "Not trained here: soft." in limits(report | {"attacks": []})[2]
+    assert "Not trained here: soft." in limits(report | {"attacks": [], "plugins": []})[2]
+    ours = [fact | {"architecture": "cnn"} for fact in report["victims"]]
+    told = limits(report | {"victims": ours, "attacks": [], "plugins": []})
+    assert not [sentence for sentence in told if "trained here" in sentence]
     evidence = Evidence(
         Layout(run), "digits", {"victims": [["digits", "soft"], ["digits", "ours"]]}, torch.device("cpu")
     )

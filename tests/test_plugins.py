@@ -25,6 +25,7 @@ from rivalry.errors import RivalryError
 from rivalry.layout import defended
 from rivalry.plan import Plan
 from rivalry.references import cite
+from rivalry.report import collecting
 from rivalry.types import Positive
 from rivalry.usermethods import use_plugins
 from rivalry.victims import build_classifier
@@ -416,6 +417,115 @@ def test_what_readme_shows_is_a_plugin(here: Path) -> None:
     assert torch.equal(rivalry.attacks.one_step(victim, images, labels, eps=0.1), ours)
 
 
+# ---- methods that do not keep their word ----
+
+HEAD = "import torch\n\nfrom rivalry.plugins import Dataset, Known, NonNegative, attack, source\n\n\n"
+BODY = """@attack(sees="scores", goals=["untargeted"], norms=["inf"], budget="fixed")
+def mine(victim, images, goal, random, *, eps: NonNegative = 0.1):
+    '''Mine.'''
+    {}
+"""
+IMAGES = "it must return images like those that it is given, float32 (12, 1, 6, 6) on cpu"
+
+
+@pytest.mark.parametrize(
+    ("does", "line"),
+    [
+        ("return images + 20 * eps", "returns pixels from 2.46846 to 2.53403; end it with .clamp(0, 1)"),
+        ("return (images + 2 * eps).clamp(0, 1)", "changes an image by 0.2 in norm inf, and eps is 0.1; keep to it"),
+        ("return images[:, :, 1:]", f"returns shape (12, 1, 5, 6); {IMAGES}"),
+        ("return images[1:]", f"returns shape (11, 1, 6, 6); {IMAGES}"),
+        ("return images.double()", f"returns float64; {IMAGES}"),
+        ("return (images * 255).byte()", f"returns uint8; {IMAGES}"),
+        ("return images.to('meta')", f"returns a tensor on meta; {IMAGES}"),
+        ("return images.to_sparse()", f"returns layout sparse_coo; {IMAGES}"),
+        ("return images.numpy()", f"returns a ndarray; {IMAGES}"),
+        ("pass", f"returns a NoneType; {IMAGES}"),
+        ("images += eps; return images", "writes into the images that it is given; have it work on a copy"),
+    ],
+)
+def test_an_attack_that_does_not_keep_its_word_is_refused(here: Path, does: str, line: str) -> None:
+    (here / "mine.py").write_text(HEAD + BODY.format(does))
+    use_plugins("mine.py")
+    victim, images, labels = linear_problem()
+    with pytest.raises(RivalryError) as caught:
+        rivalry.attacks.mine(victim, images, labels, eps=0.1)
+    assert str(caught.value) == f"mine: {line}"
+
+
+def test_images_that_are_no_numbers_are_no_success(here: Path) -> None:
+    (here / "mine.py").write_text(HEAD + BODY.format("return images * torch.nan"))
+    use_plugins("mine.py")
+    result = rivalry.attacks.mine.run(*linear_problem(), eps=0.1)
+    assert not result.success.any()
+    assert torch.equal(result.finite, ~result.attacked)
+    assert torch.equal(result.images, result.clean)
+
+
+SOURCE = """@source(description="x", glance="look")
+def data(fetch, seed, *, n: NonNegative = 3) -> Dataset:
+    '''Data.'''
+    {}
+
+
+def look(*, n):
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("looks", "line"),
+    [
+        ("raise KeyError('x')", "mine.py, line 13: KeyError: 'x'"),
+        ("raise SystemExit", "mine.py, line 13: SystemExit"),
+        ("return None", "mine.py: look gives nothing; it must give a Known"),
+        ("return Known(classes='2')", "mine.py, line 13: ValueError: Known: classes is '2'; give a whole number, or "),
+        ("return Known(classes=1, test_images=-1)", "mine.py, line 13: ValueError: Known: test_images is -1; give a "),
+    ],
+)
+def test_what_a_look_at_data_raises_is_one_line(here: Path, looks: str, line: str) -> None:
+    (here / "mine.py").write_text(HEAD + SOURCE.format("pass", looks))
+    config = content(datasets={"digits": {"source": "data"}}, attacks={"noise": {"method": "random_noise", "eps": 0.1}})
+    config["matches"][0]["attacks"] = ["noise"]
+    with pytest.raises(Mistakes) as caught:
+        load_config(config)
+    (told,) = caught.value.lines
+    assert told.startswith(f"config.yaml: datasets.digits.source: {line}")
+
+
+@pytest.mark.parametrize("raised", ["ValueError('two\\nlines')", "SystemExit('two')", "KeyError('two')"])
+def test_what_a_method_raises_ends_with_its_line(
+    here: Path, capsys: pytest.CaptureFixture[str], raised: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the environment lies in the folder of the user's file, as it often does."""
+    (here / "mine.py").write_text(HEAD + SOURCE.format(f"__import__('falling').fall({raised})", "pass"))
+    library = here / "venv" / "site-packages"
+    library.mkdir(parents=True)
+    (library / "falling.py").write_text("def fall(error):\n    raise error\n")
+    monkeypatch.syspath_prepend(str(library))
+    words = ["prepare", "--dataset", "d", "--source", "data", "--output", "out", "--plugins", "mine.py"]
+    assert main(words) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "Traceback (most recent call last):"
+    assert re.fullmatch(r"rivalry: mine\.py, line 9: (ValueError|SystemExit|KeyError): '?two'?", told[-1])
+
+
+def test_the_report_says_which_methods_are_the_user_s(here: Path) -> None:
+    (here / "my_methods.py").write_text(METHODS)
+    use_plugins("my_methods.py")
+    facts: dict[str, list[dict[str, object]]] = {entry: [] for entry in collecting.FACTS}
+    facts["victims"] = [
+        {"method": "noisy", "architecture": "small_transformer"},
+        {"method": "external", "architecture": None},
+    ]
+    facts["attacks"] = [{"method": "one_step"}, {"method": "pgd"}]
+    assert collecting._plugins(facts) == [
+        {"kind": "training method", "name": "noisy", "file": "my_methods.py"},
+        {"kind": "architecture", "name": "small_transformer", "file": "my_methods.py"},
+        {"kind": "attack", "name": "one_step", "file": "my_methods.py"},
+    ]
+
+
 @pytest.mark.long
 def test_the_page_s_methods_go_the_whole_way(here: Path) -> None:
     """From the configuration to the report, each job a process of its own."""
@@ -430,4 +540,5 @@ def test_the_page_s_methods_go_the_whole_way(here: Path) -> None:
     assert {fact["method"] for fact in report["defenses"]} == {"few_levels", "too_rough"}
     assert {"goodfellow2015", "xu2018", "gu2017", "dosovitskiy2021"} <= {*report["references"]}
     page = (here / "results/report/report.html").read_text(encoding="utf-8")
+    assert "Written by the user (my_methods.py), and not covered by the tests of rivalry: data source bars" in page
     assert all(name in page for name in ("one_step", "few_levels", "too_rough", "bright_corner", "small_transformer"))

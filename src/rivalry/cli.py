@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 import yaml
 from typing_extensions import is_typeddict
 
-from rivalry import __version__, options, registry, types
+from rivalry import __version__, options, registry, types, usercode
 from rivalry.artifacts import manifests_demanded
 from rivalry.commands import run
 from rivalry.errors import RivalryError, nearest, one_line
@@ -47,6 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
         # Whoever reads our output has left, e.g. `rivalry list | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except (Exception, SystemExit) as error:
+        # A mistake in the user's own code: its author needs the traceback, everybody else the line.
+        if (line := usercode.blamed(error)) is None:
+            raise
+        traceback.print_exception(error)
+        print(f"rivalry: {one_line(line)}", file=sys.stderr)
+        return 1
 
 
 def _limit_threads(threads: int) -> None:

@@ -11,7 +11,7 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
@@ -23,6 +23,8 @@ from rivalry import _torchvision
 from rivalry.errors import RivalryError, nearest
 
 OURS = __name__.split(".")[0]
+OUR_FOLDER = Path(__file__).resolve().parent
+LIBRARIES = {"site-packages", "dist-packages"}
 PACKAGED = "package:"
 """What stands before the path of a file that came with an installed package."""
 
@@ -172,13 +174,33 @@ def _told(error: BaseException, source: str, file: Path) -> str:
         what = [error.msg]
     else:
         top = source.split(".")[0]
-        root = str(next((folder for folder in file.resolve().parents if folder.name == top), file.resolve().parent))
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if str(Path(frame.filename).resolve()).startswith(root)]
-        place = (own[-1].filename, own[-1].lineno) if own else (source, None)
+        root = next((folder for folder in file.resolve().parents if folder.name == top), file.resolve().parent)
+        place = _last_line(error, [root]) or (source, None)
     shown = source if Path(place[0]).resolve() == file.resolve() else place[0]
     where = f"{shown}, line {place[1]}" if place[1] else shown
     return f"{where}: {type(error).__name__}: {what[0]}".rstrip(": ")
+
+
+def _last_line(error: BaseException, roots: Iterable[Path]) -> tuple[str, int | None] | None:
+    """The file and line in the user's folders that an exception came from last; None: it came from nowhere there."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename).resolve()
+        # A user's folder may hold the environment, and this package, too.
+        inner = [file.relative_to(root) for root in roots if file.is_relative_to(root)]
+        if file.is_file() and not file.is_relative_to(OUR_FOLDER) and any(LIBRARIES.isdisjoint(p.parts) for p in inner):
+            return frame.filename, frame.lineno
+    return None
+
+
+def blamed(error: BaseException) -> str | None:
+    """What a user's code raised while a job ran it, in one line with its file and line; None: no such code did."""
+    place = _last_line(error, _taken)
+    if place is None:
+        return None
+    file = Path(place[0]).resolve()
+    shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+    what = (str(error).strip().splitlines() or [""])[0]
+    return f"{shown}, line {place[1]}: {type(error).__name__}: {what}".rstrip(": ")
 
 
 def _module(source: str) -> ModuleType:

@@ -15,13 +15,13 @@ from tqdm import tqdm
 
 from rivalry import registry, types
 from rivalry.answers import NO_ANSWER, answers, classify
-from rivalry.attacks._checked import CheckedVictim, computing, reject_class
+from rivalry.attacks._checked import CheckedVictim, checked_images, computing, reject_class
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Decisions, Ledger
 from rivalry.attacks._random import Random
 from rivalry.attacks._result import Fitted, Result
 from rivalry.devices import device_of, frozen
-from rivalry.errors import WrongArgument, nearest
+from rivalry.errors import RivalryError, WrongArgument, nearest
 from rivalry.parameters import checked, checked_value
 from rivalry.seeds import derive_seed
 from rivalry.types import Budget, Goals, Norms, Sight, TargetRule
@@ -139,6 +139,9 @@ class Attack(Generic[P]):
         WrongArgument
             Images outside [0,1] or not (N,C,H,W); wrong labels, targets or parameters; a goal
             that this attack does not have; a victim that does not answer with logits.
+        RivalryError
+            The attack's function does not keep its word: what it returns are no such images, or they leave [0,1] or
+            the budget; or it writes into the images that it is given.
 
         Warns
         -----
@@ -162,17 +165,22 @@ class Attack(Generic[P]):
                 fitted, columns = self._run(
                     victim, images, classes, goals, others, seed, batch_size, progress, settings
                 )
-        known = self.method.defaults | settings
+        norm, eps = self._budget(settings)
         return Result(
             attack=self.name,
-            norm=known.get("norm", self.method.traits["norms"][0]),
-            eps=known.get("eps"),
+            norm=norm,
+            eps=eps,
             clean=images.cpu(),
             labels=classes,
             targets=goals,
             fitted=fitted,
             **{"images": images.cpu()} | columns,  # type: ignore[arg-type]  # they are named like its tensors
         )
+
+    def _budget(self, parameters: dict[str, Any]) -> tuple[Literal["inf", 2, 0], float | None]:
+        """The norm and how long a change may be in it; None: as long as it takes."""
+        known = self.method.defaults | parameters
+        return known.get("norm", self.method.traits["norms"][0]), known.get("eps")
 
     def _targets(
         self, targets: Numbers | int | str | None, victim: nn.Module, images: Tensor, labels: Tensor, seed: int
@@ -291,7 +299,11 @@ class Attack(Generic[P]):
         if len(rows):
             asked, chosen = oracle.handed(images, rows)
             random = Random.for_images(chosen, seed)
-            found = self.function(asked, chosen, goal[rows], random, *made, **parameters).detach()
+            version = chosen._version
+            found = self.function(asked, chosen, goal[rows], random, *made, **parameters)
+            if chosen._version != version:
+                raise RivalryError(f"{self.name}: writes into the images that it is given; have it work on a copy")
+            found = checked_images(self.name, found, chosen, *self._budget(parameters))
             finite = found.flatten(1).isfinite().all(dim=1)
             ledger.broken[rows[~finite].cpu()] = True
             adversarial[rows] = torch.where(finite.view(-1, 1, 1, 1), found, chosen)

@@ -1,4 +1,5 @@
-"""A guard around a victim: it cannot change the tensors that it is given, and what it answers must be logits."""
+"""Guards: a victim cannot change the tensors that it is given, and what it answers must be logits; what an attack makes
+must be images within its budget."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
-from rivalry.errors import WrongArgument
+from rivalry.attacks._norms import exceeds, length
+from rivalry.errors import RivalryError, WrongArgument
 
 
 class CheckedVictim:
@@ -108,6 +110,36 @@ def computing(victim: nn.Module) -> Iterator[None]:
         raise WrongArgument("the victim was made in inference mode, where nothing has gradients; make it outside")
     with torch.inference_mode(False), torch.enable_grad():
         yield
+
+
+def checked_images(attack: str, found: object, given: Tensor, norm: str | int, eps: float | None) -> Tensor:
+    """What an attack made of the images that it was given (N,C,H,W), outside of any gradient; NaN may be among it.
+
+    Raises
+    ------
+    RivalryError
+        It is something else, leaves [0,1], or changes an image by more than `eps`; one line names the attack.
+    """
+    right = f"it must return images like those that it is given, float32 {tuple(given.shape)} on {given.device}"
+    if not isinstance(found, Tensor):
+        raise RivalryError(f"{attack}: returns a {type(found).__name__}; {right}")
+    for what, own, wanted in (
+        ("", found.dtype, given.dtype),
+        ("shape ", tuple(found.shape), tuple(given.shape)),
+        ("a tensor on ", found.device, given.device),
+        ("layout ", found.layout, given.layout),
+    ):
+        if own != wanted:
+            raise RivalryError(f"{attack}: returns {what}{str(own).removeprefix('torch.')}; {right}")
+    found = found.detach()
+    low, high = found.min().item(), found.max().item()
+    if low < 0 or high > 1:
+        raise RivalryError(f"{attack}: returns pixels from {low:.6g} to {high:.6g}; end it with .clamp(0, 1)")
+    change = found - given
+    if eps is not None and bool((far := exceeds(change, norm, eps) & change.flatten(1).isfinite().all(dim=1)).any()):
+        most = length(change[far], norm).max().item()
+        raise RivalryError(f"{attack}: changes an image by {most:.6g} in norm {norm}, and eps is {eps:g}; keep to it")
+    return found
 
 
 def _are_probabilities(logits: Tensor) -> bool:

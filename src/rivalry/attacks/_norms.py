@@ -21,6 +21,16 @@ def length(change: Tensor, norm: str | int) -> Tensor:
     return lengths
 
 
+TOLERANCE = 1e-6
+"""Rounding allowed on a budget, in units of the pixel range."""
+
+
+def exceeds(change: Tensor, norm: str | int, eps: float) -> Tensor:
+    """Whether each image's change (N,C,H,W) is longer than `eps`, beyond rounding: bool (N,)."""
+    # Rounding of float32 adds up over the pixels of an L2 norm.
+    return ~(length(change, norm) <= eps + TOLERANCE * (1 + eps))
+
+
 def project(change: Tensor, norm: str | int, eps: float) -> Tensor:
     """The nearest change (N,C,H,W) no longer than `eps`."""
     if norm == "inf":

@@ -10,12 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from rivalry.answers import answers, classify
-from rivalry.attacks._norms import length
+from rivalry.attacks._norms import exceeds
 from rivalry.checks._evidence import BATCH, Crafted, Evidence
 from rivalry.checks._rows import Row, at_eps, row
 
-TOLERANCE = 1e-6
-"""Rounding allowed on a budget, in units of the pixel range."""
 TIE = 1e-4
 """Two best logits closer than this share of their size are a tie, which another batch size may break."""
 
@@ -59,9 +57,7 @@ def _one_budget(
         inside = (images >= 0) & (images <= 1)
         faults["outside [0,1]"] += index[~inside.flatten(1).all(dim=1)].tolist()
         if not np.isnan(eps):
-            size = length(change, norm)
-            # Rounding of float32 adds up over the pixels of an L2 norm.
-            faults["outside eps"] += index[~(size <= eps + TOLERANCE * (1 + eps))].tolist()
+            faults["outside eps"] += index[exceeds(change, norm, eps)].tolist()
         untouched = torch.tensor(~part["attacked"].to_numpy(dtype=bool))
         faults["touched"] += index[untouched & (change != 0).flatten(1).any(dim=1)].tolist()
         predicted, tied = _predict(victim, images)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from copy import copy
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,7 @@ from rivalry.data._glance import Known
 from rivalry.errors import RivalryError
 from rivalry.external.spec import has_gradients
 from rivalry.layout import RESULTS, Layout
+from rivalry.parameters import shown
 from rivalry.seeds import derive_seed
 from rivalry.types import (
     BatchSize,
@@ -43,6 +45,7 @@ from rivalry.types import (
     UserFile,
     UserPath,
 )
+from rivalry.usercode import running
 
 
 class Config(Strict):
@@ -196,9 +199,13 @@ class Config(Strict):
         traits = method.traits
         if traits.get("glance"):
             try:
-                known: Known = method.load(traits["glance"])(**parameters)
+                with running(method.file) if method.file else nullcontext():
+                    known = method.load(traits["glance"])(**parameters)
+                if not isinstance(known, Known):
+                    raise RivalryError(f"{method.file}: {traits['glance']} gives {shown(known)}; it must give a Known")
             except RivalryError as error:
-                return Known(fault=str(error), key=getattr(error, "key", "path"))
+                key = getattr(error, "key", "path")
+                return Known(fault=str(error), key=key if key in parameters else "source")
             return known
         total, share, classes = traits.get("images"), parameters.get("test_fraction"), traits.get("classes")
         test_images = math.ceil(total * share) if total and share else parameters.get("n_test")

@@ -44,6 +44,12 @@ class Known:
     key: str = "path"
     files: dict[str, Path] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("classes", "train_images", "test_images", "side"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 0):
+                raise ValueError(f"Known: {name} is {value!r}; give a whole number, or None where only reading tells")
+
 
 def exists(path: str) -> bool:
     """Whether there is such a file or folder; one that no file system could hold is not there."""

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from rivalry import registry
 from rivalry.answers import answers, classify
-from rivalry.attacks._checked import CheckedVictim, computing
+from rivalry.attacks._checked import CheckedVictim, checked_images, computing
 from rivalry.attacks._oracles import ORACLES, Ledger
 from rivalry.attacks._random import Random
 from rivalry.devices import frozen
@@ -94,6 +94,8 @@ def fool(
     ------
     WrongArgument
         A parameter that is unknown or wrong, or a victim that does not answer with K logits.
+    RivalryError
+        What the method returns are no such images, or they leave [0,1].
     """
     declared = registry.method("fooling", method)
     parameters = checked(declared, parameters, f"{method}: ")
@@ -109,7 +111,8 @@ def fool(
         grey = torch.full((classes, *shape), 0.5, device=device)
         ledger = Ledger(classes, lambda passes: bar.update(passes - bar.n))
         oracle = ORACLES[declared.traits["sees"]](checked_victim, ledger, torch.arange(classes), batch_size)
-        images = declared.load()(oracle, grey, Random(lambda: generators, grey.device), **parameters).detach()
+        made = declared.load()(oracle, grey, Random(lambda: generators, grey.device), **parameters)
+        images = checked_images(method, made, grey, "inf", None)
         logits = classify(checked_victim, images, batch_size).cpu()
     return Fooled(
         images=images.cpu(),

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from rivalry import artifacts
+from rivalry import artifacts, registry
 from rivalry.layout import COMPUTED, Layout, Place
 from rivalry.references import source_of, works
 from rivalry.report.findings import find
@@ -50,6 +50,17 @@ FACTS: dict[str, tuple[str, Callable[..., Place]]] = {
     "fooling": ("fooling", Layout.fooling),
 }
 """Entries of report.json that hold the facts of one job each: the plan's list of these jobs, and where each lies."""
+
+
+METHODS = {
+    "datasets": {"source": "sources"},
+    "poisonings": {"method": "poisonings"},
+    "victims": {"method": "training", "architecture": "architectures"},
+    "attacks": {"method": "attacks"},
+    "defenses": {"method": "defenses"},
+    "fooling": {"method": "fooling"},
+}
+"""By the entry of report.json: which of its facts name a method, and of what kind."""
 
 
 class _Plain(yaml.SafeDumper):
@@ -99,6 +110,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
         case["marks"] = marks.of_case(checks, case)
     report["rankings"] = rankings(report)
     report["summary"] = summarise(report)
+    report["plugins"] = _plugins(report)
     report["limits"] = limits(report)
     report["findings"] = find(report)
     sources = {fact.get("source", "") for entry in FACTS for fact in report[entry]}
@@ -106,6 +118,23 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
     sources |= {fact["provenance"]["citation"] for fact in report["datasets"]}
     report["references"] = works(sources)
     return report
+
+
+def _plugins(report: dict[str, Any]) -> list[dict[str, str]]:
+    """The methods of users' own files that the report's numbers rest on: kind, name and file."""
+    used = {
+        (kind, fact[key]): None
+        for entry, keys in METHODS.items()
+        for key, kind in keys.items()
+        for fact in report[entry]
+        if fact[key] is not None
+    }
+    methods = (registry.in_use().methods.get(kind, {}).get(name) for kind, name in used)
+    return [
+        {"kind": registry.singular(method.kind), "name": method.name, "file": Path(method.file).name}
+        for method in methods
+        if method is not None
+    ]
 
 
 def environment() -> dict[str, Any]:

@@ -11,7 +11,7 @@ Fact = dict[str, Any]
 
 def limits(report: Fact) -> list[str]:
     """Sentences that say what the numbers do not cover."""
-    brought = listing(list(dict.fromkeys(v["victim"] for v in report["victims"] if v["architecture"] is None)))
+    brought = list(dict.fromkeys(v["victim"] for v in report["victims"] if v["architecture"] is None))
     sentences = [
         f"Every victim{' that was trained here' if brought else ''} was trained once, from one seed. Intervals and "
         "tests cover the choice of test images, not what another training run would give.",
@@ -20,9 +20,12 @@ def limits(report: Fact) -> list[str]:
     ]
     if brought:
         sentences.append(
-            f"Not trained here: {brought}. It is not known from which images they learned; if test images were among "
-            "these, their accuracy is too high."
+            f"Not trained here: {listing(brought)}. It is not known from which images they learned; if test images "
+            "were among these, their accuracy is too high."
         )
+    for file in dict.fromkeys(method["file"] for method in report["plugins"]):
+        own = [f"{method['kind']} {method['name']}" for method in report["plugins"] if method["file"] == file]
+        sentences.append(f"Written by the user ({file}), and not covered by the tests of rivalry: {listing(own)}.")
     for fact in report["datasets"]:
         if fact["provenance"].get("limit"):
             sentences.append(f"{fact['dataset']}: {fact['provenance']['limit']}.")
