@@ -87,7 +87,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("prepared", "results", "prepared: 'results' is also the folder of results; name another, or leave this key out"),
     ("datasets", {}, "datasets: a mapping is wrong: dictionary should have at least 1 item"),
     ("matches", [], "matches: [] is wrong: list should have at least 1 item"),
-    ("victims", None, "victims: nothing is wrong: should be a valid dictionary"),
+    ("victims", None, "victims: is empty; give a value, or leave this key out"),
     # data sets
     ("datasets.digits.source", "mnits", "datasets.digits.source: 'mnits' is unknown; did you mean 'mnist'?"),
     ("datasets.digits.images", "all", "datasets.digits.images: 'all' is wrong: should be a valid integer"),
@@ -711,7 +711,10 @@ COMMANDS = [
     (["defend", "--method", "spatial_smoothing", "--set", "window=4"], "--set window: 4 is unknown; valid: 3, 5, 7"),
     (["fool", "--method", "gradient_ascent", "--set", "steps=0"], "--set steps: 0 is wrong"),
     (["train", "--architecture", "svm", "--architecture-set", "sample=0"], "--architecture-set sample: 0 is wrong"),
-    (["train", "--architecture", "mlp512", "--fit", "epochs="], "--fit epochs: nothing is wrong"),
+    (
+        ["train", "--architecture", "mlp512", "--fit", "epochs="],
+        "--fit epochs: is empty; give a value",
+    ),
     (["train", "--architecture", "mlp512", "--fit", f"epochs={10**100}"], "--fit epochs: 10000"),
     (["train", "--architecture", "mlp512", "--fit", "learning_rate=-1"], "--fit learning_rate: -1 is wrong"),
     (["train", "--architecture", "mlp512", "--fit", "optimizer=adamm"], "--fit optimizer: 'adamm' is unknown; did you"),

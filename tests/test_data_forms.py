@@ -169,7 +169,22 @@ FORMS: dict[str, Callable[[Path], dict[str, Any]]] = {
             for split in ("train", "test")
         },
     ),
+    "parquet of categories": lambda at: write_tables(
+        at,
+        **{
+            split: pa.table(
+                {
+                    "png": [png(PIXELS[i]) for i in rows_of(split)],
+                    "label": pa.array(NAMES[rows_of(split)].tolist()).dictionary_encode(),
+                }
+            )
+            for split in ("train", "test")
+        },
+    ),
     "csv": as_csv,
+    "csv with empty lines": lambda at: damaged(
+        as_csv(at), "", lambda content: b"\n \r\n" + content.replace(b"\n", b"\n\n")
+    ),
     "csv of a spreadsheet": lambda at: as_csv(at, ";", "utf-8-sig"),
     "csv with tabs": lambda at: as_csv(at, "\t"),
     "csv for each split": lambda at: as_csvs(at),
@@ -220,7 +235,7 @@ def test_one_data_set_is_the_same_in_every_form(form: str, tmp_path: Path, refer
     assert data.provenance["description"] == "the user's own images"
     assert about.classes in (3, None)  # a Parquet file of text, and a tar, would have to be read
     assert (about.train_images, about.test_images, about.side) in ((21, 9, 6), (None, None, None))
-    assert about.classes == 3 or form in ("tar", "parquet of bytes and text")
+    assert about.classes == 3 or form in ("tar", "parquet of bytes and text", "parquet of categories")
 
 
 @pytest.mark.parametrize("form", ["class folders", "npz", "parquet", "csv"])
@@ -516,6 +531,18 @@ MISTAKES = [
         "the 3 classes, so give 0.1000 to 0.9000",
     ),
     Mistake(
+        "a class of one image, to be divided",
+        lambda at: without(as_class_folders(at), *(f"cow/{i}.png" for i in range(5, N, 3))) | {"test_fraction": 0.3},
+        "datasets.mine.test_fraction: {data}: class 'cow' has one image; each split needs one of its own",
+        beforehand=False,
+    ),
+    Mistake(
+        "results among the images",
+        lambda at: as_folder(at) | {"path": "."},
+        "results: 'results' lies in the folder of datasets.mine.path, '.'; name a folder outside of it, or give the "
+        "images a folder of their own",
+    ),
+    Mistake(
         "images of several sizes, and no `size`",
         lambda at: png_at(at / "train/cow/new.png", PIXELS[0][:5]) or as_folder(at),
         "{data}: train/cow/new.png is 3x5x8 but test/ant/21.png is 3x6x8; give size to make them equal",
@@ -565,6 +592,22 @@ MISTAKES = [
         lambda at: as_npz(at, NAMES.astype(object)),
         "datasets.mine.path: {data}/my.npz: y_train holds Python objects, which are not read, because reading them can "
         "run code; save numbers or text: y_train.astype(int) or y_train.astype(str)",
+    ),
+    Mistake(
+        "images as Python objects",
+        lambda at: as_npz(at, x_train=np.array([*PIXELS[:20], None], dtype=object)),
+        "datasets.mine.path: {data}/my.npz: x_train holds Python objects, which are not read, because reading them can "
+        "run code; save numpy.stack(x_train), of images of one size",
+    ),
+    Mistake(
+        "images without pixels",
+        lambda at: as_npz(at, x_train=PIXELS[:21, :0]),
+        "datasets.mine.path: {data}/my.npz: x_train is empty: (21, 0, 8, 3)",
+    ),
+    Mistake(
+        "labels too large to be whole numbers",
+        lambda at: as_npz(at, LABELS * 1e300),
+        "datasets.mine.path: {data}/my.npz: y_train has 1e+300; labels of floats are whole numbers below 2**53",
     ),
     Mistake(
         "probabilities as labels",
@@ -638,6 +681,23 @@ MISTAKES = [
         "example",
     ),
     Mistake(
+        "two columns of one name",
+        lambda at: write_tables(
+            at, train=table(rows_of("train")), test=table(rows_of("test")).rename_columns(["label", "label"])
+        ),
+        "datasets.mine.path: {data}/test.parquet: has two columns 'label'; rename one",
+    ),
+    Mistake(
+        "images as lists of pixels",
+        lambda at: write_tables(
+            at,
+            train=table(rows_of("train")),
+            test=pa.table({"image": [PIXELS[i].tolist() for i in rows_of("test")], "label": NAMES[rows_of("test")]}),
+        ),
+        "datasets.mine.image: {data}/test.parquet: no column holds image bytes; its columns are image, label; for "
+        "pixels use a .npz file and source: npz, for paths a CSV and source: csv",
+    ),
+    Mistake(
         "a column of another name",
         lambda at: as_parquet(at) | {"label": "lable"},
         "datasets.mine.label: {data}/data/test-00000-of-00001.parquet: has no column 'lable'; did you mean 'label'?",
@@ -680,6 +740,17 @@ MISTAKES = [
         lambda at: listed(at, lambda rows: rows[1:]),
         "datasets.mine.image: {data}/my.csv: has no column 'path'; its first line is images/0.png, ant, train; did "
         "you mean 'ant'?",
+    ),
+    Mistake(
+        "a CSV whose columns have other names",
+        lambda at: listed(at, lambda rows: rows.__setitem__(0, ["filename", "class", "set"])),
+        "datasets.mine.image: {data}/my.csv: has no column 'path'; its first line is filename, class, set; give image: "
+        "one of them",
+    ),
+    Mistake(
+        "an empty CSV",
+        lambda at: damaged(as_csv(at), "", lambda content: b"\n"),
+        "datasets.mine.path: {data}/my.csv: is empty; its first line names the columns, such as path,label",
     ),
     Mistake(
         "a CSV of pixels",

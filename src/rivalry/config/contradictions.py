@@ -18,7 +18,7 @@ from rivalry.artifacts import read_json
 from rivalry.config.mistakes import nearest_key
 from rivalry.config.models import LISTS, SECTIONS, marked
 from rivalry.config.resolving import Config
-from rivalry.data._files import expanded, mirrored
+from rivalry.data._files import expanded, is_system, mirrored
 from rivalry.data._glance import exists
 from rivalry.errors import RivalryError, nearest
 from rivalry.external.spec import found
@@ -235,6 +235,15 @@ def folders(config: Config) -> Iterator[str]:
             yield f"{key}: {shown(path)} holds the folder in which the run works; name a folder of its own"
         elif folder.exists() and not folder.is_dir():
             yield f"{key}: {shown(path)} is a file; name a folder"
+        for name in config.datasets:
+            for own, _, data in config.user_files("datasets", name, name):
+                # What a run writes would be read as images, and would be a change of the data, by the next one.
+                inner = os.path.relpath(folder, data) if os.path.isdir(data) else ".."
+                if not is_system(inner) or inner == ".":
+                    yield (
+                        f"{key}: {shown(path)} lies in the folder of datasets.{name}.{own}, {shown(data)}; name a "
+                        "folder outside of it, or give the images a folder of their own"
+                    )
     if config.prepared == config.results:
         yield f"prepared: {shown(config.prepared)} is also the folder of results; name another, or leave this key out"
 

@@ -93,6 +93,8 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _from_here(value: Any, mark: UserFile, folder: Path) -> Any:
     if not isinstance(value, str):
         return value  # told with the other mistakes
+    if not value.strip():
+        raise RivalryError("is empty; name a file or folder, or leave this key out")
     path, behind = mark.split(value)
     folder = Path() if mark.written else folder
     if not path:

@@ -117,10 +117,13 @@ def dataset(
         chosen = divided(images, numbers, len(names), test_fraction)
         train, test = (images[~chosen], numbers[~chosen]), (images[chosen], numbers[chosen])
         if absent := sorted({*test[1].tolist()} - {*train[1].tolist()}):
-            raise Unfit(
-                "test_fraction",
-                f"{path}: all images of class '{names[absent[0]]}' are copies of one; each split needs one of its own",
+            few = (test[1] == absent[0]).sum() == 1
+            what = (
+                f"class '{names[absent[0]]}' has one image"
+                if few
+                else (f"all images of class '{names[absent[0]]}' are copies of one")
             )
+            raise Unfit("test_fraction", f"{path}: {what}; each split needs one of its own")
     train, test = by_content(*train), by_content(*test)
     provenance = {
         "description": _description(used, test_fraction),

@@ -164,7 +164,11 @@ def _rows(path: Path, columns: _Columns) -> Iterator[_Row]:
 def _table(table: Path, split: str, columns: _Columns) -> Iterator[_Row]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline(1 << 16)
+            before, first = 0, file.readline(1 << 16)
+            while first and not first.strip():
+                before, first = before + 1, file.readline(1 << 16)
+            if not first:
+                raise RivalryError(f"{table}: is empty; its first line names the columns, such as path,label")
             separator = columns.separator or max(SEPARATORS, key=first.count)
             if len(separator) != 1:
                 raise Unfit("separator", f"{separator!r} is no separator; give one character, such as ';'")
@@ -172,7 +176,7 @@ def _table(table: Path, split: str, columns: _Columns) -> Iterator[_Row]:
             places = _places(table, header, columns)
             lines = reader.reader(file, delimiter=separator, strict=True)
             for fields in lines:
-                where = f"{table}: line {lines.line_num + 1}"
+                where = f"{table}: line {before + lines.line_num + 1}"
                 if any(field.strip() for field in fields):
                     yield _row(table, where, fields, places, len(header), split)
     except UnicodeDecodeError as error:
@@ -197,9 +201,10 @@ def _places(table: Path, header: list[str], columns: _Columns) -> dict[str, int]
     for key, name in named.items():
         if name not in header:
             shown = [one_line(column)[:40] for column in header[:12]]
-            raise Unfit(
-                key, f"{table}: has no column {name!r}; its first line is {', '.join(shown)}; {nearest(name, shown)}"
-            )
+            hint = nearest(name, shown)
+            if hint.startswith("valid: "):  # which the line shows already
+                hint = f"give {key}: one of them"
+            raise Unfit(key, f"{table}: has no column {name!r}; its first line is {', '.join(shown)}; {hint}")
         if header.count(name) > 1:
             raise Unfit(key, f"{table}: has two columns '{name}'; rename one")
     return {key: header.index(name) for key, name in named.items()}

@@ -35,6 +35,8 @@ NAMES = {
 ADVICE = "add x_test and y_test"
 AT_ONCE = 1000
 """Images converted at a time: floats take up to eight times the memory of what becomes of them."""
+MAX_EXACT = 2.0**53
+"""Floats below this tell all whole numbers apart."""
 DARKEST_WHITE = 2.0
 """Floats that lie in [0,255] reach further than this; up to here they are meant to lie in [0,1], and some do not."""
 
@@ -133,9 +135,11 @@ def _headers(path: Path) -> dict[str, Header]:
                     raise ValueError(f"{name} has format {version}")
                 shape, _, dtype = read(file)
             if dtype.hasobject:
+                images = name.lower() in {images for pairs in NAMES.values() for images, _ in pairs}
+                right = f"numpy.stack({name}), of images of one size"
                 raise RivalryError(
                     f"{path}: {name} holds Python objects, which are not read, because reading them can run code; save "
-                    f"numbers or text: {name}.astype(int) or {name}.astype(str)"
+                    + (right if images else f"numbers or text: {name}.astype(int) or {name}.astype(str)")
                 )
             total += math.prod(shape) * dtype.itemsize
             if total > MAX_BYTES:
@@ -188,8 +192,8 @@ def _names(path: Path, headers: Mapping[str, Header]) -> dict[str, tuple[str, st
                         f"{shape[0]} {what}" for shape, what in zip(shapes, ("images", "labels"), strict=True)
                     )
                     raise RivalryError(f"{path}: {pair[0]} and {pair[1]} do not fit: {counts}")
-                if not shapes[0][0]:
-                    raise RivalryError(f"{path}: {pair[0]} is empty")
+                if not math.prod(shapes[0]):
+                    raise RivalryError(f"{path}: {pair[0]} is empty: {shapes[0]}")
                 break
             if images in actual or labels in actual:
                 there, missing = (images, labels) if images in actual else (labels, images)
@@ -310,6 +314,9 @@ def _classes(path: Path, name: str, array: np.ndarray) -> list[str]:
         if not (array == array.round()).all():
             wrong = array[array != array.round()][0]
             raise RivalryError(f"{path}: {name} has {wrong:g}, which is no whole number; labels number the classes")
+        if not (abs(array) < MAX_EXACT).all():
+            wrong = array[~(abs(array) < MAX_EXACT)][0]
+            raise RivalryError(f"{path}: {name} has {wrong:g}; labels of floats are whole numbers below 2**53")
         array = array.astype("int64")
     if array.dtype.kind == "b":
         array = array.astype("int64")

@@ -169,6 +169,9 @@ def _columns(
     schema = table.schema_arrow
     named = _named_classes(schema)
 
+    if twice := next((name for name, count in Counter(schema.names).items() if count > 1), None):
+        raise RivalryError(f"{file}: has two columns {twice!r}; rename one")
+
     def holds_bytes(name: str) -> bool:
         kind = schema.field(name).type
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
@@ -182,6 +185,8 @@ def _columns(
     unnamed = [name for name in names if name in ("label", "labels")]
     label = _chosen(file, "label", label, list(named) or unnamed, names, "is called label")
     kind = schema.field(label).type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type  # as pandas writes categories
     if not (pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise Unfit("label", f"{file}: column '{label}' holds {one_line(str(kind))}; labels are whole numbers or text")
     found = _Columns(image, label, named.get(label) if pa.types.is_integer(kind) else None)
@@ -200,7 +205,13 @@ def _chosen(file: Path, key: str, given: str | None, fit: list[str], names: list
         return fit[0]
     if fit:
         raise Unfit(key, f"{file}: columns {' and '.join(fit)} could be the {key}; give {key}: {fit[0]}, for example")
-    raise Unfit(key, f"{file}: no column {what}; its columns are {', '.join(names)}; give {key}: one of them")
+    shown = f"{', '.join(names[:12])}{', ...' if len(names) > 12 else ''}"
+    right = (
+        "for pixels use a .npz file and source: npz, for paths a CSV and source: csv"
+        if key == "image"
+        else f"give {key}: one of them"
+    )
+    raise Unfit(key, f"{file}: no column {what}; its columns are {shown}; {right}")
 
 
 def _named_classes(schema: pa.Schema) -> dict[str, list[str]]:
