@@ -22,6 +22,7 @@ from rivalry.config.paths import from_here
 from rivalry.data._files import expanded
 from rivalry.errors import RivalryError, nearest, one_line
 from rivalry.external.spec import has_gradients
+from rivalry.layout import EVALUATIONS
 from rivalry.types import UserFile
 from rivalry.usercode import packaged_file
 
@@ -109,7 +110,7 @@ class Evaluation:
 
     @property
     def folder(self) -> Path:
-        return self.results or Path("evaluations") / f"{self.victim}-on-{self.dataset}"
+        return self.results or Path(EVALUATIONS) / f"{self.victim}-on-{self.dataset}"
 
     def eps(self) -> list[float]:
         """The budgets.

@@ -13,6 +13,8 @@ from typing import Any
 
 RESULTS = "results"
 """The usual folder of a run's results, seen from the folder in which Snakemake runs."""
+EVALUATIONS = "evaluations"
+"""The folder below which `rivalry evaluate-model` makes one of results for each model and data set."""
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 """A name in the configuration, as a regular expression; it holds nothing that separates names or folders."""
