@@ -72,6 +72,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("seed", True, "seed: true is wrong: should be a valid integer"),
     ("confidence", 95, "confidence: 95 is wrong: should be less than 1"),
     ("sede", 3, "sede: unknown key; did you mean 'seed'?"),
+    ("plugins", "mine.py", "plugins: 'mine.py' is no list; write [mine.py]"),
     ("title", ["a"], "title: ['a'] is wrong: should be a valid string"),
     ("accelerator", "cuda", "accelerator: 'cuda' is unknown; did you mean 'cpu'?"),
     ("batch_size", 0, "batch_size: 0 is wrong: should be greater than or equal to 1"),

@@ -526,6 +526,164 @@ def test_the_report_says_which_methods_are_the_user_s(here: Path) -> None:
     ]
 
 
+# ---- what methods of the other kinds return ----
+
+KINDS = '''
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from rivalry.plugins import (
+    Dataset, Defended, Natural, Poisoned, Recipe, Trigger, architecture, defense, floats, poisoning, source,
+    training_method,
+)
+
+
+def data(**changes):
+    labels = np.arange(40) % 2
+    images = np.random.default_rng(0).integers(0, 256, (40, 1, 8, 8), dtype=np.uint8)
+    facts = {"description": "x", "urls": [], "files": {}}
+    parts = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
+    return Dataset(**(parts | {"class_names": ["a", "b"], "provenance": facts} | changes))
+
+
+def poisoned(images, labels, **changes):
+    mask = torch.ones(images.shape[1:])
+    parts = {"images": images, "labels": labels, "poisoned": labels > 0, "sources": torch.arange(len(images))}
+    return Poisoned(**(parts | {"trigger": Trigger(mask, mask, 0)} | changes))
+
+
+@source()
+def plain_data(fetch, seed):
+    """Data."""
+    return data()
+
+
+@source()
+def own_source(fetch, seed):
+    """Data."""
+    return SOURCES
+
+
+@poisoning()
+def own_poisoning(images, labels, seed, *, target: Natural = 0):
+    """A poisoning."""
+    return POISONINGS
+
+
+@architecture()
+def own_network(shape, classes):
+    """A network."""
+    return ARCHITECTURES
+
+
+@training_method()
+def own_training(images, labels):
+    """Training."""
+    return TRAINING
+
+
+@defense(kind="transformer")
+def own_defense(victim, images, labels, seed, batch_size):
+    """A defense."""
+    return DEFENSES
+
+
+def restore(victim, facts):
+    return victim
+'''
+RIGHT = {
+    "SOURCES": "data()",
+    "POISONINGS": "poisoned(images, labels)",
+    "ARCHITECTURES": "nn.Sequential(nn.Flatten(), nn.Linear(64, classes))",
+    "TRAINING": "Recipe(labels, lambda victim, images, targets: cross_entropy(victim(images), targets))",
+    "DEFENSES": "Defended(victim, {})",
+}
+TOLD = ["--plugins", "mine.py"]
+DATA = ["--data", "data", "--output", "out"]
+NETWORK = ["--method", "own_training", "--architecture", "own_network", "--fit", "epochs=1", "batch_size=20"]
+COMMANDS = {
+    "SOURCES": ["prepare", "--dataset", "data", "--source", "own_source", "--output", "out"],
+    "POISONINGS": ["poison", "--poisoning", "p", "--method", "own_poisoning", *DATA],
+    "ARCHITECTURES": ["train", "--victim", "v", *NETWORK, *DATA],
+    "TRAINING": ["train", "--victim", "v", *NETWORK, *DATA],
+    "DEFENSES": ["defend", "--defense", "d", "--method", "own_defense", "--victim", "v", "--victim-name", "v", *DATA],
+}
+LOGITS = "it must give logits, a float tensor (2, 2) for 2 images"
+
+
+def run_command(here: Path, kind: str, returns: str) -> int:
+    text = KINDS
+    for other, right in (RIGHT | {kind: returns}).items():
+        text = text.replace(f"return {other}", f"return {right}")
+    (here / "mine.py").write_text(text)
+    return main([*COMMANDS[kind], *TOLD])
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kinds")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for kind, name in (("SOURCES", "data"), ("TRAINING", "v")):
+            assert run_command(folder, kind, RIGHT[kind]) == 0
+            (folder / "out").rename(name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "returns", "line"),
+    [
+        ("SOURCES", "None", "own_source: returns a NoneType; it must return a Dataset"),
+        ("SOURCES", "data(class_names=['a', 'a'])", "datasets.data: class_names are ['a', 'a']; each class needs a "),
+        ("SOURCES", "data(class_names=[0, 1])", "datasets.data: class_names are [0, 1]; each class needs a text of "),
+        ("SOURCES", "data(provenance={'urls': []})", "datasets.data: provenance lacks description, files; "),
+        ("SOURCES", "data(test_images=torch.zeros(40, 1, 8, 8))", "datasets.data: test_images is a Tensor; it must "),
+        ("POISONINGS", "images", "own_poisoning: returns a Tensor; it must return a Poisoned"),
+        ("POISONINGS", "poisoned(floats(images), labels)", "own_poisoning: images are float32 (40, 1, 8, 8); they "),
+        ("POISONINGS", "poisoned(images, labels[1:])", "own_poisoning: labels are int64 (39,); they must be int64 (40"),
+        ("POISONINGS", "poisoned(images, labels + 1)", "own_poisoning: labels are 1 to 2; they must be 0 to 1"),
+        ("POISONINGS", "poisoned(images, labels, poisoned=labels)", "own_poisoning: poisoned are int64 (40,); they "),
+        ("POISONINGS", "poisoned(images, labels, sources=labels - 1)", "own_poisoning: sources are -1 to 0; they "),
+        ("POISONINGS", "poisoned(images, labels, trigger=None)", "own_poisoning: trigger must be a Trigger whose "),
+        ("ARCHITECTURES", "3", "own_network: returns a int; it must return a Module"),
+        ("ARCHITECTURES", "nn.Flatten()", "own_network: the network has no parameters to train"),
+        (
+            "ARCHITECTURES",
+            "nn.Sequential(nn.Flatten(), nn.Linear(64, 3))",
+            f"own_network: the classifier gives (2, 3), torch.float32; {LOGITS}",
+        ),
+        (
+            "ARCHITECTURES",
+            "nn.Sequential(nn.Flatten(), nn.Linear(9, 2))",
+            "own_network: the classifier fails on (2, 1, 8, 8) images: mat1 and mat2",
+        ),
+        ("TRAINING", "labels", "own_training: returns a Tensor; it must return a Recipe or Direct or Ready"),
+        ("TRAINING", "Recipe(labels[1:], None)", "own_training: has 39 targets for 40 images"),
+        ("TRAINING", "Recipe(labels, lambda v, x, y: v(x))", "the method's loss is (20, 2); it must be one number "),
+        ("TRAINING", "Recipe(labels, lambda v, x, y: 1.0)", "the method's loss is a float; it must be one number "),
+        ("DEFENSES", "victim", "own_defense: returns a Classifier; it must return a Defended"),
+        (
+            "DEFENSES",
+            "Defended(nn.Sequential(victim, nn.Linear(2, 5)), {})",
+            f"own_defense: the classifier gives (2, 5), torch.float32; {LOGITS}",
+        ),
+    ],
+)
+def test_what_a_method_returns_is_looked_at(
+    victim: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    returns: str,
+    line: str,
+) -> None:
+    monkeypatch.chdir(victim)
+    assert run_command(victim, kind, returns) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"rivalry: {line}")
+
+
 @pytest.mark.long
 def test_the_page_s_methods_go_the_whole_way(here: Path) -> None:
     """From the configuration to the report, each job a process of its own."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rivalry.data._splits import floats
-from rivalry.devices import device_of
+from rivalry.devices import device_of, frozen
+from rivalry.errors import RivalryError, one_line
 
 NO_ANSWER = -2
 """The prediction of an image for which the victim's logits name no class; -1 is a refusal."""
@@ -42,3 +43,24 @@ def classify(victim: Callable[[Tensor], Tensor], images: Tensor, batch_size: int
     with torch.no_grad():
         batches = (part if part.is_floating_point() else floats(part) for part in images.split(batch_size))
         return torch.cat([victim(batch.to(place)) for batch in batches])
+
+
+def refuse_other_answers(method: str, classifier: nn.Module, images: Tensor, classes: int) -> None:
+    """Ask a classifier that a method made about a few images (n,C,H,W), and refuse it if it gives no logits.
+
+    Raises
+    ------
+    RivalryError
+        It fails, or what it gives is not one float tensor (n, classes), or, where its attribute `reject_class` says
+        that it may refuse an image, (n, classes + 1). The line names the method.
+    """
+    width = classes + (getattr(classifier, "reject_class", None) is not None)
+    right = f"it must give logits, a float tensor ({len(images)}, {width}) for {len(images)} images"
+    try:
+        with frozen(classifier):
+            logits = classify(classifier, images, len(images))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        why = one_line((str(error).strip().splitlines() or [""])[0])
+        raise RivalryError(f"{method}: the classifier fails on {tuple(images.shape)} images: {why}") from error
+    if not logits.is_floating_point() or logits.shape != (len(images), width):
+        raise RivalryError(f"{method}: the classifier gives {tuple(logits.shape)}, {logits.dtype}; {right}")

@@ -127,6 +127,8 @@ def fault_of(details: ErrorDetails) -> str:
         return f"{shown(given)} is {word} to YAML; write it in quotes"
     if kind in ("missing", "extra_forbidden"):
         return "is missing" if kind == "missing" else "is unknown; leave it out"
+    if kind == "list_type" and isinstance(given, str | int | float):
+        return f"{shown(given)} is no list; write [{given}]"
     if given is None:
         return "is empty; give a value, or leave this key out"
     message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")

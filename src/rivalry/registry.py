@@ -128,6 +128,18 @@ class Method:
             return imported(self.file, self.beside.get(role, role) if role else self.name)
         return getattr(importlib.import_module(self.module), role or self.name)
 
+    def kept(self, made: object, *kinds: type[Any]) -> None:
+        """Refuse what the method's function returned, if it is of none of the kinds that it must return.
+
+        Raises
+        ------
+        RivalryError
+            The line names the method.
+        """
+        if not isinstance(made, kinds):
+            right = " or ".join(kind.__name__ for kind in kinds)
+            raise RivalryError(f"{self.name}: returns a {type(made).__name__}; it must return a {right}")
+
 
 @dataclass(frozen=True, eq=False)
 class Plugins:

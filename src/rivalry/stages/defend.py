@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rivalry import registry
+from rivalry.answers import refuse_other_answers
 from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
 from rivalry.data._splits import load_split
+from rivalry.defenses._defended import Defended
 from rivalry.devices import device, moved
 from rivalry.layout import Layout, Place
 from rivalry.victims import load_victim
@@ -72,6 +74,8 @@ def defend(
     model = moved(load_victim(victim), device(accelerator), grey_gradients=about["shape"][0] == 1)
     train = load_split(data, "train")
     defended = declared.load()(model, train.images, train.labels, seed, batch_size, **parameters)
+    declared.kept(defended, Defended)
+    refuse_other_answers(method, defended.module, train.images[:2], about["classes"])
 
     own = {name: t for name, t in defended.module.state_dict().items() if not name.startswith("victim.")}
     dataset = read_json(Place("prepare", data).facts)["dataset"]

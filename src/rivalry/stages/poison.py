@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import torch
+from torch import Tensor
 
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
 from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
+from rivalry.poisoning._poisoning import Poisoned
+from rivalry.poisoning._trigger import Trigger
 
 if TYPE_CHECKING:
     from rivalry.options import ParametersOf, Settings
@@ -58,7 +61,10 @@ def poison(
             f"its classes are 0 to {facts['classes'] - 1}"
         )
     clean = load_split(data, "train")
-    poisoned = registry.method("poisonings", method).load()(clean.images, clean.labels, seed, **parameters)
+    declared = registry.method("poisonings", method)
+    poisoned = declared.load()(clean.images, clean.labels, seed, **parameters)
+    declared.kept(poisoned, Poisoned)
+    _check(method, poisoned, clean.images, facts["classes"])
     place = Layout().poisoning(facts["dataset"], poisoning).at(output)
     write_tensors(
         place["train"],
@@ -81,7 +87,30 @@ def poison(
             "n_train": len(poisoned.images),
             "n_poisoned": int(poisoned.poisoned.sum()),
             "trigger_pixels": int(poisoned.trigger.mask.amax(dim=0).count_nonzero()),
-            "source": registry.method("poisonings", method).traits["source"],
+            "source": declared.traits["source"],
         },
     )
     write_manifest(place)
+
+
+def _check(method: str, poisoned: Poisoned, clean: Tensor, classes: int) -> None:
+    """Refuse what is no poisoned training set of this data set."""
+    n = len(poisoned.images)
+    wanted = {
+        "images": (torch.uint8, (n, *clean.shape[1:])),
+        "labels": (torch.int64, (n,)),
+        "poisoned": (torch.bool, (n,)),
+        "sources": (torch.int64, (n,)),
+    }
+    for name, (kind, shape) in wanted.items():
+        own = getattr(poisoned, name)
+        given = f"{own.dtype} {tuple(own.shape)}" if isinstance(own, Tensor) else type(own).__name__
+        if given != (right := f"{kind} {shape}"):
+            raise RivalryError(f"{method}: {name} are {given}; they must be {right}".replace("torch.", ""))
+    for name, most in (("labels", classes), ("sources", len(clean))):
+        own = getattr(poisoned, name)
+        if n and not 0 <= int(own.min()) <= int(own.max()) < most:
+            raise RivalryError(f"{method}: {name} are {own.min()} to {own.max()}; they must be 0 to {most - 1}")
+    trigger = poisoned.trigger
+    if not isinstance(trigger, Trigger) or trigger.mask.shape != clean.shape[1:]:
+        raise RivalryError(f"{method}: trigger must be a Trigger whose mask is {tuple(clean.shape[1:])}")

@@ -68,8 +68,9 @@ def prepare(
         data: Dataset = method.load()(Fetch(mirror), seed, **parameters)
     except Unfit as error:
         raise RivalryError(f"datasets.{dataset}.{error.key}: {error}") from error
-    classes = len(data.class_names)
+    method.kept(data, Dataset)
     _check(dataset, data)
+    classes = len(data.class_names)
     available = len(data.train_labels)
     if train_images is not None and train_images < available:
         if train_images < classes:
@@ -81,6 +82,7 @@ def prepare(
     place = Layout().data(dataset).at(output)
     for split in ("train", "test"):
         images, labels = getattr(data, f"{split}_images"), getattr(data, f"{split}_labels")
+        images = np.ascontiguousarray(images)
         write_tensors(place[split], {"images": torch.from_numpy(images), "labels": torch.from_numpy(labels)})
     facts = {
         "dataset": dataset,
@@ -110,6 +112,12 @@ def _check(dataset: str, data: Dataset) -> None:
 
     where = f"datasets.{dataset}"
     classes = len(data.class_names)
+    if not all(isinstance(name, str) for name in data.class_names) or len({*data.class_names}) < classes:
+        raise RivalryError(f"{where}: class_names are {list(data.class_names)[:9]}; each class needs a text of its own")
+    for name in ("train_images", "train_labels", "test_images", "test_labels"):
+        if not isinstance(getattr(data, name), np.ndarray):
+            kind = type(getattr(data, name)).__name__
+            raise RivalryError(f"{where}: {name} is a {kind}; it must be an array of NumPy")
     if classes < 2:
         raise RivalryError(f"{where}: has {classes} class; a classifier needs at least 2")
     if data.train_images.shape[1:] != data.test_images.shape[1:]:
@@ -132,3 +140,5 @@ def _check(dataset: str, data: Dataset) -> None:
         if absent:
             name = data.class_names[min(absent)]
             raise RivalryError(f"{where}: class '{name}' has no image in {split}; every class needs one in both splits")
+    if missing := {"description", "urls", "files"} - {*(data.provenance or ())}:
+        raise RivalryError(f"{where}: provenance lacks {', '.join(sorted(missing))}; see rivalry.plugins.Dataset")

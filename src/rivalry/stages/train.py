@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rivalry import registry
-from rivalry.answers import answers, classify
+from rivalry.answers import answers, classify, refuse_other_answers
 from rivalry.architectures._classifier import Classifier
 from rivalry.architectures._layers import layers
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table, write_tensors
@@ -27,7 +27,7 @@ from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FittingKeys
-from rivalry.training._recipe import Direct, Ready
+from rivalry.training._recipe import Direct, Ready, Recipe
 
 if TYPE_CHECKING:
     from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings, Trained
@@ -122,6 +122,9 @@ def train(
         "source": declared.traits["source"],
     }
     recipe = declared.load()(images, labels, **parameters)
+    declared.kept(recipe, Recipe, Direct, Ready)
+    if isinstance(recipe, Recipe) and len(recipe.targets) != len(images):
+        raise RivalryError(f"{method}: has {len(recipe.targets)} targets for {len(images)} images")
     torch.manual_seed(derive_seed(seed, "weights"))
     history: list[dict[str, float]] = []
     best = None
@@ -133,8 +136,10 @@ def train(
     else:
         assert network is not None
         pixels = floats(images)
+        built = network.load()(facts["shape"], facts["classes"], **architecture_parameters)
+        network.kept(built, nn.Module)
         model = untrained = Classifier(
-            network.load()(facts["shape"], facts["classes"], **architecture_parameters),
+            built,
             channels=facts["shape"][0],
             mean=pixels.mean(dim=(0, 2, 3)),
             std=pixels.std(dim=(0, 2, 3)).clamp_min(1e-3),
@@ -144,7 +149,10 @@ def train(
             _begin_with(model, Place("train", warm_start)["weights"])
         if isinstance(recipe, Direct):
             recipe.fit(untrained, seed)
+        elif not any(parameter.requires_grad for parameter in model.parameters()):
+            raise RivalryError(f"{network.name}: the network has no parameters to train")
         else:
+            refuse_other_answers(network.name, untrained, images[:2], facts["classes"])
             # Not imported above: a method without epochs neither runs it nor waits for Lightning.
             fitting_module = import_module("rivalry.training._fit")
             learned = images, labels, recipe.targets, sources, *model.state_dict().values()

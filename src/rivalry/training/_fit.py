@@ -121,6 +121,9 @@ class _Task(lightning.LightningModule):
         if self.keys.augmentation is not None:
             images = augmented(images, self.keys.augmentation)
         loss = self.recipe.loss(self.victim, images, self._smoothed(targets))
+        if not (isinstance(loss, Tensor) and loss.shape == () and loss.requires_grad):
+            given = tuple(loss.shape) if isinstance(loss, Tensor) and loss.shape else f"a {type(loss).__name__}"
+            raise RivalryError(f"the method's loss is {given}; it must be one number that has a gradient: loss.mean()")
         if not loss.isfinite():
             raise self._diverged(f"loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {step + 1}")
         self.total += loss.detach() * len(images)
