@@ -600,6 +600,10 @@ def test_attacks_that_would_follow_no_gradient_are_kept_apart() -> None:
     assert plan.evaluations["digits", "plain", "median"] == {"oblivious": ["square"], "adaptive": ["square"]}
     apart = {"what": "digits: fgsm on plain", "reason": "fgsm follows gradients, and those of a decision tree are zero"}
     assert apart in plan.kept_apart
+    content["matches"] = [{"datasets": ["digits"], "victims": ["plain"], "attacks": ["fgsm", "square"]}]
+    unused = Plan(load_config(content)).unused()
+    assert "attacks.fgsm" not in unused, "a match names it, though it attacks nobody"
+    assert "attacks.deepfool" in unused
 
 
 @pytest.mark.parametrize("path", ["im {a}", "im $(x) `y` ;'\"&|*?", "ünï 中", "im\nx"])

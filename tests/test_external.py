@@ -719,8 +719,10 @@ def test_the_report_tells_what_was_brought(run: Path) -> None:
     assert row["given"].startswith("1x8x8 numbers from 0 to 1, less 0.3")
     assert row["outputs"].startswith("probabilities")
     (row,) = victims.victims(report, "digits").rows
-    assert (row["architecture"], row["trained_on"]) == ("net.py:Net", "not trained here")
-    assert "Not trained here: soft." in limits(report | {"attacks": [], "plugins": []})[2]
+    assert (row["architecture"], row["trained_on"], row["seconds"]) == ("net.py:Net", "not trained here", None)
+    part = {"dataset": "digits", "provenance": {}, "n_train": 1, "n_train_available": 2, "n_test": 1}
+    said = limits(report | {"attacks": [], "datasets": [part], "plugins": []})
+    assert [sentence.partition(".")[0] for sentence in said if "train" in sentence] == ["Not trained here: soft"]
     ours = [fact | {"architecture": "cnn"} for fact in report["victims"]]
     told = limits(report | {"victims": ours, "attacks": [], "plugins": []})
     assert not [sentence for sentence in told if "trained here" in sentence]

@@ -153,7 +153,7 @@ def whole(*rows: dict[str, Any], comparisons: tuple[dict[str, Any], ...] = (), *
     """The five sentences by topic."""
     report = {
         "datasets": [{"dataset": "digits"}],
-        "victims": [{"victim": "plain"}, {"victim": "robust"}],
+        "victims": [{"victim": name, "architecture": "lenet5"} for name in ("plain", "robust")],
         "attacks": [
             {"dataset": "digits", "victim": "plain", "attack": name, "n": 200} for name in ("apgd_ce", "square")
         ],
@@ -248,3 +248,16 @@ def test_effort_counts_what_was_asked_of_victims() -> None:
     assert "1,030 forward and 500 gradient passes" in said
     assert "2 jobs that took 1 min 30 s in all" in said
     assert "jobs" not in whole(scores=scores)["Effort"]
+
+
+@pytest.mark.parametrize(
+    ("architectures", "words"),
+    [
+        (["lenet5", "lenet5"], "2 victims trained once each, "),
+        (["lenet5", None], "1 victim trained once each and 1 victim from outside, "),
+        ([None], "1 victim from outside, "),
+    ],
+)
+def test_what_was_brought_was_not_trained(architectures: list[str | None], words: str) -> None:
+    victims = [{"victim": str(number), "architecture": one} for number, one in enumerate(architectures)]
+    assert whole(victims=victims)["Effort"].startswith(words)

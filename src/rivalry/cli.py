@@ -287,6 +287,8 @@ def _validate(o: argparse.Namespace) -> int:
         return 1
     for name in plan.unused():
         print(f"{o.config}: note: {name} is in no match and will not be used")
+    for apart in plan.kept_apart:
+        print(f"{o.config}: note: {apart['what']} is left out: {apart['reason']}")
     brought = sum(name in plan.brought for _, name in plan.victims)
     print(
         f"{o.config}: {len(plan.datasets)} data sets, {len(plan.victims) - brought} victims to train, "

@@ -155,12 +155,23 @@ class Plan:
         return list(self.evaluations)
 
     def unused(self) -> list[str]:
-        """Entries that no match leads to, as section.name."""
-        planned = [("datasets", dataset, dataset) for dataset in self.datasets]
-        planned += [("victims", *victim) for victim in self.victims]
-        for section, jobs in (("attacks", self.attacks), ("defenses", self.defenses), ("fooling", self.foolings)):
-            planned += [(section, dataset, name) for dataset, _, name in jobs]
-        used = {(section, name) for section, _, name in self.config.reached(planned)}
+        """Entries that no match and no transfer leads to, as section.name."""
+        named = [
+            (section, dataset, name)
+            for match in self.config.matches
+            for dataset in match.datasets
+            for section in ("victims", "attacks", "defenses", "fooling")
+            for name in getattr(match, section)
+        ]
+        named += [
+            (section, dataset, name)
+            for item in self.config.transfers
+            for dataset in item.datasets
+            for section, names in (("victims", [*item.sources, *item.victims]), ("attacks", item.attacks))
+            for name in names
+        ]
+        named += [("datasets", dataset, dataset) for dataset in self.datasets]
+        used = {(section, name) for section, _, name in self.config.reached(named)}
         return [
             f"{section}.{name}"
             for section in SECTIONS

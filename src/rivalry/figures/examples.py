@@ -63,7 +63,7 @@ def examples(data: Results) -> list[Drawn]:
     smaller = -(-max(height, width) // MOST_SIDE)
     grid = _grid(1 if len(shown) <= ONE_COLUMN else 2, -(-height // smaller), -(-width // smaller))
     pages = [shown[start : start + ROWS * grid.columns] for start in range(0, len(shown), ROWS * grid.columns)]
-    how = "The first images of each class in the training split, as everything is trained on them."
+    how = "The first images of each class in the training split, as victims are given them."
     how += f" Drawn smaller than they are, {width}×{height} pixels." if smaller > 1 else ""
     how += f" {MOST_CLASSES} of {len(names)} classes, evenly chosen." if len(names) > MOST_CLASSES else ""
     drawn = []

@@ -11,17 +11,22 @@ Fact = dict[str, Any]
 
 def limits(report: Fact) -> list[str]:
     """Sentences that say what the numbers do not cover."""
-    brought = list(dict.fromkeys(v["victim"] for v in report["victims"] if v["architecture"] is None))
-    sentences = [
-        f"Every victim{' that was trained here' if brought else ''} was trained once, from one seed. Intervals and "
-        "tests cover the choice of test images, not what another training run would give.",
+    brought = listing(list(dict.fromkeys(v["victim"] for v in report["victims"] if v["architecture"] is None)))
+    trained_on = {v["dataset"] for v in report["victims"] if v["architecture"] is not None}
+    sentences = []
+    if trained_on:
+        sentences.append(
+            f"Every victim{' that was trained here' if brought else ''} was trained once, from one seed. Intervals "
+            "and tests cover the choice of test images, not what another training run would give."
+        )
+    sentences.append(
         "A worst case is only as strong as the attacks that were run. Against attacks that were not tried, accuracy "
-        "can be lower.",
-    ]
+        "can be lower."
+    )
     if brought:
         sentences.append(
-            f"Not trained here: {listing(brought)}. It is not known from which images they learned; if test images "
-            "were among these, their accuracy is too high."
+            f"Not trained here: {brought}. It is not known which images a network from outside learned from; if test "
+            "images were among these, its accuracy is too high."
         )
     for file in dict.fromkeys(method["file"] for method in report["plugins"]):
         own = [f"{method['kind']} {method['name']}" for method in report["plugins"] if method["file"] == file]
@@ -29,7 +34,7 @@ def limits(report: Fact) -> list[str]:
     for fact in report["datasets"]:
         if fact["provenance"].get("limit"):
             sentences.append(f"{fact['dataset']}: {fact['provenance']['limit']}.")
-        if fact["n_train"] < fact["n_train_available"]:
+        if fact["n_train"] < fact["n_train_available"] and fact["dataset"] in trained_on:
             kept, all_ = fact["n_train"], fact["n_train_available"]
             sentences.append(f"{fact['dataset']}: victims learned from {kept:,} of {all_:,} training images.")
         met = {row["attack"]: row["n"] for row in report["attacks"] if row["dataset"] == fact["dataset"]}

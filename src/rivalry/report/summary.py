@@ -225,7 +225,11 @@ def _effort(report: Fact) -> str:
         + sum(fit[name] for fact in report["attacks"] for fit in fact.get("fits") or [])
         for name in ("queries", "gradients")
     }
-    text = f"{plural(len(report['victims']), 'victim')} trained once each"
+    trained = sum(fact["architecture"] is not None for fact in report["victims"])
+    brought = len(report["victims"]) - trained
+    victims = [f"{plural(trained, 'victim')} trained once each"] if trained else []
+    victims += [f"{plural(brought, 'victim')} from outside"] if brought else []
+    text = " and ".join(victims)
     text += f", {count(work['queries'])} forward and {count(work['gradients'])} gradient passes of attacks"
     seconds = sum(row["seconds"] for row in report["run_times"])
     if seconds:

@@ -23,6 +23,7 @@ def victims(report: Row, dataset: str) -> Table:
             "architecture": fact["architecture"] or _name(fact["parameters"].get("model", "")),
             "settings": settings(fact["parameters"]) if fact["architecture"] else "",
             "trained_on": trained_on(fact),
+            "seconds": fact["seconds"] if fact["architecture"] else None,
             **mark(marks.of_victim(report["checks"], fact)),
         }
         for fact in report["victims"]
@@ -31,8 +32,9 @@ def victims(report: Row, dataset: str) -> Table:
     return Table(
         f"{dataset}-victims",
         "Victims",
-        "Test accuracy is that on the whole test split, with its Wilson interval. The epoch that was kept had the best "
-        f"result on validation images, which are split off the training images. {marks.MEANING}",
+        "Test accuracy is that on the whole test split, with its Wilson interval. Of victims that were trained here, "
+        "the epoch that was kept had the best result on validation images, which are split off the training images. "
+        f"Time is that of the training. {marks.MEANING}",
         [
             Column("victim", "victim", "name", width=0.12),
             MARK,
@@ -76,8 +78,9 @@ def brought(report: Row, dataset: str) -> Table:
         "Networks from outside",
         "These victims were brought by the user. They were not trained here, so that nothing is known of the images "
         "that they learned from. What stands in front of a network (a change of size, channels or range, and the "
-        "normalisation) belongs to the victim and has gradients: attacks and their budgets are in the data set's own "
-        "pixels, between zero and one. After each file stand the first digits of its SHA-256; report.json has all.",
+        "normalisation) belongs to the victim, and the network's gradients lead through it: attacks and their budgets "
+        "are in the data set's own pixels, between zero and one. After each file stand the first digits of its "
+        "SHA-256; report.json has all.",
         [
             Column("victim", "victim", "name", width=0.1),
             Column("model", "network", "code", width=0.2),
