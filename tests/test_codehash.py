@@ -244,6 +244,18 @@ def test_an_installed_package_is_found_without_importing_it(tmp_path: Path, monk
     assert code_hash("somebodys.model:build") != before
 
 
+def test_a_name_that_a_star_brings_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / "starry"
+    package.mkdir()
+    (package / "__init__.py").write_text("import starry\nfrom .model import *\n\nwhere = starry.model\n")
+    (package / "model.py").write_text("import starry\n\n\ndef build():\n    return starry.where\n")
+    before = code_hash("starry:build")
+    assert [Path(file).name for file in modules_behind("starry:build")] == ["__init__.py", "model.py"]
+    (package / "model.py").write_text("import starry\n\n\ndef build():\n    return starry.here\n")
+    assert code_hash("starry:build") != before
+
+
 @pytest.mark.parametrize(
     ("named", "text", "line"),
     [

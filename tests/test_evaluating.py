@@ -106,6 +106,12 @@ MISTAKES = [
     (["--normalize", "mean=[0.5]"], "--normalize.std: is missing"),
     (["--input", "size=0"], "--input.size: 0 is wrong"),
     (["--results", "."], "--results: '.' holds the folder in which the run works"),
+    (["--with", "source=shapes"], "--with source: is said by --data"),
+    (["--with", "images=10"], "--with images: is said by --images"),
+    (["--with", "path=x"], "--with path: is said by --data"),
+    (["--results", "weights.pth"], "--results: 'weights.pth' is a file; name a folder"),
+    (["--results", "/dev/null/x"], "--results: /dev/null/x cannot be written into (Not a directory)"),
+    (["--weights", ""], "--weights: '' is no file; give one, or leave this key out"),
     (["--results", "a{b}"], "--results: 'a{b}' has a brace"),
 ]
 
@@ -216,3 +222,10 @@ def test_out_comes_the_report_and_its_worst_case(
     told = capfd.readouterr().err
     assert "cause: model: no gradient leads from its answer to the images" in told or "it answers the same" in told
     assert not Path("wrong/attacks").exists()
+
+
+@pytest.mark.parametrize("cores", ["0", "-1", "two", "1.5"])
+def test_a_run_needs_a_core(cores: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        evaluate(*GIVEN, f"--cores={cores}")
+    assert f"'{cores}' is no number of cores; write 1 or more, or all" in capsys.readouterr().err

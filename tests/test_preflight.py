@@ -111,6 +111,16 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any], str]] = {
         {},
         "model: the network gives torch.int64, not logits; leave out its argmax",
     ),
+    "a sparse answer": (
+        lambda: around(lambda images, network: network(images).to_sparse()),
+        {},
+        "model: the network gives a tensor of layout torch.sparse_coo; have it give its logits as a dense one",
+    ),
+    "an answer without values": (
+        lambda: around(lambda images, network: network(images).to("meta")),
+        {},
+        "model: the network gives a tensor without values; have it give its logits as a dense one",
+    ),
     "NaN": (
         lambda: around(lambda images, network: network(images) * 0 / 0),
         {},

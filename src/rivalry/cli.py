@@ -183,9 +183,15 @@ def _add_evaluation(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--seed", type=_number(types.Natural), default=0, help="all random numbers come from it (default: 0)"
     )
-    sub.add_argument("--cores", default="all", help="processor cores (default: all)")
+    sub.add_argument("--cores", type=_cores, default="all", help="processor cores (default: all)")
     sub.add_argument("--results", type=Path, help="folder of the results (default: evaluations/MODEL-on-DATA)")
     sub.add_argument("--dry-run", action="store_true", help="only write the configuration")
+
+
+def _cores(text: str) -> str:
+    if text != "all" and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of cores; write 1 or more, or all")
+    return text
 
 
 def _budget(text: str) -> float:
@@ -203,7 +209,7 @@ def _evaluate_model(o: argparse.Namespace) -> int:
     evaluation = Evaluation(
         model=o.model,
         data=o.data,
-        network={name: vars(o)[name] for name in options.BROUGHT if vars(o)[name]},
+        network={name: vars(o)[name] for name in options.BROUGHT if vars(o)[name] not in (None, {}, [])},
         settings=o.settings,
         norm=o.norm if o.norm == "inf" else 2,
         budgets=o.eps,

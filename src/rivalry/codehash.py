@@ -245,10 +245,11 @@ class _Walk:
         self._found = cache(_found)
         self._waiting: list[tuple[Module, int | None]] = []
         self._whole: set[Module] = set()
+        self._needed: set[tuple[Module, str]] = set()
         for named in modules:
             path, name = split(named)
             module = find(path)
-            if name and name not in self.parsed(module).rows_of:
+            if name and not {name, "*", "__getattr__"} & self.parsed(module).rows_of.keys():
                 raise RivalryError(f"{path}: defines no '{name}'")
             self._enter(module, name)
         while self._waiting:
@@ -295,6 +296,9 @@ class _Walk:
 
     def _need(self, module: Module, use: str) -> None:
         """A name in a module that is used there, with its attributes."""
+        if (module, use) in self._needed:  # modules may import one another
+            return
+        self._needed.add((module, use))
         parsed = self.parsed(module)
         for row in parsed.rows_of.get(_root(use), ()):
             self._take(module, row)

@@ -43,6 +43,9 @@ QUICK = "For comparison: one step, and many."
 STRONG = (
     "The strong ensemble, as in AutoAttack (Croce and Hein, 2020). The report's worst case takes all attacks together."
 )
+ELSEWHERE = {"source": "--data", "path": "--data", "images": "--images"}
+"""Keys of a data set that are options of their own."""
+
 BLIND = "What needs no gradients, for the model has none: one attack sees its scores, one its decisions alone."
 
 
@@ -164,8 +167,9 @@ class Evaluation:
         names = [attack["method"] for _, attack in attacks]
         lines = [
             f"# How robust is {one_line(self.model)} on {one_line(self.data)}?",
-            "# Written by `rivalry evaluate-model`, which runs it; so does, in a checkout of rivalry,",
-            f"#   snakemake --cores 2 --configfile {one_line(str(self.folder / FILE))}",
+            "# Written by `rivalry evaluate-model`, which runs it; so does, from the same folder,",
+            "#   snakemake --snakefile path/to/rivalry/Snakefile --cores 2 "
+            f"--configfile {one_line(str(self.folder / FILE))}",
             "# config/README.md explains every key. Paths are relative to this file;",
             "# `results` is relative to the folder in which Snakemake runs.",
             *_dumped(
@@ -242,6 +246,10 @@ def write(evaluation: Evaluation) -> Path:
     RivalryError
         Something is wrong, or the folder of results is another evaluation's.
     """
+    for key in evaluation.settings.keys() & ELSEWHERE.keys():
+        raise RivalryError(f"--with {key}: is said by {ELSEWHERE[key]}")
+    if evaluation.folder.is_file():
+        raise RivalryError(f"--results: '{evaluation.folder}' is a file; name a folder")
     classes = evaluation.checked(evaluation.text(None)).about(evaluation.dataset).classes
     text = evaluation.text(classes)
     evaluation.checked(text)
@@ -251,7 +259,10 @@ def write(evaluation: Evaluation) -> Path:
             raise RivalryError(f"--results: {file} is of another evaluation; name another folder, or delete {folder}")
     elif folder.is_dir() and any(folder.iterdir()):
         raise RivalryError(f"--results: {folder} holds something else; name another folder")
-    write_text(file, text)
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise RivalryError(f"--results: {folder} cannot be written into ({error.strerror})") from error
     return file
 
 

@@ -132,6 +132,9 @@ def _tensor(output: object) -> Tensor:
     """The one tensor that a network's answer is, or has as its `logits`."""
     found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", output)
     if isinstance(found, Tensor):
+        if found.layout is not torch.strided or found.is_meta:
+            kind = "without values" if found.is_meta else f"of layout {found.layout}"
+            raise RivalryError(f"model: the network gives a tensor {kind}; have it give its logits as a dense one")
         if not found.is_floating_point():
             raise RivalryError(f"model: the network gives {found.dtype}, not logits; leave out its argmax")
         return found
