@@ -111,7 +111,7 @@ MISTAKES = [
     (["--with", "path=x"], "--with path: is said by --data"),
     (["--results", "weights.pth"], "--results: 'weights.pth' is a file; name a folder"),
     (["--results", "/dev/null/x"], "--results: /dev/null/x cannot be written into (Not a directory)"),
-    (["--weights", ""], "--weights: '' is no file; give one, or leave this key out"),
+    (["--weights", ""], "--weights: is empty; name a file or folder, or leave this key out"),
     (["--results", "a{b}"], "--results: 'a{b}' has a brace"),
 ]
 

@@ -128,9 +128,7 @@ def brought_models(config: Config) -> Iterator[str]:
                     path = _path(config, "victims", name, dataset, other)
                     yield f"{path}: {shown(text)} is a file that has its own; leave this key out"
             weights, path = entry.get("weights"), _path(config, "victims", name, dataset, "weights")
-            if weights == "":
-                yield f"{path}: '' is no file; give one, or leave this key out"
-            elif spec.of_library and not weights:
+            if spec.of_library and not weights:
                 yield f"{path}: is missing; DEFAULT, or another name of published weights, or a file"
             elif weights and "weights" not in files and not spec.of_library and not spec.stored:
                 yield f"{path}: {shown(weights)} is no file; only networks of torchvision and timm have weights by name"

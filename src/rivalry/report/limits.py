@@ -11,7 +11,7 @@ Fact = dict[str, Any]
 
 def limits(report: Fact) -> list[str]:
     """Sentences that say what the numbers do not cover."""
-    brought = listing(list(dict.fromkeys(v["victim"] for v in report["victims"] if v["architecture"] is None)))
+    brought = list(dict.fromkeys(v["victim"] for v in report["victims"] if v["architecture"] is None))
     trained_on = {v["dataset"] for v in report["victims"] if v["architecture"] is not None}
     sentences = []
     if trained_on:
@@ -25,8 +25,8 @@ def limits(report: Fact) -> list[str]:
     )
     if brought:
         sentences.append(
-            f"Not trained here: {brought}. It is not known which images a network from outside learned from; if test "
-            "images were among these, its accuracy is too high."
+            f"Not trained here: {listing(brought)}. It is not known which images a network from outside learned from; "
+            "if test images were among these, its accuracy is too high."
         )
     for file in dict.fromkeys(method["file"] for method in report["plugins"]):
         own = [f"{method['kind']} {method['name']}" for method in report["plugins"] if method["file"] == file]
