@@ -12,6 +12,7 @@ from PIL import Image
 from rivalry import registry
 from rivalry.cli import main
 from rivalry.config import load_config, read_files
+from rivalry.layout import Layout
 from rivalry.plan import Plan
 from test_own_model import LAYERS, NETWORK, folder, trained  # noqa: F401 (`folder` is a fixture)
 
@@ -59,15 +60,28 @@ def test_a_complete_configuration_is_written(here: Path, capsys: pytest.CaptureF
     assert Path(FILE).read_text().count("#") > 6
 
 
-def test_the_same_evaluation_goes_on_and_another_needs_a_folder_of_its_own(
+def test_an_evaluation_is_replaced_until_it_is_edited_or_has_a_report(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    refused = f"rivalry: --results: {FILE} is of another evaluation; name another folder"
     assert evaluate(*GIVEN, "--dry-run") == 0
-    written = Path(FILE).read_bytes()
-    assert evaluate(*GIVEN, "--dry-run") == 0
+    assert evaluate(*GIVEN, "--dry-run", "--eps", "0.1") == 0  # nothing was made of the first one
+    assert plan(FILE).config.entry("attacks", "pgd", "digits")["eps"] == [0.1]
+    written = Path(FILE).read_text()
+    Path(FILE).write_text(written.replace("pgd", "pgd ", 1))
     assert evaluate(*GIVEN, "--dry-run", "--eps", "0.1") == 1
-    assert f"rivalry: --results: {FILE} is of another evaluation; name another folder" in capsys.readouterr().err
-    assert Path(FILE).read_bytes() == written
+    assert refused in capsys.readouterr().err
+    Path(FILE).write_text(written)
+    page = Layout(Path(FILE).parent).page.target
+    page.parent.mkdir()
+    page.touch()
+    assert evaluate(*GIVEN, "--dry-run", "--eps", "0.1") == 0  # the same one goes on
+    assert evaluate(*GIVEN, "--dry-run") == 1
+    assert refused in capsys.readouterr().err
+    assert Path(FILE).read_text() == written
+
+
+def test_an_evaluation_needs_a_folder_of_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate(*GIVEN, "--dry-run", "--eps", "0.1", "--results", "net") == 1
     assert "rivalry: --results: net holds something else; name another folder" in capsys.readouterr().err
     assert evaluate(*GIVEN, "--dry-run", "--eps", "0.1", "8/255", "--results", "other $") == 0

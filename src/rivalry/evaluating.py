@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
@@ -22,12 +23,14 @@ from rivalry.config.paths import from_here
 from rivalry.data._files import expanded
 from rivalry.errors import RivalryError, nearest, one_line
 from rivalry.external.spec import has_gradients
-from rivalry.layout import EVALUATIONS
+from rivalry.layout import EVALUATIONS, Layout
 from rivalry.types import UserFile
 from rivalry.usercode import packaged_file
 
 FILE = "evaluation.yaml"
 """The configuration, in the folder of its results."""
+SIGNATURE = "# As it was written; the check sum of what stands above: "
+"""Begins its last line."""
 SOURCES = {".npz": "npz", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 """Which source reads a file, by its ending; a folder or archive is one of images."""
 USUAL: dict[tuple[str, str | int], float] = {
@@ -233,8 +236,16 @@ class Evaluation:
         return re.sub(r"^attacks\.\w+\.(eps|norm)(\[\d+\])?", r"--\1", line)
 
 
+def _signed(text: str) -> str:
+    """A configuration with a last line that tells whether somebody has edited it since."""
+    return f"{text}{SIGNATURE}{hashlib.sha256(text.encode()).hexdigest()[:16]}\n"
+
+
 def write(evaluation: Evaluation) -> Path:
     """Write the configuration, once it is sure that it is right as far as that can be told without running it.
+
+    One that was written before is replaced as long as nobody has edited it and no report was made of it: the model
+    may have failed its first look.
 
     Returns
     -------
@@ -251,11 +262,13 @@ def write(evaluation: Evaluation) -> Path:
     if evaluation.folder.is_file():
         raise RivalryError(f"--results: '{evaluation.folder}' is a file; name a folder")
     classes = evaluation.checked(evaluation.text(None)).about(evaluation.dataset).classes
-    text = evaluation.text(classes)
+    text = _signed(evaluation.text(classes))
     evaluation.checked(text)
     folder, file = evaluation.folder, evaluation.folder / FILE
     if file.is_file():
-        if file.read_text(encoding="utf-8") != text:
+        before = file.read_text(encoding="utf-8")
+        own = before == _signed(before.rpartition(SIGNATURE)[0]) and not Layout(folder).page.target.is_file()
+        if before != text and not own:
             raise RivalryError(f"--results: {file} is of another evaluation; name another folder, or delete {folder}")
     elif folder.is_dir() and any(folder.iterdir()):
         raise RivalryError(f"--results: {folder} holds something else; name another folder")
@@ -290,7 +303,6 @@ def run(file: Path, cores: str) -> int:
 
 def outcome(evaluation: Evaluation) -> Iterator[str]:
     """What a finished run found, a line each, and where its report is."""
-    from rivalry.layout import Layout
     from rivalry.statistics.columns import WORST_CASES
     from rivalry.statistics.tables import records
 
