@@ -331,11 +331,16 @@ TRANSFORMER = {
 @pytest.mark.parametrize(
     ("old", "new", "rerun"),
     [
-        ("eps / 2 * gradient", "eps * gradient", {("attack", "transformer", "mine"), ("attack", "poisoned", "mine")}),
+        (
+            "eps / 2 * gradient",
+            "eps * gradient",
+            {("attack", name, "mine") for name in ("transformer", "poisoned", "twice")},
+        ),
         ("    start = (", "    # a comment\n    start = (", set()),
         ("One step along", "A step along", set()),
         ("mask[:, :3, :3] = 1", "mask[:, :2, :2] = 1", {("poison", "corner")}),
         ("noise * torch", "2 * noise * torch", {("train", "transformer")}),
+        (") * 255 * noise", ") * 255", {("train", "twice")}),
         ("0.02 * torch.randn", "0.03 * torch.randn", {("train", "transformer")} | TRANSFORMER),
         ("100 * rough", "90 * rough", {("defend", "transformer", "rough")}),
         ("torch.zeros(())", "torch.ones(())", {("defend", "transformer", "rough")}),  # in the function beside it
@@ -365,7 +370,7 @@ def test_files_beside_a_plugin_count_and_a_second_plugin_does_not(here: Path) ->
     (here / "pace.py").write_text("def half(x):\n    return x / 3\n")
     after = told(here)
     changed = {job for job in before if before[job] != after[job]}
-    assert changed == {("attack", "transformer", "mine"), ("attack", "poisoned", "mine")}
+    assert changed == {("attack", name, "mine") for name in ("transformer", "poisoned", "twice")}
 
 
 def test_a_job_is_told_the_files_that_it_needs(here: Path) -> None:

@@ -752,6 +752,66 @@ def test_images_that_are_not_learned_from_still_validate() -> None:
     assert (seen[False] > 0).all()
 
 
+def test_a_recipe_s_own_images_are_learned_from_and_validated_on_apart_from_what_they_were_made_of() -> None:
+    """Each training image is replaced by three of one brightness, which is its row, and two images of no source."""
+    images, labels = stripes(60)
+    rows = torch.cat([torch.arange(60).repeat(3), torch.full((2,), -1)])
+    numbers = torch.where(rows < 0, 200 + torch.arange(len(rows)), rows)
+    own = numbers.float().view(-1, 1, 1, 1).expand(-1, 1, 6, 6)
+    shown: dict[bool, set[float]] = {True: set(), False: set()}
+    seen = {True: 0, False: 0}
+
+    def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        assert torch.equal(targets, (255 * images[:, 0, 0, 0]).round().long() % 3)
+        shown[victim.training] |= {float(number) for number in (255 * images[:, 0, 0, 0]).round()}
+        seen[victim.training] += len(images)
+        return plain(images, targets).loss(victim, images, targets)
+
+    recipe = Recipe(numbers % 3, loss, images=own, labels=numbers % 3, sources=rows)
+    # Of the training set, images 2 n and 2 n + 1 were made of one.
+    keys = FittingKeys(**FITTING | {"epochs": 1})
+    pairs = torch.arange(60) // 2
+    fit(model(), images, labels, recipe, None, keys, seed=7, accelerator="cpu", sources=pairs)
+    assert seen[True] + seen[False] == len(rows)
+    assert len(shown[True] | shown[False]) == 62
+    sides = [{int(number) // 2 if number < 60 else number for number in shown[mode]} for mode in (True, False)]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == round(0.2 * 32)  # sources: 30 pairs, and the two images of none
+
+
+@pytest.mark.parametrize(
+    ("own", "fault"),
+    [
+        ({"images": torch.zeros(4, 1, 6, 6)}, "a recipe with images, labels or sources of its own needs all three"),
+        ({"labels": torch.zeros(4)}, "a recipe with images, labels or sources of its own needs all three"),
+        (
+            {"images": torch.zeros(4, 3, 6, 6), "labels": torch.arange(4), "sources": torch.arange(4)},
+            r"has images \(3, 6, 6\); those of the data set are \(1, 6, 6\)",
+        ),
+        (
+            {"images": torch.zeros(4, 1, 6, 6), "labels": torch.arange(3), "sources": torch.arange(4)},
+            r"has labels \(3,\), torch.int64; int64 \(4,\) is right",
+        ),
+        (
+            {"images": torch.zeros(4, 1, 6, 6), "labels": torch.arange(4), "sources": torch.zeros(4)},
+            r"has sources \(4,\), torch.float32; int64 \(4,\) is right",
+        ),
+        (
+            {"images": torch.zeros(4, 1, 6, 6), "labels": torch.arange(4), "sources": torch.arange(4) + 297},
+            "has sources outside of -1 to 299, the rows of the training images",
+        ),
+        (
+            {"images": torch.zeros(3, 1, 6, 6), "labels": torch.arange(3), "sources": torch.arange(3)},
+            "has 4 targets for 3 images",
+        ),
+    ],
+)
+def test_images_of_a_recipe_that_do_not_fit_are_told(own: dict[str, Tensor], fault: str) -> None:
+    recipe = Recipe(torch.zeros(4, dtype=torch.int64), plain(*stripes(4)).loss, **own)
+    with pytest.raises(RivalryError, match=f"^{fault}$"):
+        learn(None, model(), recipe)
+
+
 def test_a_teacher_that_is_always_wrong_leaves_nothing(tmp_path: Path) -> None:
     images, labels = stripes()
     wrong = (recipe_of("defensive_distillation", images, labels, tmp_path).targets.argmax(1) + 1) % 3

@@ -123,8 +123,12 @@ def train(
     }
     recipe = declared.load()(images, labels, **parameters)
     declared.kept(recipe, Recipe, Direct, Ready)
-    if isinstance(recipe, Recipe) and len(recipe.targets) != len(images):
-        raise RivalryError(f"{method}: has {len(recipe.targets)} targets for {len(images)} images")
+    examples: tuple[Tensor, ...] = ()
+    if isinstance(recipe, Recipe):
+        try:
+            examples = recipe.examples(images, labels, sources)
+        except RivalryError as error:
+            raise RivalryError(f"{method}: {error}") from error
     torch.manual_seed(derive_seed(seed, "weights"))
     history: list[dict[str, float]] = []
     best = None
@@ -155,7 +159,7 @@ def train(
             refuse_other_answers(network.name, untrained, images[:2], facts["classes"])
             # Not imported above: a method without epochs neither runs it nor waits for Lightning.
             fitting_module = import_module("rivalry.training._fit")
-            learned = images, labels, recipe.targets, sources, *model.state_dict().values()
+            learned = *examples, recipe.targets, *model.state_dict().values()
             code = code_hash(*network.code, *declared.code, fitting_module.__name__, __name__)
             outcome = fitting_module.fit(
                 model,

@@ -306,7 +306,8 @@ def fit(
     victim : nn.Module
         Maps images (N,C,H,W) in [0,1] to logits (N,K).
     images : Tensor
-        Training images, uint8 (N,C,H,W), or float of the same scale; the recipe has a target for each.
+        Training images, uint8 (N,C,H,W), or float of the same scale; the recipe has a target for each, or brings
+        images of its own.
     labels : Tensor
         Their classes, int64 (N,), by which the validation accuracy is measured.
     recipe : Recipe
@@ -336,6 +337,7 @@ def fit(
         raise RivalryError("batch_size: 1 is too few for batch normalisation, which needs at least 2 images")
     if sources is None:
         sources = torch.arange(len(images))
+    images, labels, sources = recipe.examples(images, labels, sources)
     validation, training = split_by_source(sources, keys.validation_fraction, seed)
     if recipe.learned is not None:
         training = training[recipe.learned[training]]

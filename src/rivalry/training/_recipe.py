@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from rivalry.architectures._classifier import Classifier
+from rivalry.errors import RivalryError
 
 F = TypeVar("F", bound=Callable[..., "Recipe | Direct | Ready"])
 
@@ -23,7 +25,7 @@ class Recipe:
     Attributes
     ----------
     targets : Tensor
-        What each training image shall be taken for: classes (N,) or probabilities (N,K).
+        What each image shall be taken for: classes (N,) or probabilities (N,K).
     loss : Loss
         What to minimise on a batch.
     attacked : function, optional
@@ -31,12 +33,59 @@ class Recipe:
         (N,C,H,W) that it attacked for it. Robust accuracy is measured on them.
     learned : Tensor, optional
         bool (N,): which images are learned from; all when left out. Validation takes no notice of it.
+    images : Tensor, optional
+        Images (N,C,H,W) to learn from and to validate on instead of the training images: uint8, or float of the same
+        scale, 0 to 255. They come with `labels` and `sources`.
+    labels : Tensor, optional
+        Their classes, int64 (N,), by which accuracy is measured.
+    sources : Tensor, optional
+        int64 (N,): the row of the training image that each was made of; -1: of none. What is made of one training
+        image is all learned from or all validated on.
     """
 
     targets: Tensor
     loss: Loss
     attacked: Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     learned: Tensor | None = None
+    images: Tensor | None = None
+    labels: Tensor | None = None
+    sources: Tensor | None = None
+
+    def examples(self, images: Tensor, labels: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Images, labels and sources to train with: the recipe's own, or those of the training set.
+
+        Parameters
+        ----------
+        images, labels, sources : Tensor
+            Of the training set. Of images that the recipe made of them, the sources follow from theirs.
+
+        Raises
+        ------
+        RivalryError
+            The recipe's tensors do not fit each other or the training set.
+        """
+        own, classes, made_of = self.images, self.labels, self.sources
+        if own is None or classes is None or made_of is None:
+            if not (own is classes is made_of is None):
+                raise RivalryError("a recipe with images, labels or sources of its own needs all three")
+        else:
+            if own.shape[1:] != images.shape[1:]:
+                raise RivalryError(
+                    f"has images {tuple(own.shape[1:])}; those of the data set are {tuple(images.shape[1:])}"
+                )
+            for name, values in (("labels", classes), ("sources", made_of)):
+                if values.shape != (len(own),) or values.dtype != torch.int64:
+                    raise RivalryError(
+                        f"has {name} {tuple(values.shape)}, {values.dtype}; int64 ({len(own)},) is right"
+                    )
+            if len(own) and not -1 <= int(made_of.min()) <= int(made_of.max()) < len(images):
+                raise RivalryError(f"has sources outside of -1 to {len(images) - 1}, the rows of the training images")
+            alone = int(sources.max()) + 1 + torch.arange(len(own))
+            images, labels = own, classes
+            sources = torch.where(made_of < 0, alone, sources[made_of.clamp_min(0)])
+        if len(self.targets) != len(images):
+            raise RivalryError(f"has {len(self.targets)} targets for {len(images)} images")
+        return images, labels, sources
 
 
 @dataclass(frozen=True)
