@@ -17,6 +17,7 @@ from rivalry import options, registry
 from rivalry.codehash import code_hash, split
 from rivalry.config.models import SECTIONS
 from rivalry.config.resolving import Config
+from rivalry.config.trainings import training_seed
 from rivalry.data._files import expanded, walk
 from rivalry.external.spec import code_in
 from rivalry.layout import Place, defended, parts
@@ -218,7 +219,7 @@ class Plan:
             self.layout.poisoning(dataset, poisoning),
             poisoning=poisoning,
             plugins=self._plugins("poison", dataset, poisoning=poisoning),
-            seed=derive_seed(self.config.seed, "poison", dataset, poisoning),
+            seed=training_seed(self.config, dataset, ("poisonings", poisoning)),
             **self._method("poisonings", poisoning, dataset),
         )
 
@@ -237,7 +238,7 @@ class Plan:
             poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
             warm_start=self.layout.victim(dataset, started) if started else None,
             plugins=self._plugins("train", dataset, victim),
-            seed=derive_seed(self.config.seed, "train", dataset, victim),
+            seed=training_seed(self.config, dataset, ("victims", victim)),
             threads=self.config.threads.train,
             **self._method("victims", victim, dataset),
         )
@@ -266,7 +267,7 @@ class Plan:
             plugins=self._plugins("defend", dataset, defended(victim, defense)),
             victim=self.layout.victim(dataset, victim),
             victim_name=victim,
-            seed=derive_seed(self.config.seed, "defend", dataset, victim, defense),
+            seed=training_seed(self.config, dataset, ("victims", victim), ("defenses", defense)),
             threads=self.config.threads.train,
             **self._method("defenses", defense, dataset),
         )

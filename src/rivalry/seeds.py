@@ -1,4 +1,4 @@
-"""Every random number comes from the configuration's one seed and the name of what it is drawn for."""
+"""Every random number comes from the configuration's one seed and what it is drawn for."""
 
 from __future__ import annotations
 

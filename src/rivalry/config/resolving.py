@@ -104,12 +104,13 @@ class Config(Strict):
         key, kind, _ = SECTIONS[section]
         return registry.method(kind, getattr(self.section(section)[name], key))
 
-    def entry(self, section: str, name: str, dataset: str) -> dict[str, Any]:
-        """An entry's keys as they are on a data set, defaults included."""
+    def entry(self, section: str, name: str, dataset: str, *, defaults: bool = True) -> dict[str, Any]:
+        """An entry's keys as they are on a data set; `defaults` are the values that they have when left out."""
         entry = self.section(section)[name]
         given = entry.model_dump(exclude_unset=True, exclude={"per_dataset"})
         overrides = getattr(entry, "per_dataset", {}).get(dataset, {})
-        return type(entry).model_validate(given | overrides).model_dump(exclude={"per_dataset"})
+        whole = type(entry).model_validate(given | overrides)
+        return whole.model_dump(exclude={"per_dataset"}, exclude_defaults=not defaults)
 
     def is_given(self, section: str, name: str, dataset: str, key: str) -> bool:
         """Whether an entry says a key, on all data sets or on this one."""

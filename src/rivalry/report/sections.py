@@ -228,8 +228,9 @@ SECTIONS = (
         "provenance",
         "Environment, seeds and run times",
         words=(
-            "Each job's seed follows from the configuration's seed and the job's own name. All seeds, and the SHA-256 "
-            "of every file that the numbers rest on, are in report.json.",
+            "Each job's seed follows from the configuration's seed; the seed of a training also from what is trained, "
+            "whatever it is called, and that of another job from the job's own name. All seeds, and the SHA-256 of "
+            "every file that the numbers rest on, are in report.json.",
         ),
         tables=(provenance.versions, provenance.run_times, provenance.seeds, provenance.hashes),
     ),

@@ -9,7 +9,8 @@ def seeds(report: Row) -> Table:
     return Table(
         "seeds",
         "Seeds",
-        "Each job's seed is derived from the configuration's one seed and the job's own name.",
+        "Each job's seed is derived from the configuration's one seed: that of a training (of a victim, a poisoned "
+        "training set or a defense) from what is trained, whatever it is called; all others from the job's own name.",
         [Column("stage", "stage"), Column("what", "job", width=0.55), Column("seed", "seed", "code")],
         report["seeds"],
         folded=True,

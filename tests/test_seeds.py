@@ -1,0 +1,123 @@
+"""Training seeds: they belong to what is trained, and not to its name."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rivalry.artifacts import read_tensors
+from rivalry.config import load_config
+from rivalry.config.trainings import training_seed
+from rivalry.layout import Place
+from rivalry.stages.prepare import prepare
+from rivalry.stages.train import train
+
+ROOT = Path(__file__).parent.parent
+SMOKE = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+
+
+def renamed(content: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """The same configuration with an entry called otherwise, wherever it is named."""
+
+    def told(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: item if key in ("method", "source") else told(item) for key, item in value.items()}
+        return [told(item) for item in value] if isinstance(value, list) else new if value == old else value
+
+    return {
+        section: {new if name == old else name: told(entry) for name, entry in entries.items()}
+        if isinstance(entries, dict)
+        else told(entries)
+        for section, entries in content.items()
+    }
+
+
+def with_entry(section: str, name: str, **keys: object) -> dict[str, Any]:
+    """The smoke configuration with other keys of an entry."""
+    content = deepcopy(SMOKE)
+    content[section].setdefault(name, {}).update(keys)
+    return content
+
+
+def seed_of(content: dict[str, Any], *entries: tuple[str, str], dataset: str = "digits") -> int:
+    return training_seed(load_config(content), dataset, *entries)
+
+
+@pytest.mark.parametrize(
+    ("entries", "old"),
+    [
+        ([("victims", "distilled")], "distilled"),
+        ([("victims", "distilled")], "teacher"),
+        ([("victims", "backdoored")], "corner"),
+        ([("poisonings", "corner")], "corner"),
+        ([("victims", "plain"), ("defenses", "detector")], "detector"),
+        ([("victims", "plain"), ("defenses", "detector")], "fgsm"),
+        ([("victims", "plain"), ("defenses", "detector")], "plain"),
+    ],
+)
+def test_a_name_changes_no_seed(entries: list[tuple[str, str]], old: str) -> None:
+    content = renamed(SMOKE, old, "called_otherwise")
+    content["victims"]["adversarial"]["attack"] = "fgsm"  # a method, no entry
+    new = [(section, "called_otherwise" if name == old else name) for section, name in entries]
+    assert seed_of(content, *new) == seed_of(SMOKE, *entries)
+
+
+def test_a_data_set_s_name_changes_no_seed() -> None:
+    content = renamed(SMOKE, "digits", "numbers")
+    assert seed_of(content, ("victims", "plain"), dataset="numbers") == seed_of(SMOKE, ("victims", "plain"))
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "keys"),
+    [
+        ("victims", "distilled", {"epochs": 5}),
+        ("victims", "distilled", {"architecture_parameters": {"dropout": 0.1}, "architecture": "mlp"}),
+        ("victims", "distilled", {"labels_from": "truth_where_wrong"}),
+        ("victims", "teacher", {"epochs": 5}),
+        ("datasets", "digits", {"train_images": 500}),
+    ],
+)
+def test_what_is_trained_changes_the_seed(section: str, name: str, keys: dict[str, object]) -> None:
+    victim = ("victims", "distilled")
+    assert seed_of(with_entry(section, name, **keys), victim) != seed_of(SMOKE, victim)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "keys"),
+    [
+        ("victims", "plain", {"batch_size": 128, "optimizer": "adam"}),
+        ("victims", "plain", {"per_dataset": {"digits": {"learning_rate": 0.001}}}),
+        ("datasets", "digits", {"images": 50}),
+    ],
+)
+def test_saying_a_default_and_what_is_measured_change_no_seed(section: str, name: str, keys: dict[str, object]) -> None:
+    victim = ("victims", "plain")
+    assert seed_of(with_entry(section, name, **keys), victim) == seed_of(SMOKE, victim)
+
+
+def test_an_architecture_s_default_changes_no_seed() -> None:
+    victim = ("victims", "knn")
+    usual = with_entry("victims", "knn", architecture_parameters={"sample": 300, "temperature": 0.03})
+    other = with_entry("victims", "knn", architecture_parameters={"sample": 300, "temperature": 0.04})
+    assert seed_of(usual, victim) == seed_of(SMOKE, victim) != seed_of(other, victim)
+
+
+def test_the_configuration_s_seed_changes_every_seed() -> None:
+    for entry in (("victims", "plain"), ("poisonings", "corner")):
+        assert seed_of(SMOKE | {"seed": 2}, entry) != seed_of(SMOKE, entry)
+
+
+def test_entries_that_say_the_same_are_trained_alike(tmp_path: Path) -> None:
+    """The name of a victim is in none of its weights."""
+    prepare("digits", "digits", {}, tmp_path / "data", seed=1, mirror=None, train_images=200)
+    content = with_entry("victims", "again", **SMOKE["victims"]["plain"])
+    seeds = [seed_of(content, ("victims", name)) for name in ("plain", "again")]
+    assert seeds[0] == seeds[1]
+    for name, seed in zip(("plain", "again"), seeds, strict=True):
+        train(name, "lenet5", {}, "plain", {}, {"epochs": 1}, tmp_path / "data", tmp_path / name, seed=seed)
+    plain, again = (read_tensors(Place("train", tmp_path / name)["weights"]) for name in ("plain", "again"))
+    assert all(plain[name].equal(again[name]) for name in plain)
