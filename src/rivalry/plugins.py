@@ -7,8 +7,9 @@ Decorators, one for each kind of method: `attack`, `defense`, `poisoning`, `arch
 (of data) and `fooling`.
 
 What methods are given and return: the oracles `Decisions`, `Scores` and `Gradients`, `Goal` and `Random` (attacks);
-`Defended`, `Preprocessed`, `Rejecting` (defenses); `Poisoned`, `Trigger` (poisonings); `Classifier`, `Estimator`
-(architectures); `Recipe`, `Direct`, `Loss` (training methods); `Dataset`, `Fetch`, `Known`, `Remote` (sources).
+`Defended`, `Preprocessed`, `Rejecting`, `substituted` (defenses); `Poisoned`, `Trigger` (poisonings); `Classifier`,
+`Estimator` (architectures); `Recipe`, `Direct`, `Loss` (training methods); `Dataset`, `Fetch`, `Known`, `Remote`
+(sources).
 
 Pieces: `project`, `within`, `steepest`, `random_in_ball`, `length` for the norms; `flat_features`, `floats`,
 `frozen`, `derive_seed`.
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from rivalry.defenses._defended import Preprocessed as Preprocessed
     from rivalry.defenses._defended import Rejecting as Rejecting
     from rivalry.defenses._defended import defense as defense
+    from rivalry.defenses._defended import substituted as substituted
     from rivalry.devices import frozen as frozen
     from rivalry.errors import RivalryError as RivalryError
     from rivalry.fooling._fooling import fooling as fooling
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from rivalry.types import AnyNorm as AnyNorm
     from rivalry.types import AttackName as AttackName
     from rivalry.types import BatchSize as BatchSize
+    from rivalry.types import BitDepth as BitDepth
     from rivalry.types import Count as Count
     from rivalry.types import Degrees as Degrees
     from rivalry.types import Doublings as Doublings
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
     from rivalry.types import ImageCount as ImageCount
     from rivalry.types import ImageSize as ImageSize
     from rivalry.types import LearningRate as LearningRate
+    from rivalry.types import Levels as Levels
     from rivalry.types import MethodOf as MethodOf
     from rivalry.types import Natural as Natural
     from rivalry.types import NonNegative as NonNegative
@@ -76,6 +80,7 @@ if TYPE_CHECKING:
     from rivalry.types import PoisoningName as PoisoningName
     from rivalry.types import Population as Population
     from rivalry.types import Positive as Positive
+    from rivalry.types import Quality as Quality
     from rivalry.types import Reference as Reference
     from rivalry.types import SampleSize as SampleSize
     from rivalry.types import Share as Share

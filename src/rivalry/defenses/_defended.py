@@ -70,6 +70,31 @@ def defense(
     return register
 
 
+def substituted(values: Tensor, stand_in: Tensor) -> Tensor:
+    """The values of one tensor with the gradients of another of the same shape, its stand-in.
+
+    For steps of a defense whose own gradients are useless, such as rounding: every attack then follows the stand-in's.
+    The backward pass differentiable approximation of Athalye, Carlini and Wagner (2018).
+    """
+    apply: Callable[[Tensor, Tensor], Tensor] = _Substituted.apply
+    return apply(values, stand_in)
+
+
+def clipped(images: Tensor) -> Tensor:
+    """Images cut off to [0,1], with the gradients that they have when they are not."""
+    return substituted(images.clamp(0, 1), images)
+
+
+class _Substituted(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, values: Tensor, stand_in: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        return None, gradient
+
+
 class Preprocessed(nn.Module):
     """A victim behind a preprocessor (images in [0,1] to images in [0,1]): again a classifier."""
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rivalry.defenses._defended import Defended, Preprocessed, defense
+from rivalry.defenses._defended import Defended, Preprocessed, clipped, defense
 from rivalry.errors import RivalryError
 
 DARKEST = 1 / 255
@@ -21,20 +21,21 @@ def spatial_smoothing(
     seed: int,
     batch_size: int,
     *,
-    kind: Literal["median", "mean", "half_mean"] = "median",
+    kind: Literal["median", "mean", "half_mean", "sharpen"] = "median",
     window: Literal[3, 5, 7] = 3,
 ) -> Defended:
     """Spatial smoothing: each pixel becomes the median or a mean of the window around it, channel by channel.
 
-    The median is Xu, Evans and Qi's (2018); mean and half mean are the course report's (zhong2020). Images
-    are continued beyond their edges by reflection. Gradients pass through, so that attacks on the smoothed
-    victim need no approximation.
+    The median is Xu, Evans and Qi's (2018); the others are the course report's (course2020). Images are continued
+    beyond their edges by reflection. Gradients pass through, so that attacks on the smoothed victim need no
+    approximation.
 
     Parameters
     ----------
-    kind : "median", "mean" or "half_mean"
+    kind : "median", "mean", "half_mean" or "sharpen"
         half_mean: the power mean of exponent 1/2, the square of the mean square root; it lies between the
-        geometric and the arithmetic mean, and so gives little weight to single bright pixels.
+        geometric and the arithmetic mean, and so gives little weight to single bright pixels. sharpen: twice the
+        pixel less the mean, which makes changes larger; what leaves [0,1] is cut off.
     window : 3, 5 or 7
         Side of the window in pixels.
     """
@@ -58,8 +59,9 @@ class Smoothing(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         padded = functional.pad(images, [self.window // 2] * 4, mode="reflect")
-        if self.kind == "mean":
-            return functional.avg_pool2d(padded, self.window, stride=1)
+        if self.kind in ("mean", "sharpen"):
+            mean = functional.avg_pool2d(padded, self.window, stride=1)
+            return mean if self.kind == "mean" else clipped(2 * images - mean)
         if self.kind == "half_mean":
             return functional.avg_pool2d(_square_root(padded), self.window, stride=1).square()
         windows = padded.unfold(2, self.window, 1).unfold(3, self.window, 1)
