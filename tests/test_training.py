@@ -363,6 +363,8 @@ def recipe_of(method: str, images: Tensor, labels: Tensor, folder: Path, **param
     if method == "defensive_distillation":
         save_untrained(folder)
         parameters = parameters | {"teacher": str(folder)}
+    if method == "pcl":
+        parameters = parameters | {"layers": 1}
     return registry.method("training", method).load()(images, labels, **parameters)
 
 

@@ -120,6 +120,7 @@ def height_and_width(size: int | list[int]) -> tuple[int, int]:
 Flag = StrictBool
 Count = Annotated[StrictInt, Field(ge=1, le=10_000_000)]
 Few = Annotated[StrictInt, Field(ge=1, le=10_000)]
+HiddenLayers = Few | Annotated[list[StrictStr], Field(min_length=1, max_length=100)]
 Depths = Annotated[list[Few], Field(min_length=1, max_length=8)]
 SampleSize = Annotated[StrictInt, Field(ge=4, le=1_000_000)]
 ImageCount = Annotated[StrictInt, Field(ge=1, le=1_000_000)]

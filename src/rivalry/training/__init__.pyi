@@ -3,5 +3,7 @@ from rivalry.training.adversarial_training import adversarial_training as advers
 from rivalry.training.defensive_distillation import defensive_distillation as defensive_distillation
 from rivalry.training.external import external as external
 from rivalry.training.l1_l2 import l1_l2 as l1_l2
+from rivalry.training.parseval import parseval as parseval
+from rivalry.training.pcl import pcl as pcl
 from rivalry.training.plain import plain as plain
 from rivalry.training.scikit_learn import scikit_learn as scikit_learn

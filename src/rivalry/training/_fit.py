@@ -22,7 +22,7 @@ from rivalry import _torchvision
 from rivalry.answers import classify
 from rivalry.artifacts import replacing
 from rivalry.data._splits import floats
-from rivalry.devices import device, lay_out
+from rivalry.devices import device, frozen, lay_out
 from rivalry.errors import RivalryError
 from rivalry.formatting import duration
 from rivalry.seeds import derive_seed
@@ -84,14 +84,23 @@ class _Batches(Sampler[Tensor]):
 
 
 class _Task(lightning.LightningModule):
-    def __init__(self, victim: nn.Module, recipe: Recipe, keys: FittingKeys, order: _Batches, classes: int) -> None:
+    def __init__(
+        self,
+        victim: nn.Module,
+        recipe: Recipe,
+        keys: FittingKeys,
+        order: _Batches,
+        classes: int,
+        auxiliary: nn.Module | None,
+    ) -> None:
         super().__init__()
         self.victim = victim
+        # A part of this module, as the average below, so that checkpoints hold it, too.
+        self.auxiliary = auxiliary
         self.recipe = recipe
         self.keys = keys
         self.order = order
         self.classes = classes
-        # A part of this module, so that checkpoints hold it, too.
         self.average = (
             None
             if keys.ema is None
@@ -120,7 +129,7 @@ class _Task(lightning.LightningModule):
         images, targets = batch
         if self.keys.augmentation is not None:
             images = augmented(images, self.keys.augmentation)
-        loss = self.recipe.loss(self.victim, images, self._smoothed(targets))
+        loss = self._loss(self.victim, images, targets)
         if not (isinstance(loss, Tensor) and loss.shape == () and loss.requires_grad):
             given = tuple(loss.shape) if isinstance(loss, Tensor) and loss.shape else f"a {type(loss).__name__}"
             raise RivalryError(f"the method's loss is {given}; it must be one number that has a gradient: loss.mean()")
@@ -131,6 +140,9 @@ class _Task(lightning.LightningModule):
         return loss
 
     def on_train_batch_end(self, *_: object) -> None:
+        if self.recipe.after_step is not None:
+            with torch.no_grad():
+                self.recipe.after_step(self.victim)
         if self.average is not None:
             self.average.update_parameters(self.victim)
 
@@ -139,13 +151,17 @@ class _Task(lightning.LightningModule):
         measured = {"validation_accuracy": _share_right(self.kept, images, labels)}
         # The method's own loss: for adversarial training, that on attacked images.
         if self.recipe.attacked is None:
-            loss = self.recipe.loss(self.kept, images, self._smoothed(targets))
+            loss = self._loss(self.kept, images, targets)
         else:
             loss, attacked = self.recipe.attacked(self.kept, images, self._smoothed(targets))
             measured["robust_accuracy"] = _share_right(self.kept, attacked, labels)
         if not loss.isfinite():
             raise self._diverged(f"validation loss is {loss.item()} in epoch {self.current_epoch + 1}")
         self.log_dict({"validation_loss": loss} | measured, batch_size=len(images))
+
+    def _loss(self, victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        given = () if self.auxiliary is None else (self.auxiliary,)
+        return self.recipe.loss(victim, images, self._smoothed(targets), *given)
 
     def _smoothed(self, targets: Tensor) -> Tensor:
         """Targets, classes or probabilities, of which a share is spread over all classes."""
@@ -160,7 +176,11 @@ class _Task(lightning.LightningModule):
         return RivalryError(f"training diverged: the {how}; lower learning_rate ({self.keys.learning_rate:g})")
 
     def configure_optimizers(self) -> Any:
-        taker = optimizer(self.victim.parameters(), self.keys)
+        groups: list[dict[str, Any]] = [{"params": list(self.victim.parameters())}]
+        if self.auxiliary is not None:
+            rate = self.recipe.auxiliary_rate or self.keys.learning_rate
+            groups.append({"params": list(self.auxiliary.parameters()), "lr": rate, "weight_decay": 0.0})
+        taker = optimizer(groups, self.keys)
         rates = schedule(taker, self.keys, len(self.order))
         if rates is None:
             return taker
@@ -365,7 +385,12 @@ def fit(
         )
         callbacks.append(every)
     classes = 0 if keys.label_smoothing is None else classify(victim, images[:1], 1).shape[1]
-    task = _Task(victim, recipe, keys, row_order, classes)
+    auxiliary = None
+    if recipe.auxiliary is not None:
+        torch.manual_seed(derive_seed(seed, "auxiliary"))
+        with frozen(victim), torch.no_grad():
+            auxiliary = recipe.auxiliary(victim, floats(images[:2]))
+    task = _Task(victim, recipe, keys, row_order, classes, auxiliary)
     with warnings.catch_warnings():
         for message in EXPECTED:
             warnings.filterwarnings("ignore", message)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim.optimizer import ParamsT
 
 from rivalry.training._fitting import FittingKeys
 
 
-def optimizer(parameters: Iterable[nn.Parameter], keys: FittingKeys) -> Optimizer:
-    """PyTorch's optimizer that the keys name."""
+def optimizer(groups: ParamsT, keys: FittingKeys) -> Optimizer:
+    """PyTorch's optimizer that the keys name; what a group of parameters says of itself overrules them."""
     rate, decay = keys.learning_rate, keys.weight_decay
     if keys.optimizer == "adam":
-        return Adam(parameters, lr=rate, weight_decay=decay)
+        return Adam(groups, lr=rate, weight_decay=decay)
     if keys.optimizer == "adamw":
-        return AdamW(parameters, lr=rate, weight_decay=decay)
+        return AdamW(groups, lr=rate, weight_decay=decay)
     if keys.optimizer == "rmsprop":
-        return RMSprop(parameters, lr=rate, momentum=keys.momentum or 0, weight_decay=decay)
+        return RMSprop(groups, lr=rate, momentum=keys.momentum or 0, weight_decay=decay)
     momentum = 0.9 if keys.momentum is None else keys.momentum
-    return SGD(parameters, lr=rate, momentum=momentum, nesterov=keys.nesterov, weight_decay=decay)
+    return SGD(groups, lr=rate, momentum=momentum, nesterov=keys.nesterov, weight_decay=decay)
 
 
 def schedule(taker: Optimizer, keys: FittingKeys, steps: int) -> LRScheduler | None:
@@ -33,5 +31,5 @@ def schedule(taker: Optimizer, keys: FittingKeys, steps: int) -> LRScheduler | N
         return CosineAnnealingLR(taker, total)
     if keys.schedule == "one_cycle":
         # The momentum stays what the key says; by default it would go from 0.95 to 0.85 and back.
-        return OneCycleLR(taker, keys.learning_rate, total, cycle_momentum=False)
+        return OneCycleLR(taker, [group["lr"] for group in taker.param_groups], total, cycle_momentum=False)
     return None

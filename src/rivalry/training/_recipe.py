@@ -14,8 +14,9 @@ from rivalry.errors import RivalryError
 
 F = TypeVar("F", bound=Callable[..., "Recipe | Direct | Ready"])
 
-Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""(victim in training mode, images (N,C,H,W) in [0,1], targets of these images) -> scalar."""
+Loss = Callable[..., Tensor]
+"""(victim in training mode, images (N,C,H,W) in [0,1], targets of these images) -> scalar. Of a recipe with something
+auxiliary, that is the fourth argument."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Recipe:
     sources : Tensor, optional
         int64 (N,): the row of the training image that each was made of; -1: of none. What is made of one training
         image is all learned from or all validated on.
+    after_step : function, optional
+        (victim) -> None, called without gradients after each step of the optimizer: changes the weights in place.
+    auxiliary : function, optional
+        (victim in evaluation mode, a few images (n,C,H,W) in [0,1]) -> a module whose parameters are learned with the
+        victim's and are no part of it, such as class prototypes. Checkpoints hold them. `loss` is given the module.
+    auxiliary_rate : float, optional
+        Learning rate of these parameters; the victim's when left out. A schedule changes both alike.
     """
 
     targets: Tensor
@@ -50,6 +58,9 @@ class Recipe:
     images: Tensor | None = None
     labels: Tensor | None = None
     sources: Tensor | None = None
+    after_step: Callable[[nn.Module], None] | None = None
+    auxiliary: Callable[[nn.Module, Tensor], nn.Module] | None = None
+    auxiliary_rate: float | None = None
 
     def examples(self, images: Tensor, labels: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images, labels and sources to train with: the recipe's own, or those of the training set.
