@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 import yaml
 
 from rivalry.artifacts import read_tensors
-from rivalry.config import load_config
-from rivalry.config.trainings import training_seed
-from rivalry.layout import Place
+from rivalry.config import Mistakes, load_config
+from rivalry.config.trainings import seeds_of, training_seed
+from rivalry.layout import Layout, Place, defended, parts, trained, training
+from rivalry.plan import Plan
 from rivalry.stages.prepare import prepare
 from rivalry.stages.train import train
 
@@ -121,3 +123,81 @@ def test_entries_that_say_the_same_are_trained_alike(tmp_path: Path) -> None:
         train(name, "lenet5", {}, "plain", {}, {"epochs": 1}, tmp_path / "data", tmp_path / name, seed=seed)
     plain, again = (read_tensors(Place("train", tmp_path / name)["weights"]) for name in ("plain", "again"))
     assert all(plain[name].equal(again[name]) for name in plain)
+
+
+# ---- which jobs there are ----
+
+
+def planned(seeds: int, **keys: object) -> Plan:
+    return Plan(load_config(SMOKE | {"seeds": seeds} | keys))
+
+
+def commands(plan: Plan) -> dict[tuple[str, ...], str]:
+    """The command line of every job up to the tables, by its stage and names."""
+    return (
+        {("train", *names): plan.train_options(*names) for names in plan.victims}
+        | {("attack", *names): plan.attack_options(*names) for names in plan.attacks}
+        | {("defend", *names): plan.defend_options(*names) for names in plan.evaluations}
+        | {("evaluate", *names): plan.evaluate_options(*names) for names in plan.evaluations}
+        | {("fool", *names): plan.fool_options(*names) for names in plan.foolings}
+        | {("transfer", *names): plan.transfer_options(*names) for names in plan.transfers}
+    )
+
+
+def test_more_seeds_run_only_what_is_new_and_fewer_run_nothing() -> None:
+    """All jobs of fewer seeds are among those of more, word for word; but a source that is trained once is shown to
+    more victims."""
+    once, thrice = commands(planned(1)), commands(planned(3))
+    assert {names for names in once if thrice[names] != once[names]} == {("transfer", "digits", "linear")}
+    assert all(any("@" in name for name in names) for names in thrice.keys() - once.keys())
+    assert len([names for names in thrice if names[0] == "train"]) == 1 + 3 * 8
+
+
+def test_a_name_tells_victim_and_seed() -> None:
+    assert [training("plain", seed) for seed in (1, 2, 11)] == ["plain", "plain@2", "plain@11"]
+    assert [trained(name) for name in ("plain", "plain@2", "plain@11")] == [("plain", 1), ("plain", 2), ("plain", 11)]
+    assert parts(defended("plain@2", "median3")) == ("plain@2", "median3")
+    assert Layout().victim("digits", "plain@2").folder == Path("results/victims/digits/plain@2")
+
+
+def test_what_names_a_victim_names_the_training_of_the_same_seed() -> None:
+    plan = planned(3, victims=SMOKE["victims"] | {"warm": SMOKE["victims"]["plain"] | {"warm_start": "plain"}})
+    plan.victims.append(("digits", "warm@3"))
+    assert 'teacher="results/victims/digits/teacher@2"' in plan.train_options("digits", "distilled@2")
+    assert "--warm-start results/victims/digits/plain@3" in plan.train_options("digits", "warm@3")
+    assert Path("results/victims/digits/teacher@2/victim.safetensors") in plan.train_inputs("digits", "distilled@2")
+    assert plan.transfers["digits", "knn@2"]["victims"] == ["knn@2", "linear", "svm@2", "tree@2"]
+    assert plan.transfers["digits", "linear"]["victims"][:4] == ["linear", "svm", "svm@2", "svm@3"]
+
+
+def test_every_training_has_a_seed_of_its_own_and_all_meet_the_same_attack() -> None:
+    plan = planned(3)
+    seeds = [re.findall(r"--seed (\d+)", plan.train_options(*names))[0] for names in plan.victims]
+    assert len(set(seeds)) == len(seeds)
+    attacks = [
+        re.findall(r"--seed (\d+)", plan.attack_options("digits", name, "pgd"))[0] for name in ("plain", "plain@2")
+    ]
+    assert attacks[0] == attacks[1]
+
+
+@pytest.mark.parametrize(
+    ("victim", "keys", "times"),
+    [
+        ("plain", {}, 3),
+        ("plain", {"seeds": 2}, 2),
+        ("linear", {}, 1),
+        ("knn", {}, 3),
+        ("knn", {"architecture_parameters": {"sample": 5000}}, 1),  # as many as there are: nothing is drawn
+        ("tree", {}, 3),
+    ],
+)
+def test_what_leaves_nothing_to_chance_is_trained_once(victim: str, keys: dict[str, Any], times: int) -> None:
+    content = with_entry("victims", victim, **keys) | {"seeds": 3}
+    assert list(seeds_of(load_config(content), victim, "digits")) == list(range(1, times + 1))
+
+
+def test_seeds_of_what_leaves_nothing_to_chance_are_refused() -> None:
+    with pytest.raises(
+        Mistakes, match=r"victims.linear.seeds: linear leaves nothing to chance here; leave this key out"
+    ):
+        load_config(with_entry("victims", "linear", seeds=2))

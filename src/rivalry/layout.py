@@ -1,4 +1,4 @@
-"""Where everything lies below a run's folder of results, and how a defended victim is called.
+"""Where everything lies below a run's folder of results, and how a defended victim and one of its trainings are called.
 
 Both are written here and nowhere else.
 """
@@ -18,7 +18,9 @@ EVALUATIONS = "evaluations"
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 """A name in the configuration, as a regular expression; it holds nothing that separates names or folders."""
-JOINED = rf"{NAME}(\+{NAME})?"
+TRAINING = rf"{NAME}(@[1-9][0-9]*)?"
+"""The name of one training of a victim: the first is called as the victim is, the second `victim@2`."""
+JOINED = rf"{TRAINING}(\+{NAME})?"
 """The name of a victim, defended or not."""
 
 FILES: dict[str, dict[str, str]] = {
@@ -81,6 +83,17 @@ def parts(name: str) -> tuple[str, str]:
     """The victim and the defense that `defended` joined; the defense of an undefended one is ""."""
     victim, _, defense = name.partition("+")
     return victim, defense
+
+
+def training(victim: str, seed: int) -> str:
+    """How a victim's training with one of several seeds is called; the first keeps the victim's name."""
+    return victim if seed == 1 else f"{victim}@{seed}"
+
+
+def trained(name: str) -> tuple[str, int]:
+    """The victim and the seed that `training` joined."""
+    victim, _, seed = name.partition("@")
+    return victim, int(seed or 1)
 
 
 @dataclass(frozen=True)

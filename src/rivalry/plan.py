@@ -17,10 +17,10 @@ from rivalry import options, registry
 from rivalry.codehash import code_hash, split
 from rivalry.config.models import SECTIONS
 from rivalry.config.resolving import Config
-from rivalry.config.trainings import training_seed
+from rivalry.config.trainings import beside, leaves_to_chance, seeds_of, training_seed
 from rivalry.data._files import expanded, walk
 from rivalry.external.spec import code_in
-from rivalry.layout import Place, defended, parts
+from rivalry.layout import Place, defended, parts, trained, training
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FITTING
 
@@ -34,6 +34,7 @@ class Plan:
         Where the jobs write.
     datasets : list of str
     poisonings, victims : list of (data set, name)
+        A victim that is trained several times stands here, and below, as plain, plain@2, ...; see `layout.training`.
         Teachers of matched victims come last.
     attacks : list of (data set, victim, attack)
         On undefended victims.
@@ -62,28 +63,43 @@ class Plan:
         for match in config.matches:
             for dataset in match.datasets:
                 _add(self.datasets, dataset)
-                for victim in match.victims:
-                    self._add_victim(dataset, victim)
-                    attacks = [attack for attack in match.attacks if self._can_attack(dataset, victim, attack)]
-                    for attack in attacks:
-                        self._add_attack(dataset, victim, attack)
-                    for defense in match.defenses:
-                        self._add_evaluation(dataset, victim, defense, attacks, match.settings)
+                for name in match.victims:
+                    attacks = [attack for attack in match.attacks if self._can_attack(dataset, name, attack)]
                     for fooling in match.fooling:
-                        _add(self.foolings, (dataset, victim, fooling))
+                        _add(self.foolings, (dataset, name, fooling))
+                    for seed in seeds_of(config, name, dataset):
+                        victim = training(name, seed)
+                        self._add_victim(dataset, victim)
+                        for attack in attacks:
+                            self._add_attack(dataset, victim, attack)
+                        for defense in match.defenses:
+                            self._add_evaluation(dataset, victim, defense, attacks, match.settings)
         for item in config.transfers:
             for dataset in item.datasets:
                 _add(self.datasets, dataset)
-                for victim in (*item.victims, *item.sources):
-                    self._add_victim(dataset, victim)
-                for source in item.sources:
-                    self._add_transfer(dataset, source, item.victims, item.attacks)
-        named = [("victims", victim, dataset) for dataset, victim in self.victims]
-        named += [("attacks", attack, dataset) for dataset, _, attack in self.attacks]
-        named += [("defenses", defense, dataset) for dataset, _, defense in self.evaluations]
-        named += [("fooling", fooling, dataset) for dataset, _, fooling in self.foolings]
+                for name in (*item.victims, *item.sources):
+                    for seed in seeds_of(config, name, dataset):
+                        self._add_victim(dataset, training(name, seed))
+                for name in item.sources:
+                    for seed in seeds_of(config, name, dataset):
+                        shown = [victim for other in item.victims for victim in self._shown(dataset, name, seed, other)]
+                        self._add_transfer(dataset, training(name, seed), shown, item.attacks)
+        named = [("victims", victim, dataset, trained(victim)[1]) for dataset, victim in self.victims]
+        named += [("attacks", attack, dataset, trained(victim)[1]) for dataset, victim, attack in self.attacks]
+        named += [("defenses", defense, dataset, trained(victim)[1]) for dataset, victim, defense in self.evaluations]
+        named += [("fooling", fooling, dataset, 1) for dataset, _, fooling in self.foolings]
         for entry in named:  # teachers last
             self._add_teachers(*entry)
+
+    def _shown(self, dataset: str, source: str, seed: int, victim: str) -> Iterator[str]:
+        """The trainings of a victim that are shown what is crafted on a source's: those of the same seed.
+
+        What leaves nothing to chance is the same beside all seeds.
+        """
+        alone = not leaves_to_chance(self.config, source, dataset)
+        for number in seeds_of(self.config, victim, dataset):
+            if alone or number == seed or not leaves_to_chance(self.config, victim, dataset):
+                yield training(victim, number)
 
     def _add_victim(self, dataset: str, victim: str) -> None:
         self._add_poisonings("victims", victim, dataset)
@@ -94,18 +110,23 @@ class Plan:
         _add(self.attacks, (dataset, victim, attack))
 
     def _add_poisonings(self, section: str, name: str, dataset: str) -> None:
-        for _, target, named in self.config.references(section, name, dataset):
+        for _, target, named in self._references(section, name, dataset):
             if target == "poisonings":
                 _add(self.poisonings, (dataset, named))
             elif target == "attacks":
                 self._add_poisonings(target, named, dataset)
 
-    def _add_teachers(self, section: str, name: str, dataset: str) -> None:
-        """Victims that an entry names, itself or through others."""
-        for _, target, named in self.config.references(section, name, dataset):
+    def _add_teachers(self, section: str, name: str, dataset: str, seed: int) -> None:
+        """Victims that an entry names, itself or through others: of each the training of this number."""
+        for _, target, named in self._references(section, name, dataset, seed):
             if target == "victims":
                 self._add_victim(dataset, named)
-            self._add_teachers(target, named, dataset)
+            self._add_teachers(target, named, dataset, seed)
+
+    def _references(self, section: str, name: str, dataset: str, seed: int = 1) -> Iterator[tuple[str, str, str]]:
+        """The entries that an entry names: key, section and name; of a victim, the training that belongs to a seed."""
+        for key, target, named in self.config.references(section, trained(name)[0], dataset):
+            yield key, target, beside(self.config, named, seed, dataset) if target == "victims" else named
 
     def _add_evaluation(
         self, dataset: str, victim: str, defense: str, attacks: Sequence[str], settings: Sequence[str]
@@ -119,14 +140,14 @@ class Plan:
                 continue
             if self.config.method("attacks", attack).traits["sees"] == "nothing":
                 reason = f"{attack} looks at no victim, so knowing the defense changes nothing"
-                what = f"{dataset}: adaptive {attack} on {defended(victim, defense)}"
+                what = f"{dataset}: adaptive {attack} on {defended(trained(victim)[0], defense)}"
                 _add(self.kept_apart, {"what": what, "reason": reason})
             else:
                 _add(planned["adaptive"], attack)
 
     def _add_transfer(self, dataset: str, source: str, victims: Sequence[str], attacks: Sequence[str]) -> None:
         for attack in attacks:
-            if not self._can_attack(dataset, source, attack, ", to be replayed"):
+            if not self._can_attack(dataset, trained(source)[0], attack, ", to be replayed"):
                 continue
             self._add_attack(dataset, source, attack)
             planned = self.transfers.setdefault((dataset, source), {"attacks": [], "victims": [source]})
@@ -148,7 +169,8 @@ class Plan:
     @property
     def brought(self) -> list[str]:
         """The victims that come from outside, trained already."""
-        return list(dict.fromkeys(name for _, name in self.victims if self.config.method("victims", name).brings))
+        names = dict.fromkeys(trained(name)[0] for _, name in self.victims)
+        return [name for name in names if self.config.method("victims", name).brings]
 
     @property
     def defenses(self) -> list[tuple[str, str, str]]:
@@ -196,6 +218,11 @@ class Plan:
             ],
             "fooling": [list(item) for item in self.foolings],
             "transfers": [list(item) for item in self.transfers],
+            "without_chance": [
+                [dataset, victim]
+                for dataset, victim in self.victims
+                if not leaves_to_chance(self.config, trained(victim)[0], dataset)
+            ],
             "kept_apart": self.kept_apart,
         }
 
@@ -224,8 +251,9 @@ class Plan:
         )
 
     def train_options(self, dataset: str, victim: str) -> str:
-        entry = self.config.entry("victims", victim, dataset)
-        epochs = self.config.method("victims", victim).in_epochs
+        name, seed = trained(victim)
+        entry = self.config.entry("victims", name, dataset)
+        epochs = self.config.method("victims", name).in_epochs
         poisoning, started = entry.get("poisoning"), entry.get("warm_start")
         return self._command(
             "train",
@@ -236,11 +264,11 @@ class Plan:
             architecture_parameters=entry.get("architecture_parameters"),
             fit={key: entry[key] for key in FITTING if entry[key] is not None} if epochs else None,
             poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
-            warm_start=self.layout.victim(dataset, started) if started else None,
+            warm_start=self.layout.victim(dataset, beside(self.config, started, seed, dataset)) if started else None,
             plugins=self._plugins("train", dataset, victim),
-            seed=training_seed(self.config, dataset, ("victims", victim)),
+            seed=training_seed(self.config, dataset, ("victims", name), seed=seed),
             threads=self.config.threads.train,
-            **self._method("victims", victim, dataset),
+            **self._method("victims", name, dataset, seed),
         )
 
     def attack_options(self, dataset: str, victim: str, attack: str) -> str:
@@ -255,10 +283,11 @@ class Plan:
             images=self.config.images(attack, dataset),
             plugins=self._plugins("attack", dataset, victim, attack),
             seed=derive_seed(self.config.seed, "attack", dataset, attack),
-            **self._method("attacks", attack, dataset),
+            **self._method("attacks", attack, dataset, trained(parts(victim)[0])[1]),
         )
 
     def defend_options(self, dataset: str, victim: str, defense: str) -> str:
+        name, seed = trained(victim)
         return self._command(
             "defend",
             dataset,
@@ -267,9 +296,9 @@ class Plan:
             plugins=self._plugins("defend", dataset, defended(victim, defense)),
             victim=self.layout.victim(dataset, victim),
             victim_name=victim,
-            seed=training_seed(self.config, dataset, ("victims", victim), ("defenses", defense)),
+            seed=training_seed(self.config, dataset, ("victims", name), ("defenses", defense), seed=seed),
             threads=self.config.threads.train,
-            **self._method("defenses", defense, dataset),
+            **self._method("defenses", defense, dataset, seed),
         )
 
     def fool_options(self, dataset: str, victim: str, fooling: str) -> str:
@@ -353,17 +382,17 @@ class Plan:
             raise KeyError(f"{stage} has no option {unknown}")
         return _words(values)
 
-    def _method(self, section: str, name: str, dataset: str) -> dict[str, Any]:
-        """The method of an entry and its parameters, as a job is told them.
+    def _method(self, section: str, name: str, dataset: str, seed: int = 1) -> dict[str, Any]:
+        """The method of an entry and its parameters, as a job about a training of this number is told them.
 
         Another entry that it names is told by its folder; but an attack, which the job itself runs, in full.
         """
         method, parameters = self.config.parameters(section, name, dataset)
-        for key, target, named in self.config.references(section, name, dataset):
+        for key, target, named in self._references(section, name, dataset, seed):
             if key not in parameters:
                 continue
             if target == "attacks":
-                attack = self._method(target, named, dataset)
+                attack = self._method(target, named, dataset, seed)
                 parameters[key] = {"method": attack["method"], **attack["parameters"]}
             else:
                 parameters[key] = str(self._place(target, named, dataset).folder)
@@ -380,7 +409,7 @@ class Plan:
         braces and more have a meaning, and of a folder Snakemake sees only the folder's own time. Code is not in it:
         that counts by what it says, among the modules of a job. "" where there are no such files.
         """
-        entries = sorted(self.config.reached([(section, dataset, name)]))
+        entries = sorted(self.config.reached([(section, dataset, trained(name)[0])]))
         found = {
             f"{of} {called} {key} {state}\n"
             for of, _, called in entries
@@ -394,38 +423,39 @@ class Plan:
                 found |= {f"{of} {called} {name} {_file_state(file)}\n" for name, file in files.items()}
         return hashlib.sha256("".join(sorted(found)).encode(errors="surrogateescape")).hexdigest()[:16] if found else ""
 
-    def inputs(self, section: str, name: str, dataset: str) -> list[Path]:
-        """The files that a job reads because its entry names others, itself or through an attack that the job runs."""
+    def inputs(self, section: str, name: str, dataset: str, victim: str) -> list[Path]:
+        """The files that a job about a victim reads because an entry names others, itself or through an attack that the
+        job runs."""
         files: list[Path] = []
-        for _, target, named in self.config.references(section, name, dataset):
+        for _, target, named in self._references(section, name, dataset, trained(victim)[1]):
             if target == "attacks":
-                files += self.inputs(target, named, dataset)
+                files += self.inputs(target, named, dataset, victim)
             else:
                 files += self._place(target, named, dataset).files
         return files
 
     def train_inputs(self, dataset: str, victim: str) -> list[Path]:
-        return self.inputs("victims", victim, dataset)
+        return self.inputs("victims", victim, dataset, victim)
 
     def attack_inputs(self, dataset: str, victim: str, attack: str) -> list[Path]:
         plain, defense = parts(victim)
         places = [self.layout.victim(dataset, plain)]
-        files = self.inputs("attacks", attack, dataset)
+        files = self.inputs("attacks", attack, dataset, plain)
         if defense:
             places.append(self.layout.defense(dataset, plain, defense))
-            files += self.inputs("defenses", defense, dataset)
+            files += self.inputs("defenses", defense, dataset, plain)
         return [place[role] for place in places for role in ("facts", "weights")] + files
 
     def defend_inputs(self, dataset: str, victim: str, defense: str) -> list[Path]:
-        return self.inputs("defenses", defense, dataset)
+        return self.inputs("defenses", defense, dataset, victim)
 
     def fool_inputs(self, dataset: str, victim: str, fooling: str) -> list[Path]:
-        return self.inputs("fooling", fooling, dataset)
+        return self.inputs("fooling", fooling, dataset, victim)
 
     def evaluate_inputs(self, dataset: str, victim: str, defense: str) -> list[Path]:
         places = self._evaluated(dataset, victim, defense).values()
         attacks = [place.facts for setting in places for place in setting]
-        return [*attacks, *self.inputs("defenses", defense, dataset)]
+        return [*attacks, *self.inputs("defenses", defense, dataset, victim)]
 
     def transfer_inputs(self, dataset: str, source: str) -> list[Path]:
         return [place.facts for places in self._transferred(dataset, source) for place in places]
@@ -458,7 +488,7 @@ class Plan:
             modules += self._makes("datasets", dataset, dataset)
         elif stage == "train":
             modules += self._makes("victims", victim, dataset)
-            if self.config.method("victims", victim).in_epochs:
+            if self.config.method("victims", trained(victim)[0]).in_epochs:
                 modules.append("rivalry.training._fit")
         elif stage == "draw":
             modules += [f"rivalry.figures.{name}" for name in registry.modules("figures")]
@@ -486,6 +516,7 @@ class Plan:
 
     def _makes(self, section: str, name: str, dataset: str) -> list[str]:
         """The modules that an entry's job finds by name: of the methods that it names, and of entries that it names."""
+        name, _ = trained(name)
         modules = [code for _, method in self.config.methods(section, name, dataset) for code in method.code]
         modules += self._user_code(section, name, dataset)
         for _, target, named in self.config.references(section, name, dataset):
@@ -494,6 +525,7 @@ class Plan:
 
     def _loads(self, section: str, name: str, dataset: str) -> list[str]:
         """The modules that a job finds by name when it loads what an entry's own job made: a victim's network."""
+        name, _ = trained(name)
         methods = self.config.methods(section, name, dataset)
         own = [method for _, method in methods if method.kind == "architectures" or method.brings]
         return [code for method in own for code in method.code] + self._user_code(section, name, dataset)

@@ -48,7 +48,9 @@ class Classifier(nn.Module):
         return (images - self.mean.view(-1, 1, 1)) / self.std.view(-1, 1, 1)
 
 
-def architecture(*, source: str = "", epochs: bool = True, gradients: bool = True, side: Side = 1) -> Callable[[F], F]:
+def architecture(
+    *, source: str = "", epochs: bool = True, gradients: bool = True, side: Side = 1, chance: bool | str = True
+) -> Callable[[F], F]:
     """Register a function (shape, classes, *, ...) -> nn.Module.
 
     Parameters
@@ -61,6 +63,9 @@ def architecture(*, source: str = "", epochs: bool = True, gradients: bool = Tru
         Whether its logits have gradients that an attack could follow.
     side : int
         Fewest pixels that an image may be wide and high.
+    chance : bool or str
+        Whether another seed gives another victim. The name of a parameter: only where fewer training images are drawn,
+        as many as it says, than there are.
     """
     return lambda function: function
 

@@ -14,7 +14,7 @@ MOST = 2**24
 """Distances held at once without gradients, 64 MiB of them."""
 
 
-@architecture(source="papernot2016transfer", epochs=False)
+@architecture(source="papernot2016transfer", epochs=False, chance="sample")
 def knn(shape: Sequence[int], classes: int, *, temperature: Positive = 0.03, sample: Count = 5000) -> Estimator:
     """Smoothed nearest neighbours: every stored image votes for its class, and near ones count more.
 

@@ -12,7 +12,7 @@ from rivalry.architectures._estimator import Hyperplanes, one_per_class
 from rivalry.types import Count, Positive
 
 
-@architecture(source="cox1958", epochs=False)
+@architecture(source="cox1958", epochs=False, chance=False)
 def linear(shape: Sequence[int], classes: int, *, l2: Positive = 100.0, iterations: Count = 100) -> Hyperplanes:
     """Multinomial logistic regression: logits are linear in the pixels (7,850 weights on 1x28x28).
 

@@ -13,7 +13,7 @@ from rivalry.architectures._estimator import Estimator, Hyperplanes, one_per_cla
 from rivalry.types import Count, Positive
 
 
-@architecture(source="cortes1995", epochs=False)
+@architecture(source="cortes1995", epochs=False, chance="sample")
 def svm(
     shape: Sequence[int],
     classes: int,

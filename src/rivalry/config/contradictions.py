@@ -18,6 +18,7 @@ from rivalry.artifacts import read_json
 from rivalry.config.mistakes import nearest_key
 from rivalry.config.models import LISTS, SECTIONS, marked
 from rivalry.config.resolving import Config
+from rivalry.config.trainings import draws
 from rivalry.data._files import expanded, is_system, mirrored
 from rivalry.data._glance import exists
 from rivalry.errors import RivalryError, nearest
@@ -107,6 +108,15 @@ def training(config: Config) -> Iterator[str]:
             faults = [(key, f"{method} trains without epochs; leave this key out") for key in given]
         for key, fault in faults:
             yield f"{_path(config, 'victims', name, dataset, key)}: {fault}"
+
+
+def repeated_trainings(config: Config) -> Iterator[str]:
+    """A victim that is to be trained several times, and would be the same each time."""
+    for dataset, name, entry in _entries(config, "victims"):
+        named = [other for _, section, other in config.references("victims", name, dataset) if section == "victims"]
+        if (entry.get("seeds") or 1) > 1 and not named and not draws(config, name, dataset):
+            path = _path(config, "victims", name, dataset, "seeds")
+            yield f"{path}: {entry['architecture']} leaves nothing to chance here; leave this key out"
 
 
 def brought_models(config: Config) -> Iterator[str]:
@@ -420,7 +430,8 @@ def removed_backdoors(config: Config) -> Iterator[str]:
 
 
 CONTRADICTIONS = (
-    *(unknown_names, names_listed_twice, parameters, architecture_parameters, training, brought_models),
+    *(unknown_names, names_listed_twice, parameters, architecture_parameters, training),
+    *(repeated_trainings, brought_models),
     *(
         attacked_images,
         attacks_to_learn_from,

@@ -64,6 +64,9 @@ class Entry(Strict):
     """Keys that differ on a data set: its name, then the keys."""
 
 
+Seeds = Annotated[int, Field(ge=1, le=20)]
+
+
 class DatasetEntry(Strict):
     images: Count = 500
     """Test images on which attacks and defenses are evaluated, at most; the same ones for all of them."""
@@ -78,6 +81,8 @@ class VictimEntry(FittingKeys, Entry):
     """Its own parameters."""
     poisoning: Annotated[str | None, Reference("poisonings")] = None
     """The poisoning of its training data."""
+    seeds: Seeds | None = None
+    """Times it is trained, each with a seed of its own; the configuration's `seeds` when left out."""
     warm_start: Annotated[str | None, Reference("victims")] = None
     """The victim, of the same architecture, whose weights it begins with; `learning_rate` is its own."""
 

@@ -21,6 +21,7 @@ from rivalry.config.models import (
     FoolingEntry,
     Match,
     Name,
+    Seeds,
     Threads,
     Transfer,
     entry_models,
@@ -57,6 +58,9 @@ class Config(Strict):
     """Your own files of methods, or folders of them; their methods stand beside the others."""
     seed: Natural = 0
     """Every random number comes from it."""
+    seeds: Seeds = 1
+    """Times every victim is trained, each with a seed of its own, and then attacked and defended. With several, the
+    report shows the spread between seeds and tells victims apart only where they differ by more."""
     results: OutputFolder = RESULTS
     """Folder of all that the run writes, relative to the folder in which Snakemake runs. Each configuration needs its
     own."""
