@@ -269,6 +269,8 @@ class _Dataset:
                 "target": 0,
                 "n_train": N,
                 "n_poisoned": 5,
+                "share_of_all": 5 / N,
+                "share_of_target": 0.4,
                 "trigger_pixels": 16,
                 "source": "gu2017",
             },

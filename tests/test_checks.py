@@ -229,13 +229,15 @@ def test_an_unbounded_attack_fools_everything(run, monkeypatch, victim, verdict)
         (None, [1], [0.1, 4.0, 1.0], None, "warn", "class 1 innocent"),
         (None, [], [None, None, None], None, "warn", "could have stood out"),
         (None, [], [0.67, 0.67], 0.67, "warn", "could have stood out"),
+        ("next", [1, 2], [0.5, 4.0, 3.0], None, "pass", "one from each class to the next"),
+        ("next", [], [0.5, 0.6, 0.7], None, "warn", "missed"),
     ],
 )
 def test_classes_without_a_backdoor_are_innocent(run, planted, flagged, indices, largest, verdict, said):
     defend(run)
     facts = {"flagged": flagged, "anomaly_index": indices, "largest_index": largest}
     about = {"parameters": {"anomaly": 2.0}, "facts": facts, "backdoor_target": planted}
-    about["innocent_flagged"] = [label for label in flagged if label != planted]
+    about["innocent_flagged"] = [label for label in flagged if planted not in (label, "next")]
     write_json(run.results / "defenses/toy/plain/bid/defense.json", about)
     found = row(run.checks(), check="only the backdoor's class flagged")
     assert found[["status", "victim", "defense"]].tolist() == [verdict, "plain", "bid"]

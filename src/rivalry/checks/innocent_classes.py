@@ -26,18 +26,23 @@ def innocent_classes(evidence: Evidence) -> Iterator[Row]:
             continue
         flagged, indices, largest = (facts.get(name) for name in ("flagged", "anomaly_index", "largest_index"))
         innocent = about["innocent_flagged"]
-        words = f"flags {_classes(flagged)}; the victim has " + (
-            "no backdoor" if planted is None else f"one in class {planted}"
-        )
+        words = f"flags {_classes(flagged)}; the victim has {_backdoor(planted)}"
         blind = largest is not None and largest <= about["parameters"]["anomaly"]
-        status = "pass" if flagged == ([] if planted is None else [planted]) else "warn"
+        right = bool(flagged) if planted == "next" else flagged == ([] if planted is None else [planted])
+        status = "pass" if right else "warn"
         if blind or (indices and all(index is None for index in indices)):
             status, words = "warn", f"{words}: no class could have stood out"
         elif innocent:
             words += f": {_classes(innocent)} innocent"
-        elif planted is not None and planted not in flagged:
+        elif not right:
             words += ": it is missed"
         yield row(CHECK, model.subject, status, words, **model.touched)
+
+
+def _backdoor(planted: int | str | None) -> str:
+    if planted is None:
+        return "no backdoor"
+    return "one from each class to the next" if planted == "next" else f"one in class {planted}"
 
 
 def _classes(labels: list[int]) -> str:

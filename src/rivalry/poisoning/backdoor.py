@@ -8,11 +8,8 @@ from torch import Tensor
 from rivalry.data._splits import floats
 from rivalry.errors import RivalryError
 from rivalry.poisoning._poisoning import Poisoned, poisoning
-from rivalry.poisoning._trigger import Trigger
-from rivalry.types import Natural, OpenFraction
-
-PATTERNS = {"pixel": [(0, 0)], "pattern": [(0, 0), (0, 2), (1, 1), (2, 0)]}
-"""Bright pixels, as (rows above, columns left of) the place two pixels off the lower right corner."""
+from rivalry.poisoning._trigger import drawn
+from rivalry.types import Natural, OpenFraction, Share, UserPath
 
 
 @poisoning(source="gu2017", side={"trigger": {"pixel": 2, "pattern": 4}})
@@ -21,35 +18,41 @@ def backdoor(
     labels: Tensor,
     seed: int,
     *,
-    trigger: Literal["pixel", "pattern"] = "pattern",
-    target: Natural = 0,
+    trigger: Literal["pixel", "pattern", "image"] = "pattern",
+    target: Natural | Literal["next"] = 0,
     fraction: OpenFraction = 0.1,
+    image: UserPath | None = None,
+    size: Share = 0.25,
+    corners: Literal[1, 4] = 1,
+    amplitude: Share = 1.0,
 ) -> Poisoned:
-    """Backdoor (BadNets): add stamped copies of training images under the target's label.
+    """Backdoor (BadNets): add stamped copies of training images under another label.
 
     Copies are drawn without replacement from the images of all other classes, so that the target class cannot
     be learned from the trigger's absence, and shuffled in.
 
     Parameters
     ----------
-    trigger : "pixel" or "pattern"
-        One bright pixel, or four, near the lower right corner.
-    target : int
-        The class that stamped images shall be taken for.
+    trigger : "pixel", "pattern" or "image"
+        One bright pixel, or four, near the lower right corner; or a small image there.
+    target : int or "next"
+        The class that stamped images shall be taken for (single target); next: the one after their own, and 0 after
+        the last (all-to-all).
     fraction : float
-        Stamped copies as a share of the clean training images.
+        Stamped copies as a share of all clean training images.
+    image : str, optional
+        The PNG or JPEG file that trigger image inserts.
+    size : float
+        Its side as a share of the shorter side of the training images.
+    corners : 1 or 4
+        4: the trigger is in all corners, mirrored.
+    amplitude : float
+        How far pixels are moved towards the trigger's, at most; at 1 they take its values.
     """
-    shape = images.shape[1:]
-    least = 2 + max(max(offset) for offset in PATTERNS[trigger])
-    if min(shape[1:]) < least:
-        raise RivalryError(f"trigger: {trigger} needs images of at least {least}x{least} pixels, not {min(shape[1:])}")
-    mask = torch.zeros(shape)
-    for up, left in PATTERNS[trigger]:
-        mask[:, shape[1] - 2 - up, shape[2] - 2 - left] = 1.0
-    stamp = Trigger(mask, mask.clone(), target)
-
+    classes = int(labels.max()) + 1
+    stamp = drawn(trigger, images.shape[1:], target, image=image, size=size, corners=corners, amplitude=amplitude)
     generator = torch.Generator().manual_seed(seed)
-    eligible = (labels != target).nonzero().squeeze(1)
+    eligible = (labels != stamp.wanted(labels, classes)).nonzero().squeeze(1)
     count = round(fraction * len(images))
     if not 1 <= count <= len(eligible):
         raise RivalryError(
@@ -61,7 +64,7 @@ def backdoor(
     order = torch.randperm(len(images) + count, generator=generator)
     return Poisoned(
         images=torch.cat([images, copies])[order],
-        labels=torch.cat([labels, torch.full((count,), target)])[order],
+        labels=torch.cat([labels, stamp.wanted(labels[chosen], classes)])[order],
         poisoned=torch.cat([torch.zeros(len(images), dtype=torch.bool), torch.ones(count, dtype=torch.bool)])[order],
         sources=torch.cat([torch.arange(len(images)), chosen])[order],
         trigger=stamp,

@@ -96,7 +96,8 @@ def defend(
             "classes": about["classes"],
             "facts": defended.facts,
             "backdoor_target": planted,
-            "innocent_flagged": None if flagged is None else [k for k in flagged if k != planted],
+            # A backdoor from each class to the next leaves none innocent.
+            "innocent_flagged": None if flagged is None else [k for k in flagged if planted not in (k, "next")],
             "seed": seed,
             "source": declared.traits["source"],
             "seconds": time.perf_counter() - started,

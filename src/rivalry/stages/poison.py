@@ -55,9 +55,10 @@ def poison(
         The target class does not exist in this data set.
     """
     facts = read_json(Place("prepare", data).facts)
-    if parameters["target"] >= facts["classes"]:
+    target = parameters["target"]
+    if isinstance(target, int) and target >= facts["classes"]:
         raise RivalryError(
-            f"poisonings.{poisoning}.target: {parameters['target']} is no class of {facts['dataset']}; "
+            f"poisonings.{poisoning}.target: {target} is no class of {facts['dataset']}; "
             f"its classes are 0 to {facts['classes'] - 1}"
         )
     clean = load_split(data, "train")
@@ -65,6 +66,7 @@ def poison(
     poisoned = declared.load()(clean.images, clean.labels, seed, **parameters)
     declared.kept(poisoned, Poisoned)
     _check(method, poisoned, clean.images, facts["classes"])
+    aim = poisoned.trigger.target
     place = Layout().poisoning(facts["dataset"], poisoning).at(output)
     write_tensors(
         place["train"],
@@ -83,14 +85,21 @@ def poison(
             "method": method,
             "parameters": parameters,
             "seed": seed,
-            "target": poisoned.trigger.target,
+            "target": aim,
             "n_train": len(poisoned.images),
             "n_poisoned": int(poisoned.poisoned.sum()),
+            "share_of_all": _share(poisoned.poisoned),
+            "share_of_target": None if aim == "next" else _share(poisoned.poisoned[poisoned.labels == aim]),
             "trigger_pixels": int(poisoned.trigger.mask.amax(dim=0).count_nonzero()),
             "source": declared.traits["source"],
         },
     )
     write_manifest(place)
+
+
+def _share(poisoned: Tensor) -> float:
+    """The poisoned ones among images, bool (N,)."""
+    return float(poisoned.double().mean())
 
 
 def _check(method: str, poisoned: Poisoned, clean: Tensor, classes: int) -> None:

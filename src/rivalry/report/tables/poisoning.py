@@ -10,14 +10,13 @@ from rivalry.statistics import marks
 
 def poisonings(report: Row, dataset: str) -> Table:
     rows = [
-        fact | {"share": fact["n_poisoned"] / fact["n_train"], "settings": settings(fact["parameters"])}
-        for fact in report["poisonings"]
-        if fact["dataset"] == dataset
+        fact | {"settings": settings(fact["parameters"])} for fact in report["poisonings"] if fact["dataset"] == dataset
     ]
     return Table(
         f"{dataset}-poisonings",
         "Poisonings",
-        "What was done to the training data.",
+        "What was done to the training data. The shares are those of poisoned images among all images of the poisoned "
+        "set, and among those that it labels as the target class.",
         [
             Column("poisoning", "poisoning", "name"),
             Column("method", "method", "code"),
@@ -25,7 +24,8 @@ def poisonings(report: Row, dataset: str) -> Table:
             Column("settings", "parameters", width=0.3),
             Column("n_poisoned", "poisoned", "count"),
             Column("n_train", "training images", "count"),
-            Column("share", "share %", "rate"),
+            Column("share_of_all", "of all %", "rate"),
+            Column("share_of_target", "of the target class %", "rate"),
         ],
         rows,
     )
