@@ -311,9 +311,13 @@ def test_a_terminal_shows_what_is_running(tmp_path: Path, clock: list[float], mo
     run.start("train plain", log=(str(log),))
     run.start("train a victim with a very long name on a data set with a long one")
     run.handler._show_running()
-    shown = run.text.split("\n")[-1]
-    assert shown.startswith("\r\x1b[K0/4 | train plain: epoch 4 of 12 | train a victim")
-    assert len(shown.removeprefix("\r\x1b[K")) < 60
+    assert run.text.split("\n")[-1] == "\r\x1b[K0/4 | train plain: epoch 4 of 12 | and 1 more"
+    monkeypatch.setenv("COLUMNS", "130")
+    run.handler._show_running()
+    assert run.text.rpartition("\r\x1b[K")[2].endswith(" on a data set with a long one: 0 s")
+    monkeypatch.setenv("COLUMNS", "30")
+    run.handler._show_running()
+    assert run.text.rpartition("\r\x1b[K")[2] == "0/4 | train plain: epoch 4 of"
     run.finish(1, 1, 4)
     assert run.text.split("\n")[-2].endswith("\r\x1b[K1/4  done    train plain (0 s)")  # overwrites it
 

@@ -54,6 +54,14 @@ FITTING = {
     "validation_fraction": 0.2,
 }
 
+WITH_EPOCHS = [
+    name for name in registry.names("training") if registry.method("training", name).traits.get("epochs", True)
+]
+ATTACKED = [
+    ("adversarial_training", {"attack": "fgsm", "alpha": 0.5}),
+    ("adversarial_training", {"attack": "pgd", "steps": 3, "alpha": 0.5}),
+]
+
 
 def stripes(n: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
     """A problem of three classes that a linear model solves: which third of the image is bright."""
@@ -179,6 +187,36 @@ def test_whatever_has_a_state_goes_on_with_it(tmp_path: Path, keys: dict[str, ob
         learn(tmp_path, model(), cut, **keys)
     assert learn(tmp_path, fresh, recipe, **keys) == outcome
     assert torch.equal(weights(fresh), weights(whole))
+
+
+@pytest.mark.parametrize("moment", [5, 14])
+@pytest.mark.parametrize(("method", "parameters"), [*((name, {}) for name in WITH_EPOCHS), *ATTACKED])
+def test_every_method_goes_on_after_an_interruption(
+    method: str, parameters: dict[str, object], moment: int, tmp_path: Path
+) -> None:
+    """A new process has a new recipe: what a method keeps between batches must not matter, or be in the checkpoint."""
+    images, labels = stripes(60)
+    keys = FittingKeys(**FITTING | {"epochs": 5, "batch_size": 16, "patience": 5})
+
+    def learned(folder: Path | None, last: int = 0) -> tuple[Tensor, Fit]:
+        victim = restless()
+        passes = itertools.count(1)
+
+        def break_off(module: nn.Module, asked: object) -> None:
+            if module.training and next(passes) == last:
+                raise PowerCut
+
+        victim.register_forward_pre_hook(break_off)
+        recipe = recipe_of(method, images, labels, tmp_path / "teacher", **parameters)
+        outcome = fit(victim, images, labels, recipe, folder, keys, seed=7, accelerator="cpu")
+        return torch.cat([value.flatten().double() for value in victim.state_dict().values()]), outcome
+
+    expected, course = learned(None)
+    with pytest.raises(PowerCut):
+        learned(tmp_path / "broken off", moment)
+    found, again = learned(tmp_path / "broken off")
+    assert torch.equal(found, expected)
+    assert again == course
 
 
 @pytest.mark.parametrize("moment", ["half written", "written, under no name", "whole"])
@@ -312,24 +350,46 @@ def colourful(folder: Path | None) -> tuple[Tensor, Fit]:
         nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(8 * 36, 3)
     )
     recipe = adversarial_training(images, labels, eps=0.05, step_size=0.02, steps=3, alpha=0.5)
-    keys = FittingKeys(**FITTING | {"epochs": 12, "patience": 12})
+    keys = FittingKeys(
+        **FITTING | {"epochs": 12, "patience": None},
+        schedule="one_cycle",
+        ema=0.9,
+        label_smoothing=0.1,
+        gradient_clipping=1.0,
+        augmentation={"crop": 1, "flip": True},
+        choose_epoch_by="robust_accuracy",
+    )
     outcome = fit(victim, images, labels, recipe, folder, keys, seed=7, accelerator="cpu")
     return torch.cat([value.flatten().double() for value in victim.state_dict().values()]), outcome
 
 
-def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_at_any_moment_it_ends_with_the_same_bytes(tmp_path: Path, by: signal.Signals) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     expected, course = colourful(None)
     chance = random.Random(time.time_ns())
-    command = [sys.executable, "-c", CHILD, str(tmp_path)]
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True, env=alone) as child:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(tmp_path)],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # A shell that runs the tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with child:
         assert child.stdout is not None
         for _ in range(chance.randint(2, 8)):
             assert child.stdout.readline().startswith("epoch")
         time.sleep(0.05 * chance.random())
-        child.send_signal(signal.SIGKILL)
+        child.send_signal(by)
+        said = child.communicate()[1]
+    if by is signal.SIGINT:
+        assert said.endswith("\nKeyboardInterrupt\n")
+    else:
+        assert child.returncode == -by
     assert (tmp_path / LAST).is_file() or (tmp_path / PREVIOUS).is_file()
     found, again = colourful(tmp_path)
     torch.set_num_threads(threads)
@@ -366,15 +426,6 @@ def recipe_of(method: str, images: Tensor, labels: Tensor, folder: Path, **param
     if method == "pcl":
         parameters = parameters | {"layers": 1}
     return registry.method("training", method).load()(images, labels, **parameters)
-
-
-WITH_EPOCHS = [
-    name for name in registry.names("training") if registry.method("training", name).traits.get("epochs", True)
-]
-ATTACKED = [
-    ("adversarial_training", {"attack": "fgsm", "alpha": 0.5}),
-    ("adversarial_training", {"attack": "pgd", "steps": 3, "alpha": 0.5}),
-]
 
 
 @pytest.mark.parametrize(("method", "parameters"), [*((name, {}) for name in WITH_EPOCHS), *ATTACKED])

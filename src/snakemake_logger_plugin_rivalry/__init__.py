@@ -279,9 +279,8 @@ class LogHandler(LogHandlerBase):
         """On a terminal, overwrite the last line; elsewhere, a line for each job that runs for another minute."""
         running = [job for job in self.jobs.values() if job.shown]
         if self.in_place:
-            told = [f"{job.name}: {job.how_far()[0] or _duration(job.seconds)}" for job in running[:4]]
-            more = [f"and {len(running) - 4} more"] if len(running) > 4 else []
-            self._overwrite(" | ".join([self._counted() + self._left("  "), *told, *more]))
+            told = [f"{job.name}: {job.how_far()[0] or _duration(job.seconds)}" for job in running]
+            self._overwrite(_fitting([self._counted() + self._left("  "), *told], _width()))
             return
         for job in running:
             if job.seconds >= (job.lines + 1) * PATIENCE:
@@ -318,17 +317,34 @@ class LogHandler(LogHandlerBase):
 
     def _overwrite(self, line: str) -> None:
         if self.standing or line:
-            width = shutil.get_terminal_size().columns - 1
-            self._write(f"\r\x1b[K{line[:width]}")
+            self._write(f"\r\x1b[K{self._shown(line)[: _width()]}")
             self.standing = bool(line)
 
     def _print(self, *lines: str) -> None:
         self._write("".join(f"{line}\n" for line in lines))
 
     def _write(self, text: str) -> None:
-        encoding = self.stream.encoding or "utf-8"
-        self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self.stream.write(self._shown(text))
         self.stream.flush()
+
+    def _shown(self, text: str) -> str:
+        """With all that the stream cannot encode spelled out."""
+        encoding = self.stream.encoding or "utf-8"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns - 1
+
+
+def _fitting(parts: list[str], width: int) -> str:
+    """The first part, as many of the others as a line has room for, one at least, and how many more there are."""
+    for shown in range(len(parts), 1, -1):
+        more = [f"and {len(parts) - shown} more"] if shown < len(parts) else []
+        line = " | ".join([*parts[:shown], *more])
+        if len(line) <= width:
+            return line
+    return " | ".join(parts[:2])
 
 
 def _last_lines(logs: Iterable[str]) -> tuple[str, list[str]]:

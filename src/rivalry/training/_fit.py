@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 import time
 import warnings
 import zipfile
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
 
 from rivalry import _torchvision
 from rivalry.answers import classify
@@ -230,13 +233,14 @@ class _History(Callback):
         self.rows.append({"epoch": trainer.current_epoch + 1, **row, "learning_rate": self.rate})
         seconds = (time.perf_counter() - self.started) / (len(self.rows) - self.before)
         left = seconds * (self.epochs - len(self.rows))
-        print(
-            f"epoch {trainer.current_epoch + 1} of {self.epochs}: "
-            + ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items())
-            + f", learning rate {self.rate:.3g}, {duration(seconds)} an epoch"
-            + (f", {duration(left)} left" if left else ""),
-            flush=True,
-        )
+        with tqdm.external_write_mode():  # a bar in a terminal makes room
+            print(
+                f"epoch {trainer.current_epoch + 1} of {self.epochs}: "
+                + ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items())
+                + f", learning rate {self.rate:.3g}, {duration(seconds)} an epoch"
+                + (f", {duration(left)} left" if left else ""),
+                flush=True,
+            )
 
     def _is_better(self, row: dict[str, float], earlier: dict[str, float]) -> bool:
         new, old = row[self.column], earlier[self.column]
@@ -247,6 +251,56 @@ class _History(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.best_epoch, self.weights = state["rows"], state["best_epoch"], state["weights"]
+
+
+class _Bar(Callback):
+    """One line in a terminal, overwritten: how far the training is, how fast it goes, and the time left."""
+
+    def __init__(self, epochs: int, images: int) -> None:
+        self.epochs, self.images = epochs, images
+
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self.bar = tqdm(
+            desc=self._epoch(trainer),
+            total=self.epochs * self.images,
+            initial=trainer.current_epoch * self.images,
+            bar_format="{desc} [{bar:20}] {rate_noinv_fmt}, {remaining} left",
+            unit=" images",
+            ascii=".#",  # in any terminal
+            smoothing=0,
+            dynamic_ncols=True,
+            leave=False,
+        )
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self.bar.set_description_str(self._epoch(trainer))
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, task: lightning.LightningModule, _: Any, batch: Any, step: int
+    ) -> None:
+        self.bar.update(len(batch[0]))
+
+    def on_train_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self.bar.close()
+
+    def on_exception(
+        self, trainer: lightning.Trainer, task: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self.bar.close()
+
+    def _epoch(self, trainer: lightning.Trainer) -> str:
+        return f"epoch {trainer.current_epoch + 1} of {self.epochs}"
+
+
+class _Signals(Callback):
+    """SIGTERM ends a training at once, as it ends all else; Lightning would end it later, with status 0."""
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
 
 
 class _Patience(EarlyStopping):
@@ -377,7 +431,9 @@ def fit(
 
     history = _History(keys)
     column, direction = BETTER[keys.choose_epoch_by]
-    callbacks: list[Callback] = [history, _Patience(column, mode=direction, patience=keys.most_idle)]
+    callbacks: list[Callback] = [history, _Signals(), _Patience(column, mode=direction, patience=keys.most_idle)]
+    if sys.stderr.isatty():
+        callbacks.append(_Bar(keys.epochs, len(training)))
     if checkpoints is not None:
         # Without a metric to monitor, each epoch replaces the last; after everything else that belongs to the epoch.
         every = ModelCheckpoint(
@@ -405,7 +461,7 @@ def fit(
             plugins=[_WholeCheckpoints()],
             enable_checkpointing=checkpoints is not None,
             logger=False,
-            enable_progress_bar=sys.stderr.isatty(),
+            enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             inference_mode=False,  # adversarial training attacks validation images too
@@ -415,13 +471,18 @@ def fit(
         if trainer.strategy.root_device.type == "cpu":
             lay_out(victim, grey_gradients=images.shape[1] == 1)
         task.train()  # Lightning trains each module in the mode in which it comes
-        trainer.fit(
-            task,
-            batches,
-            validation_batches,
-            ckpt_path=None if checkpoints is None else _resumable(checkpoints, keys.epochs),
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                task,
+                batches,
+                validation_batches,
+                ckpt_path=None if checkpoints is None else _resumable(checkpoints, keys.epochs),
+                weights_only=True,
+            )
+        except SystemExit as stop:
+            if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning turned into a failure
+                raise stop.__context__ from None
+            raise
     victim.cpu()
     victim.load_state_dict(history.weights)
     return Fit(history.rows, history.best_epoch)
