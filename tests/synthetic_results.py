@@ -19,9 +19,9 @@ from rivalry.adversarial import CraftedSet, write_crafted
 from rivalry.data._croissant import croissant
 from rivalry.layout import Layout
 from rivalry.stages.evaluate import with_verdicts
-from rivalry.statistics import compare, evaluated_matches, undefended_matches, worst_case
+from rivalry.statistics import compare, evaluated_matches, literature, undefended_matches, worst_case
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import COMPARISONS, REPORTED, TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, TRANSFERS, WORST_CASES
 from rivalry.statistics.scores import clean_errors
 
 N = 48
@@ -126,12 +126,15 @@ def make(results: Path) -> Path:
     WORST_CASES.write(tables / "worst_cases.csv", [case.row for case in cases])
     matches = [one for names in plan["attacks"] for one in undefended_matches(layout, names, CONFIG["confidence"])]
     matches += [one for names in plan["evaluations"] for one in evaluated_matches(layout, names, CONFIG["confidence"])]
+    stated = literature.stated(layout, plan)
+    besides = literature.asked(stated, cases, CONFIG["confidence"])
     comparisons = compare(
-        matches, clean_errors(layout, plan), cases, confidence=CONFIG["confidence"], seed=CONFIG["seed"]
+        matches, clean_errors(layout, plan), cases, besides, confidence=CONFIG["confidence"], seed=CONFIG["seed"]
     )
     COMPARISONS.write(tables / "comparisons.csv", comparisons)
     TRANSFERS.write(tables / "transfers.csv", _transfers())
     CHECKED.write(tables / "checks.csv", _checks())
+    CLAIMS.write(tables / "claims.csv", literature.judged(stated, matches, cases, comparisons))
     REPORTED.write(tables / "reported.csv", _reported())
     artifacts.write_json(tables / "kept_apart.json", KEPT_APART)
     artifacts.write_manifest(layout.tables, sorted(tables.glob("*.csv")))
@@ -224,9 +227,10 @@ class _Dataset:
                 "victim": victim,
                 "architecture": "cnn_mnist" if self.dataset == "digits" else "cnn_cifar",
                 "method": {"distilled": "defensive_distillation", "adversarial": "adversarial_training"}.get(
-                    victim, "standard"
+                    victim, "plain"
                 ),
-                "parameters": {"epochs": 6, "learning_rate": 0.001},
+                "parameters": {},
+                "fitting": {"epochs": 6, "learning_rate": 0.001, "optimizer": "adam"},
                 "poisoning": "badnets" if victim == "poisoned" else None,
                 "shape": list(self.images.shape[1:]),
                 "classes": 10,

@@ -43,6 +43,7 @@ def against(a: dict[str, Any], b: dict[str, Any], difference: float, p: float | 
         "norm": a["norm"],
         "victim_a": a["victim"],
         "defense_a": a["defense"],
+        "attack_a": "",
         "victim_b": b["victim"],
         "defense_b": b["defense"],
         "eps_a": a["eps"],

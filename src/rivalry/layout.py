@@ -50,6 +50,7 @@ FILES: dict[str, dict[str, str]] = {
         "worst_cases": "worst_cases.csv",
         "comparisons": "comparisons.csv",
         "transfers": "transfers.csv",
+        "claims": "claims.csv",
         "reported": "reported.csv",
         "kept_apart": "kept_apart.json",
     },

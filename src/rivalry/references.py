@@ -45,6 +45,12 @@ def cite(key: str) -> str:
     return f"{authors} ({work['year']}). {work['title']}. {work['venue']}. {work.get('url', '')}".strip()
 
 
+def named(key: str) -> str:
+    """A work on file as a sentence names it: 'Carlini and Wagner 2017'."""
+    work = all_references()[key]
+    return f"{authors(work)} {work['year']}"
+
+
 def source_of(kind: str, method: str) -> str:
     """The citation key that a registered method names, or ''."""
     return registry.method(kind, method).traits.get("source", "") if method in registry.names(kind) else ""

@@ -67,7 +67,7 @@ rule tabulate_results:
 
 rule check_results:
     input:
-        made(*COMPUTED),
+        made(*COMPUTED, "tabulate"),
         LAYOUT.plan.facts,
     output:
         report(

@@ -6,13 +6,13 @@ attacked) is a warning, never a pass. A new check is one file and one line below
 """
 
 from rivalry.checks.answers import answers
-from rivalry.checks.broken_defenses import broken_defenses
 from rivalry.checks.brought import brought
 from rivalry.checks.converged import beside_gradients, converged
 from rivalry.checks.fooling_images import fooling_images
 from rivalry.checks.images import images
 from rivalry.checks.innocent_classes import innocent_classes
 from rivalry.checks.leakage import leakage
+from rivalry.checks.literature import literature
 from rivalry.checks.same_images import same_images
 from rivalry.checks.scoring import scoring
 from rivalry.checks.strength import adaptive, iterative, masking, noise, transfer
@@ -33,7 +33,7 @@ CHECKS = (
     beside_gradients,
     transfer,
     scoring,
-    broken_defenses,
+    literature,
     innocent_classes,
     fooling_images,
 )

@@ -116,6 +116,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
     sources = {fact.get("source", "") for entry in FACTS for fact in report[entry]}
     sources |= {source_of("architectures", fact["architecture"] or "") for fact in report["victims"]}
     sources |= {fact["provenance"]["citation"] for fact in report["datasets"]}
+    sources |= {row["source"] for row in report["claims"]}
     report["references"] = works(sources)
     return report
 

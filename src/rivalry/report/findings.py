@@ -22,9 +22,11 @@ from rivalry.formatting import (
     points,
     tied,
 )
+from rivalry.references import named
 from rivalry.report.summary import checked, leader, paired, within
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import Listed, at_headline
+from rivalry.statistics.literature import expected, found, together
 
 Fact = dict[str, Any]
 
@@ -55,7 +57,7 @@ def find(report: Fact) -> list[Fact]:
             for key, rows in report.items()
             if isinstance(rows, list) and all(isinstance(row, dict) and "dataset" in row for row in rows)
         }
-        for rule in (_clean, _robust, _strongest, _transferred, _defended, _backdoors, _fooled, _ties):
+        for rule in (_clean, _robust, _strongest, _transferred, _defended, _published, _backdoors, _fooled, _ties):
             findings += [_listed(dataset, finding) for finding in rule(part)]
     return findings + [_listed("", finding) for finding in _whole_run(report)]
 
@@ -245,6 +247,36 @@ def _told_apart(part: Fact, victim: str, defense: str) -> str:
     best = max(found)
     text = "; of the attacks that ignore it, it tells the easiest one from clean images with an AUC of "
     return f"{text}{number(best)} (chance: 0.5)"
+
+
+def _published(part: Fact) -> Iterator[Finding]:
+    """What the literature says of each method and defense, and whether this run shows it."""
+    groups: dict[tuple[str, str, str], list[Fact]] = {}
+    for row in part["claims"]:
+        groups.setdefault((row["victim"], row["defense"], row["name"]), []).append(row)
+    for (victim, defense, name), rows in groups.items():
+        text, verdicts = [], {}
+        for role, title in (("claim", "claim"), ("break", "known break")):
+            mine = [row for row in rows if row["role"] == role]
+            if not mine:
+                continue
+            verdicts[title] = together(role, [row["outcome"] for row in mine])
+            said = listing(list(dict.fromkeys(f"{expected(row)} ({named(row['source'])})" for row in mine)))
+            ours = [found(row) for row in mine if row["outcome"] != "not measured"]
+            why = dict.fromkeys(row["note"] for row in mine)
+            text.append(f"{title.capitalize()}: it {said}; {verdicts[title]}: {'; '.join(ours or why)}.")
+        if {*verdicts.values()} == {"not measured"}:
+            continue
+        doubtful = verdicts.get("known break") in ("not reproduced", "not shown")
+        text += ["Before it is believed, the attacks must be looked at."] if doubtful else []
+        settled = {*verdicts.values()} <= {"reproduced", "reproduced in part"}
+        yield Finding(
+            f"{name[0].upper()}{name[1:]}: {guarded(victim, defense)}",
+            "; ".join(f"{title} {verdict}" for title, verdict in verdicts.items()),
+            "neutral" if settled else "open",
+            " ".join(text),
+            marks.of_victim(part["checks"], rows[0]),
+        )
 
 
 def _backdoors(part: Fact) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from rivalry.report.tables import (
     defenses,
     figures,
     fooling,
+    literature,
     networks,
     poisoning,
     provenance,
@@ -154,6 +155,16 @@ RESULTS = (
         ),
         figures=("attack_defense", "preprocessors", "detectors", "defense_budgets"),
         tables=(defenses.defenses,),
+    ),
+    Section(
+        "literature",
+        "Claims of the literature",
+        words=(
+            "Some methods are known to be broken, and good attacks must break them here too; others are known to "
+            "work. Where a known result does not show, the attack, the training or the number of images is the first "
+            "suspect.",
+        ),
+        tables=(literature.claims,),
     ),
     Section(
         "poisoning",

@@ -19,6 +19,7 @@ from rivalry.formatting import (
     points,
     probability,
 )
+from rivalry.statistics.comparisons import seen_from
 from rivalry.statistics.headlines import ranking
 from rivalry.statistics.marks import words
 
@@ -89,37 +90,14 @@ def leader(report: Fact, place: Fact) -> str:
 
 
 def paired(report: Fact, place: Fact, one: Fact, other: Fact) -> Fact | None:
-    """The paired test of two rows of a ranking, turned so that differences say how far `one` is ahead.
-
-    Returns
-    -------
-    dict or None
-        n and accuracies (of both, on what both met), ahead, low, high (fractions), holm_p (None where no test was made;
-        then there is only note beside it), significant, note. None where the two were not set against each other.
-    """
-    sides = [(row["victim"], row["defense"]) for row in (one, other)]
+    """The paired test of two rows of a ranking, as `seen_from` gives it; None where they were not compared."""
+    mine, theirs = ((row["victim"], row["defense"]) for row in (one, other))
     for row in report["comparisons"]:
         if row["kind"] != "worst case" or row["dataset"] != place["dataset"] or row["norm"] != place["norm"]:
             continue
         met = [(row["victim_a"], row["defense_a"]), (row["victim_b"], row["defense_b"])]
-        if row["eps_a"] != place["eps"] or sorted(met) != sorted(sides):
-            continue
-        if row["holm_p"] is None:
-            return {"holm_p": None, "note": row["note"]}
-        # Errors are compared, so a negative difference says that a is ahead.
-        turn = -1 if met == sides else 1
-        ends = sorted(turn * row[end] for end in ("paired_low", "paired_high"))
-        rates = [1 - row[f"error_{side}"] for side in "ab"]
-        return {
-            "n": row["n_a"],
-            "accuracies": rates if met == sides else rates[::-1],
-            "ahead": turn * row["difference"],
-            "low": ends[0],
-            "high": ends[1],
-            "holm_p": row["holm_p"],
-            "significant": row["significant"],
-            "note": row["note"],
-        }
+        if row["eps_a"] == place["eps"] and sorted(met) == sorted([mine, theirs]):
+            return seen_from(row, mine)
     return None
 
 

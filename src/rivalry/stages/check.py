@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 def check(
-    results: Annotated[Path, After(COMPUTED)], output: Path, *, plan: Plan, accelerator: Accelerator = "auto"
+    results: Annotated[Path, After((*COMPUTED, "tabulate"))],
+    output: Path,
+    *,
+    plan: Plan,
+    accelerator: Accelerator = "auto",
 ) -> None:
     """Check the results against themselves.
 

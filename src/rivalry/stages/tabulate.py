@@ -1,4 +1,4 @@
-"""The tables of a run: scores, worst cases, comparisons, transfers, and reported against measured."""
+"""The tables of a run: scores, worst cases, comparisons, transfers, and printed numbers and claims against ours."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from rivalry.artifacts import write_json, write_manifest
 from rivalry.layout import Layout
-from rivalry.statistics import worst_case
-from rivalry.statistics.columns import COMPARISONS, REPORTED, SCORES, TRANSFERS, WORST_CASES
+from rivalry.statistics import literature, worst_case
+from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, TRANSFERS, WORST_CASES
 from rivalry.statistics.comparisons import compare, kept_apart
 from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import ScoredMatch, clean_errors, evaluated_matches, undefended_matches
@@ -31,7 +31,7 @@ def tabulate(
     seed: Natural = 0,
     record_times: Flag = True,
 ) -> None:
-    """Make the tables: scores, worst cases, comparisons, transfers, reported numbers.
+    """Make the tables: scores, worst cases, comparisons, transfers, claims of the literature, reported numbers.
 
     Parameters
     ----------
@@ -56,7 +56,9 @@ def tabulate(
     matches.sort(key=lambda match: _position(match, plan))
     scores = [match.row | ({} if record_times else {"seconds": None}) for match in matches]
     cases = worst_case.worst_cases(layout, plan=plan, confidence=confidence)
-    comparisons = compare(matches, clean_errors(layout, plan), cases, confidence=confidence, seed=seed)
+    stated = literature.stated(layout, plan)
+    besides = literature.asked(stated, cases, confidence)
+    comparisons = compare(matches, clean_errors(layout, plan), cases, besides, confidence=confidence, seed=seed)
     reported = set_against_reported(layout, matches, plan["victims"], confidence=confidence)
 
     tables = layout.tables.at(output)
@@ -64,6 +66,7 @@ def tabulate(
     WORST_CASES.write(tables["worst_cases"], [case.row for case in cases])
     COMPARISONS.write(tables["comparisons"], comparisons)
     TRANSFERS.write(tables["transfers"], transfer_rates(layout, plan, confidence))
+    CLAIMS.write(tables["claims"], literature.judged(stated, matches, cases, comparisons))
     REPORTED.write(tables["reported"], reported)
     write_json(tables["kept_apart"], kept_apart(matches))
     write_manifest(tables)

@@ -3,7 +3,8 @@
 `rates`, `paired` and `budgets` are textbook statistics on plain numbers and arrays. `scores` turns the
 files of a match into one row of the table of scores, `worst_case` takes all attacks on a classifier together,
 `comparisons` sets matches and worst cases against each other, `transfers` counts what replayed images do, and
-`reported` sets them against the numbers that the seed documents print. `trust` says which self-checks touch a number.
+`reported` sets them against the numbers that the seed documents print, `literature` against what published works
+say of methods. `trust` says which self-checks touch a number.
 """
 
 from rivalry.statistics.budgets import BudgetComparison, bootstrap_interval, budget_verdict, compare_budgets

@@ -51,6 +51,15 @@ TRANSFERS = Table(
     ("count", "n_fooling"),
     ("number", "rate_fooling low_fooling high_fooling"),
 )
+CLAIMS = Table(
+    ("text", "dataset victim defense name role expects than source under norm"),
+    ("number", "eps"),
+    ("text", "base"),
+    ("count", "n"),
+    ("number", "accuracy base_accuracy value low high holm_p"),
+    ("flag", "significant"),
+    ("text", "outcome note"),
+)
 REPORTED = Table(
     ("text", "source where dataset what metric"),
     ("number", "reported measured low high"),
@@ -63,6 +72,7 @@ TABLES = {
     "worst_cases": WORST_CASES,
     "comparisons": COMPARISONS,
     "transfers": TRANSFERS,
+    "claims": CLAIMS,
     "reported": REPORTED,
 }
 """By the names that `rivalry.layout` and report.json give them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -16,7 +16,7 @@ from rivalry.statistics.columns import COMPARISONS
 from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
 from rivalry.statistics.rates import difference_of_error_rates, significance_level, verdict
 from rivalry.statistics.scores import ScoredMatch
-from rivalry.statistics.worst_case import Case, in_common
+from rivalry.statistics.worst_case import Case, in_common, replayed_in_common
 
 CleanErrors = dict[tuple[str, str, str], pd.Series]
 
@@ -32,7 +32,13 @@ class Pairing:
 
 
 def compare(
-    matches: Sequence[ScoredMatch], clean: CleanErrors, cases: Sequence[Case], *, confidence: float, seed: int
+    matches: Sequence[ScoredMatch],
+    clean: CleanErrors,
+    cases: Sequence[Case],
+    besides: Sequence[dict[str, Any]] = (),
+    *,
+    confidence: float,
+    seed: int,
 ) -> pd.DataFrame:
     """Set everything against everything that it can be compared with.
 
@@ -40,8 +46,8 @@ def compare(
     undefended victims under one attack and eps; "defense", under one attack and eps too, a defended victim against the
     same one without the defense, and two defended ones in one setting; "clean", the same pairs without any attack;
     "budget", the L2 sizes of two attacks where both succeed; "worst case", two classifiers at the headline budget,
-    image by image under all attacks that were aimed at both. Error rates are over the images both sides saw; for
-    targeted attacks the error is to give the target.
+    image by image under all attacks that were aimed at both; "replayed", under all images that were crafted on others.
+    Error rates are over the images both sides saw; for targeted attacks the error is to give the target.
 
     One family of tests is corrected after Holm: all comparisons of all kinds and data sets that are like for like
     (`in_family`). What is not gets no p-value.
@@ -55,6 +61,8 @@ def compare(
         From `scores.clean_errors`.
     cases : sequence of Case
         From `worst_case.worst_cases`.
+    besides : sequence of dict
+        More rows, from `worst_case_row` and `replayed_row`.
     confidence : float
         Coverage of all intervals; comparisons are significant at what is missing to 1.
     seed : int
@@ -68,6 +76,7 @@ def compare(
                 rows += _budget_rows(pairing, confidence, seed)
     rows += _clean_rows(clean, confidence)
     rows += _worst_case_rows(cases, confidence)
+    rows += besides
 
     for row in rows:
         test = "wilcoxon_p" if row["kind"] == "budget" else "mcnemar_p"
@@ -222,26 +231,77 @@ def _worst_case_rows(cases: Sequence[Case], confidence: float) -> Iterator[dict[
     for one, other in combinations(measured, 2):
         if any(one.row[key] != other.row[key] for key in ("dataset", "norm", "eps")):
             continue
-        held_a, held_b, attacks = in_common(one, other)
-        a, b = one.row | {"attack": ""}, other.row | {"attack": ""}
-        names = [_behind(row["victim"], row["defense"]) for row in (a, b)]
-        row = {
-            "dataset": a["dataset"],
-            "kind": "worst case",
-            "victim": a["victim"],
-            "attack": "",
-            "defense": a["defense"],
-            "setting": "worst case",
-            "goal": "untargeted",
-            **_sides((names[0], names[1]), a, b),
-            "like_for_like": not held_a.empty,
-        }
-        if held_a.empty:
-            why = "no image met all of them" if attacks else "no attack was aimed at both"
-            yield row | _nothing_measured() | {"note": why}
-            continue
-        note = [f"under {', '.join(attacks)}"]
-        yield row | _errors(~held_a, ~held_b, confidence, note) | {"note": "; ".join(note)}
+        yield worst_case_row(one, other, confidence)
+
+
+def worst_case_row(one: Case, other: Case, confidence: float) -> dict[str, Any]:
+    """Two measured cases of one data set, norm and budget, under the attacks that were aimed at both."""
+    held_a, held_b, attacks = in_common(one, other)
+    row = _case_row("worst case", one, other) | {"like_for_like": not held_a.empty}
+    if held_a.empty:
+        why = "no image met all of them" if attacks else "no attack was aimed at both"
+        return row | _nothing_measured() | {"note": why}
+    note = [f"under {', '.join(attacks)}"]
+    return row | _errors(~held_a, ~held_b, confidence, note) | {"note": "; ".join(note)}
+
+
+def replayed_row(one: Case, other: Case, without: Collection[str], confidence: float) -> dict[str, Any]:
+    """Two cases of one data set, norm and budget, under the images that were crafted on victims other than `without`.
+
+    They must have such images in common.
+    """
+    held_a, held_b, sets = replayed_in_common(one, other, without)
+    note = [f"under {', '.join(sets)}"]
+    row = _case_row("replayed", one, other) | _errors(~held_a, ~held_b, confidence, note)
+    return row | {"like_for_like": True, "note": "; ".join(note)}
+
+
+def _case_row(kind: str, one: Case, other: Case) -> dict[str, Any]:
+    a, b = one.row | {"attack": ""}, other.row | {"attack": ""}
+    names = [_behind(row["victim"], row["defense"]) for row in (a, b)]
+    return {
+        "dataset": a["dataset"],
+        "kind": kind,
+        "victim": a["victim"],
+        "attack": "",
+        "defense": a["defense"],
+        "setting": kind,
+        "goal": "untargeted",
+        **_sides((names[0], names[1]), a, b),
+    }
+
+
+def seen_from(row: dict[str, Any], who: tuple[str, ...]) -> dict[str, Any]:
+    """A comparison of error rates from one of its sides, so that differences say how far that side is ahead.
+
+    Parameters
+    ----------
+    row : dict
+        Of `statistics.tables.records`.
+    who : tuple of str
+        A side's victim and defense, and its attack where the sides differ in that.
+
+    Returns
+    -------
+    dict
+        n and accuracies (of this side and of the other, on what both met), ahead, low, high (fractions; paired), holm_p
+        (None where no test was made; then there is only note beside it), significant, note.
+    """
+    if row["holm_p"] is None:
+        return {"holm_p": None, "note": row["note"]}
+    # Errors are compared, so a negative difference says that a is ahead.
+    first = (row["victim_a"], row["defense_a"], row["attack_a"])[: len(who)] == who
+    turn = -1 if first else 1
+    low, high = sorted(turn * row[end] for end in ("paired_low", "paired_high"))
+    rates = [1 - row["error_a"], 1 - row["error_b"]]
+    return {
+        "n": row["n_a"],
+        "accuracies": rates if first else rates[::-1],
+        "ahead": turn * row["difference"],
+        "low": low,
+        "high": high,
+        **{key: row[key] for key in ("holm_p", "significant", "note")},
+    }
 
 
 def _behind(victim: str, defense: str) -> str:
@@ -341,7 +401,7 @@ def _verdict(row: dict[str, Any], confidence: float) -> str:
         return budget_verdict(row["a"], row["b"], row["median_difference"], interval, row["holm_p"], ranks, confidence)
     if row["goal"] == "targeted":
         errs = "hits its target more often than" if row["kind"] == "attack" else "gives the target more often than"
-    elif row["kind"] == "worst case":
+    elif row["kind"] in ("worst case", "replayed"):
         errs = "loses more images than"
     else:
         errs = "causes more errors than" if row["kind"] == "attack" else "errs more than"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _measured(
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
     metric = entry["metric"]
-    fitting = [name for (place, name), own in facts.items() if place == dataset and _fits(entry["victim"], own)]
+    fitting = [name for (place, name), own in facts.items() if place == dataset and fits(entry["victim"], own)]
     if "attack" not in entry and "defense" not in entry:
         for name in fitting:
             predictions = read_table(layout.victim(dataset, name)["predictions"])
@@ -127,9 +127,9 @@ def _measured(
             continue
         if row["setting"] != ("oblivious" if defense else "undefended"):
             continue
-        if defense and not _fits(defense, match.defense or {}):
+        if defense and not fits(defense, match.defense or {}):
             continue
-        if "attack" in entry and not _fits(entry["attack"], match.attack | {"eps": row["eps"]}):
+        if "attack" in entry and not fits(entry["attack"], match.attack | {"eps": row["eps"]}):
             continue
         what = row["victim"] + (f" behind {row['defense']}" if defense else "")
         what += f" under {match.name}" if "attack" in entry else ""
@@ -164,7 +164,7 @@ def _victim_facts(layout: Layout, dataset: str, victim: str) -> dict[str, Any]:
     return facts
 
 
-def _fits(wanted: dict[str, Any], facts: dict[str, Any]) -> bool:
+def fits(wanted: Mapping[str, Any], facts: dict[str, Any]) -> bool:
     """Whether all wanted facts hold; each is looked up among the facts and then among the parameters.
 
     A list means any of its values; a mapping is matched in the same way; numbers may differ by their
@@ -178,7 +178,7 @@ def _agrees(wanted: Any, found: Any) -> bool:
     if isinstance(wanted, list):
         return any(_agrees(value, found) for value in wanted)
     if isinstance(wanted, dict):
-        return isinstance(found, dict) and _fits(wanted, found)
+        return isinstance(found, dict) and fits(wanted, found)
     if isinstance(wanted, int | float) and not isinstance(wanted, bool):
         return isinstance(found, int | float) and bool(np.isclose(wanted, found, rtol=0.01, atol=0))
     return bool(wanted == found)

@@ -6,7 +6,7 @@ change within the budget. Norms are never averaged or mixed. What was not measur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +112,40 @@ def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
         for side in sides
     ]
     return held[0], held[1], names
+
+
+def replayed_in_common(a: Case, b: Case, without: Collection[str]) -> tuple[pd.Series, pd.Series, list[str]]:
+    """Two cases of one data set, norm and budget, under the images of others that were replayed on both.
+
+    Parameters
+    ----------
+    a, b : Case
+        Measured or not.
+    without : collection of str
+        Victims whose images do not count.
+
+    Returns
+    -------
+    held_a, held_b : Series
+        Whether each classifier holds each image, by row of the test split, on the images that all sets met.
+    names : list of str
+        These sets. Without any, the series are empty.
+    """
+    eps = a.row["eps"]
+    sides = [
+        {
+            one.name: one
+            for one in case.attacks
+            if one.ran_at(eps) and one.listed.source and one.listed.source not in without
+        }
+        for case in (a, b)
+    ]
+    names = [name for name in sides[0] if name in sides[1]]
+    chosen = [[side[name] for name in names] for side in sides]
+    images = _met_by_all([*chosen[0], *chosen[1]], eps)
+    if images.empty:
+        return pd.Series(dtype=bool), pd.Series(dtype=bool), names
+    return _held(chosen[0], images, eps), _held(chosen[1], images, eps), names
 
 
 def worst_cases(layout: Layout, *, plan: dict[str, Any], confidence: float) -> list[Case]:

@@ -11,6 +11,10 @@ KINDS = {
         "Worst cases against each other",
         "Two classifiers under all attacks that were aimed at both, image by image.",
     ),
+    "replayed": (
+        "Under replayed images",
+        "Two victims under all images that were crafted on others and replayed on both, image by image.",
+    ),
     "attack": ("Attacks against each other", "Two attacks on one victim, each at its largest budget."),
     "victim": ("Victims against each other", "Two victims under the same attack."),
     "defense": (
@@ -97,7 +101,7 @@ def _touched(report: Row, row: Row) -> list[Row]:
             about = who | {"norm": row["norm"], "eps": row[f"eps_{side}"]}
             cases = (case for case in report["worst_cases"] if all(case[key] == about[key] for key in about))
             found += [one for case in cases for one in case["marks"]]
-        elif row["kind"] == "clean":
+        elif row["kind"] in ("clean", "replayed"):
             found += marks.of_victim(report["checks"], who)
         else:
             setting = row["setting"] if who["defense"] != "none" else "undefended"
@@ -109,7 +113,7 @@ def _touched(report: Row, row: Row) -> list[Row]:
 def _under(row: Row) -> str:
     if row["kind"] in ("attack", "budget"):
         return str(row["victim"])
-    if row["kind"] == "worst case":
+    if row["kind"] in ("worst case", "replayed"):
         return NORMS[row["norm"]] if missing(row["eps_a"]) else f"{NORMS[row['norm']]} ε {epsilon(row['eps_a'])}"
     return row["attack"] if missing(row["eps_a"]) else f"{row['attack']} (eps {epsilon(row['eps_a'])})"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rivalry.formatting import between, percent, settings
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+from rivalry.report.tables.literature import broken_by
 from rivalry.statistics import marks
 
 MEASURED = {
@@ -54,7 +55,8 @@ def defenses(report: Row, dataset: str) -> list[Table]:
                 f"A {fact['kind']} ({settings(fact['parameters'])}). Clean accuracy with it: "
                 f"{percent(clean['clean_accuracy'])} % "
                 f"[{between(clean['clean_low'], clean['clean_high'])}]. An attacked image counts when it is "
-                f"{counted}; one that is lost without an attack is lost under every attack.{flags} {marks.MEANING}",
+                f"{counted}; one that is lost without an attack is lost under every attack.{flags}"
+                f"{broken_by(report, fact)} {marks.MEANING}",
                 [
                     Column("attack", "attack", "name", width=0.16),
                     MARK,

@@ -1,0 +1,79 @@
+"""What published works say of training methods and defenses, beside what this run measured."""
+
+from __future__ import annotations
+
+from rivalry.formatting import MISSING, guarded
+from rivalry.references import named
+from rivalry.report.tables._table import MARK, Column, Row, Table, mark
+from rivalry.statistics import marks
+from rivalry.statistics.literature import BROKEN, MARGIN, expected
+
+
+def claims(report: Row, dataset: str) -> Table:
+    rows = [
+        row
+        | {
+            "who": guarded(row["victim"], row["defense"]),
+            "says": expected(row),
+            "kind": {"claim": "claim", "break": "known break"}[row["role"]],
+            "beside": _beside(row),
+            **_ours(row),
+            **mark(marks.of_victim(report["checks"], row)),
+        }
+        for row in report["claims"]
+        if row["dataset"] == dataset
+    ]
+    return Table(
+        f"{dataset}-claims",
+        "Claims of the literature",
+        "What was published about each training method and defense here, and what breaks it; beside it what this run "
+        "measured. A gain is in percentage points of the images kept, over a twin: a plain victim with the same "
+        "network and data, or the same victim without the defense. Its interval is paired. It is called a gain only "
+        "where the paired test shows one after Holm's correction, and no gain only where the whole interval lies "
+        f"below {100 * MARGIN:g} points; what the numbers leave open is “not shown”. An attack breaks a method if it "
+        f"fools at least {100 * BROKEN:g} % of the images. Budgets are at most those that a victim was trained for. "
+        f"{marks.MEANING}",
+        [
+            Column("who", "victim", "name", width=0.12),
+            MARK,
+            Column("name", "method", width=0.13),
+            Column("kind", "statement", width=0.08),
+            Column("says", "the literature says", width=0.16),
+            Column("source", "source", "cite", width=0.12),
+            Column("beside", "beside", width=0.09),
+            Column("eps", "ε", "eps"),
+            Column("n", "n", "count", paper=False),
+            Column("accuracy", "kept %", "rate", paper=False),
+            Column("base_accuracy", "kept beside %", "rate", paper=False),
+            Column("gain", "ours, gain", "points", low="gain_low", high="gain_high"),
+            Column("fooled", "ours, fooled %", "rate", low="fooled_low", high="fooled_high"),
+            Column("outcome", "verdict", width=0.1),
+            Column("note", "note", paper=False),
+        ],
+        rows,
+    )
+
+
+def _beside(row: Row) -> str:
+    """What a number is set against: the twin, or the weaker attack."""
+    if not row["base"]:
+        return MISSING
+    return "undefended" if row["defense"] != "none" and row["expects"] != "stronger" else str(row["base"])
+
+
+def _ours(row: Row) -> Row:
+    """What was measured, in the columns of what it is."""
+    measures = "fooled" if row["expects"] == "fooled" else "gain"
+    columns = {f"{name}{end}": None for name in ("gain", "fooled") for end in ("", "_low", "_high")}
+    return columns | {measures: row["value"], f"{measures}_low": row["low"], f"{measures}_high": row["high"]}
+
+
+def broken_by(report: Row, fact: Row) -> str:
+    """What is known to break a defense, as a sentence for whoever reads its numbers; '' where nothing is on file."""
+    mine = [
+        row
+        for row in report["claims"]
+        if row["role"] == "break" and all(row[key] == fact[key] for key in ("dataset", "victim", "defense"))
+    ]
+    words = dict.fromkeys(f"{expected(row)} ({named(row['source'])})" for row in mine)
+    return f" Known to be broken: {'; '.join(words)}." if words else ""

@@ -1,0 +1,509 @@
+"""What published works say of training methods and defenses, set against what this run measured.
+
+`literature.yaml` has the statements. A statement about a gain is about two classifiers: the one that it speaks of, and
+its twin, which lacks the method. All its numbers are those of one row of comparisons.csv, and so are its tests. Rows
+that only a statement asks for (`asked`) are part of that table and of its family.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+import yaml
+
+from rivalry.artifacts import read_json
+from rivalry.formatting import between, between_points, epsilon, missing, percent, points
+from rivalry.layout import Layout, trained
+from rivalry.statistics.columns import CLAIMS
+from rivalry.statistics.comparisons import replayed_row, seen_from, worst_case_row
+from rivalry.statistics.reported import fits
+from rivalry.statistics.scores import ScoredMatch
+from rivalry.statistics.tables import records
+from rivalry.statistics.worst_case import Case, in_common, replayed_in_common
+
+MARGIN = 0.05
+"""A gain below this is none, as far as the literature's statements are concerned."""
+BROKEN = 0.9
+"""The share of images that an attack turns at least where it breaks a method."""
+ROUNDING = 1.01
+"""Budgets that differ by less are one: 0.031 and 8/255."""
+
+EXPECTED = {"gain": "gain", "no_gain": "no gain", "fooled": "fooled", "stronger": "stronger"}
+"""What a statement expects: its key, and the word in the table."""
+ALL_ATTACKS, REPLAYED = "worst_case", "replayed"
+WORDS = {ALL_ATTACKS: "all attacks together", REPLAYED: "replayed images"}
+
+Outcome = Literal["reproduced", "reproduced in part", "not reproduced", "not shown", "not measured"]
+
+Row = dict[str, Any]
+
+Who = tuple[str, str]
+"""A classifier: victim and defense."""
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A statement of the literature about one classifier of a run.
+
+    Attributes
+    ----------
+    dataset : str
+    who : (victim, defense)
+    name : str
+        What the method is called.
+    role : "claim" or "break"
+    expects : str
+        A key of EXPECTED.
+    under : list of str
+        Methods of attacks, or a key of WORDS.
+    than : str
+        For "stronger": the method that is weaker.
+    source : str
+        Citation key.
+    base : (victim, defense) or None
+        The twin.
+    note : str
+        How the twin differs otherwise, or why there is none.
+    eps : float or None
+        The Linf budget that it was trained for.
+    known : set of str
+        Victims whose images it learned from, or may have.
+    """
+
+    dataset: str
+    who: Who
+    name: str
+    role: str
+    expects: str
+    under: Sequence[str]
+    than: str
+    source: str
+    base: Who | None
+    note: str
+    eps: float | None
+    known: frozenset[str]
+
+
+class Place(NamedTuple):
+    """Where two classifiers meet: a norm and a budget, and the worst cases of both there."""
+
+    norm: str
+    eps: float
+    mine: Case
+    other: Case
+
+
+def statements() -> dict[str, list[dict[str, Any]]]:
+    """The entries of `literature.yaml`, about victims and about defenses."""
+    content = yaml.safe_load(Path(__file__).with_name("literature.yaml").read_text(encoding="utf-8"))
+    return {kind: content[kind] for kind in ("victims", "defenses")}
+
+
+def stated(layout: Layout, plan: dict[str, Any]) -> list[Stated]:
+    """Every statement about a victim or a defended one of a run, in the plan's order."""
+    facts = {(dataset, name): read_json(layout.victim(dataset, name).facts) for dataset, name in plan["victims"]}
+    attacked = {(dataset, name) for dataset, name, _ in plan["attacks"]}
+    entries = statements()
+    found = []
+    for (dataset, name), own in facts.items():
+        others = {other: fact for (place, other), fact in facts.items() if place == dataset and other != name}
+        parameters = own.get("parameters", {})
+        known = frozenset(others.keys() & set(_texts(parameters)))
+        seed = trained(name)[1]
+        unlikely = {o for o in others if (dataset, o) not in attacked or o in known or trained(o)[1] != seed}
+        for entry in entries["victims"]:
+            if fits(entry["facts"], own) and not ("unless" in entry and fits(entry["unless"], own)):
+                for role, statement in _listed(entry):
+                    twin, note = _twin(statement.get("over", PLAIN), own, others, unlikely)
+                    base = None if twin is None else (twin, "none")
+                    about = (dataset, (name, "none"), entry["name"], role)
+                    found.append(_stated(*about, statement, base, note, parameters.get("eps"), known))
+    for dataset, name, defense in plan["evaluations"]:
+        own = read_json(layout.defense(dataset, name, defense).facts)
+        for entry in entries["defenses"]:
+            if fits(entry["facts"], own):
+                for role, statement in _listed(entry):
+                    about = (dataset, (name, defense), entry["name"], role)
+                    found.append(_stated(*about, statement, (name, "none"), "", None, frozenset()))
+    return found
+
+
+PLAIN = {"method": "plain", "temperature": [1, None]}
+"""What a victim's twin is, where a statement does not say it."""
+
+
+def _stated(
+    dataset: str,
+    who: Who,
+    name: str,
+    role: str,
+    statement: dict[str, Any],
+    base: Who | None,
+    note: str,
+    eps: float | None,
+    known: frozenset[str],
+) -> Stated:
+    expects = next(key for key in EXPECTED if key in statement)
+    rest = (statement[expects], statement.get("than", ""), statement["source"])
+    return Stated(dataset, who, name, role, expects, *rest, base, note, eps, known)
+
+
+def _listed(entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for role in ("claim", "break"):
+        for statement in entry.get(f"{role}s", []):
+            yield role, statement
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a parameter's value; of a path, which may be that of a victim's folder, the last part."""
+    if isinstance(value, str):
+        yield value.rsplit("/", 1)[-1]
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
+def _twin(
+    wanted: dict[str, Any], own: dict[str, Any], others: dict[str, dict[str, Any]], unlikely: Collection[str]
+) -> tuple[str | None, str]:
+    """The victim that has the wanted facts, and the same network and data; and a note about it.
+
+    Of several, one that is not `unlikely` (never attacked, learned from, of another seed), then the one that was most
+    alike in training, then the first of the configuration.
+    """
+    same = ("architecture", "architecture_parameters", "poisoning")
+    fitting = [
+        name
+        for name, facts in others.items()
+        if fits(wanted, facts) and all(facts.get(key) == own.get(key) for key in same)
+    ]
+    if not fitting:
+        words = " ".join(str(value) for value in wanted.values() if isinstance(value, str))
+        return None, f"no {words} victim of the same network and data stands beside it"
+    unlike = {name: _unlike(own, others[name]) for name in fitting}
+    twin = min(fitting, key=lambda name: (name in unlikely, len(unlike[name])))
+    words = f"{twin} was trained with other {', '.join(unlike[twin])}" if unlike[twin] else ""
+    return twin, words
+
+
+def _unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The keys of training in epochs in which two victims differ, and what they begin with."""
+    a, b = ({**facts.get("fitting", {}), "warm_start": facts.get("warm_start")} for facts in (one, other))
+    return [key for key in dict.fromkeys((*a, *b)) if a.get(key) != b.get(key)]
+
+
+def asked(found: Sequence[Stated], cases: Sequence[Case], confidence: float) -> list[dict[str, Any]]:
+    """The rows of comparisons that statements ask for and that no report without them has."""
+    rows = []
+    for one in found:
+        for place in _places(one, cases):
+            if one.under == [REPLAYED]:
+                rows.append(replayed_row(place.mine, place.other, one.known, confidence))
+            elif not place.mine.row["headline"]:
+                rows.append(worst_case_row(place.mine, place.other, confidence))
+    keys = ("kind", "dataset", "norm", "eps_a", "a", "b", "note")
+    return list({tuple(row[key] for key in keys): row for row in rows}.values())
+
+
+def _places(one: Stated, cases: Sequence[Case]) -> list[Place]:
+    """Of each norm, the budget at which a statement about all attacks, or about replayed ones, is looked at."""
+    met = _met(one, cases)
+    places = []
+    for norm in dict.fromkeys(place.norm for place in met):
+        eps = _budget(one, norm, [place.eps for place in met if place.norm == norm], cases)
+        places += [place for place in met if (place.norm, place.eps) == (norm, eps)]
+    return places
+
+
+def _met(one: Stated, cases: Sequence[Case]) -> list[Place]:
+    """All norms and budgets at which such a statement could be looked at."""
+    if one.base is None or one.under[0] not in WORDS:
+        return []
+    mine, other = (
+        {(case.row["norm"], case.row["eps"]): case for case in cases if _of(case.row) == (one.dataset, *who)}
+        for who in (one.who, one.base)
+    )
+    return [
+        Place(norm, eps, case, other[norm, eps])
+        for (norm, eps), case in mine.items()
+        if eps is not None and (norm, eps) in other and _meet(one, case, other[norm, eps])
+    ]
+
+
+def _meet(one: Stated, mine: Case, other: Case) -> bool:
+    """Whether the attacks that a statement is about were run on both; of all attacks together, by two methods."""
+    if one.under == [REPLAYED]:
+        return not replayed_in_common(mine, other, one.known)[0].empty
+    if not (mine.measured and other.measured):
+        return False
+    held, _, names = in_common(mine, other)
+    return not held.empty and len({tried.method for tried in mine.attacks if tried.name in names}) > 1
+
+
+def _of(row: Row) -> tuple[str, str, str]:
+    return row["dataset"], row["victim"], row["defense"]
+
+
+def _budget(one: Stated, norm: str, met: Sequence[float], cases: Sequence[Case]) -> float | None:
+    """The budget to look at: the largest that it was trained for, or up to the one that the report compares at.
+
+    None where it only met larger ones than it was trained for. Without a budget (NaN) there is nothing to choose.
+    """
+    if not met or any(math.isnan(eps) for eps in met):
+        return met[0] if met else None
+    if one.eps is not None and norm == "inf":
+        return max((eps for eps in met if eps <= one.eps * ROUNDING), default=None)
+    rows = [case.row for case in cases]
+    headline = next(
+        (r["eps"] for r in rows if r["headline"] and (r["dataset"], r["norm"]) == (one.dataset, norm)), None
+    )
+    limit = math.inf if headline is None else headline
+    return max((eps for eps in met if eps <= limit), default=min(met))
+
+
+def judged(
+    found: Sequence[Stated], matches: Sequence[ScoredMatch], cases: Sequence[Case], comparisons: pd.DataFrame
+) -> pd.DataFrame:
+    """One row for each statement and each attack or norm under which it was looked at, with what came of it.
+
+    A statement that nothing here measures keeps one row, whose note says why.
+
+    Parameters
+    ----------
+    found : sequence of Stated
+    matches, cases
+        Of the run.
+    comparisons : DataFrame
+        With the rows of `asked`.
+    """
+    table = _Table(records(comparisons), matches, cases)
+    rows = []
+    for one in found:
+        measured = list(table.measured(one))
+        if not measured:
+            words = [WORDS.get(name, name) for name in one.under]
+            nothing = {"under": " or ".join(words), "outcome": "not measured", "note": table.reason(one)}
+            measured = [nothing | {"base": one.base[0] if one.base and one.expects in ("gain", "no_gain") else ""}]
+        about = {"dataset": one.dataset, "victim": one.who[0], "defense": one.who[1], "name": one.name}
+        about |= {"role": one.role, "expects": EXPECTED[one.expects], "than": one.than, "source": one.source}
+        rows += [about | row for row in measured]
+    return CLAIMS.frame(rows)
+
+
+class _Table:
+    """What a run measured, to be looked up."""
+
+    def __init__(self, comparisons: list[Row], matches: Sequence[ScoredMatch], cases: Sequence[Case]) -> None:
+        self.comparisons, self.matches, self.cases = comparisons, matches, cases
+
+    def measured(self, one: Stated) -> Iterator[Row]:
+        if one.expects == "fooled":
+            yield from self._fooled(one)
+        elif one.expects == "stronger":
+            yield from self._stronger(one)
+        elif one.base is not None and one.under[0] in WORDS:
+            kind = "replayed" if one.under == [REPLAYED] else "worst case"
+            for place in _places(one, self.cases):
+                for row in self._between(one, kind, eps=place.eps, norm=place.norm):
+                    yield self._row(one, row, WORDS[one.under[0]])
+        elif one.base is not None:
+            for attack, eps in self._attacks(one, self._met_by_both(one)):
+                for row in self._between(one, self._kind(one), eps=eps, attack=attack):
+                    yield self._row(one, row, attack)
+
+    def _kind(self, one: Stated) -> str:
+        return "victim" if one.who[1] == "none" else "defense"
+
+    def _mine(self, one: Stated) -> list[ScoredMatch]:
+        """The matches of attacks that a statement names with the classifier that it is about.
+
+        A defense's claims are about attackers who do not know it.
+        """
+        setting = "undefended" if one.who[1] == "none" else "oblivious" if one.role == "claim" else "adaptive"
+        return [
+            match
+            for match in self.matches
+            if _of(match.row) == (one.dataset, *one.who)
+            and match.row["setting"] == setting
+            and match.attack["method"] in one.under
+        ]
+
+    def _met_by_both(self, one: Stated) -> list[ScoredMatch]:
+        return [
+            match
+            for match in self._mine(one)
+            if self._between(one, self._kind(one), eps=match.row["eps"], attack=match.row["attack"])
+        ]
+
+    def _attacks(self, one: Stated, matches: Iterable[ScoredMatch]) -> Iterator[tuple[str, float]]:
+        """Each attack at the one budget at which the statement is looked at."""
+        met: dict[tuple[str, str], list[float]] = {}
+        for match in matches:
+            met.setdefault((match.row["attack"], match.row["norm"]), []).append(match.row["eps"])
+        for (attack, norm), budgets in met.items():
+            eps = _budget(one, norm, budgets, self.cases)
+            if eps is not None:
+                yield attack, eps
+
+    def _between(self, one: Stated, kind: str, *, eps: float, attack: str = "", norm: str = "") -> list[Row]:
+        """The tested comparison of a classifier with its twin: one row or none."""
+        assert one.base is not None
+        sides = sorted([one.who, one.base])
+        return [
+            row
+            for row in self.comparisons
+            if row["kind"] == kind
+            and row["dataset"] == one.dataset
+            and sorted([(row["victim_a"], row["defense_a"]), (row["victim_b"], row["defense_b"])]) == sides
+            and row["attack"] == attack
+            and norm in ("", row["norm"])
+            and _same(row["eps_a"], eps)
+            and (kind != "defense" or row["setting"] == ("oblivious" if one.role == "claim" else "adaptive"))
+            and row["holm_p"] is not None
+        ][:1]
+
+    def _row(self, one: Stated, row: Row, under: str) -> Row:
+        assert one.base is not None
+        seen = seen_from(row, one.who)
+        clean = next((r for r in self._between(one, "clean", eps=math.nan) if r["significant"]), None)
+        notes = [row["note"], one.note]
+        if clean is not None:
+            mine, other = seen_from(clean, one.who)["accuracies"]
+            notes.append(
+                f"without an attack, {100 * mine:.1f} % of the test images are right against {100 * other:.1f} %"
+            )
+        return {
+            "under": under,
+            "norm": row["norm"],
+            "eps": math.nan if row["eps_a"] is None else row["eps_a"],
+            "base": one.base[0],
+            "n": seen["n"],
+            "accuracy": seen["accuracies"][0],
+            "base_accuracy": seen["accuracies"][1],
+            "value": seen["ahead"],
+            **{key: seen[key] for key in ("low", "high", "holm_p", "significant")},
+            "outcome": outcome(one.expects, seen["ahead"], seen["low"], seen["high"], seen["significant"]),
+            "note": "; ".join(note for note in notes if note),
+        }
+
+    def _fooled(self, one: Stated) -> Iterator[Row]:
+        mine = [match for match in self._mine(one) if match.row["n_attacked"]]
+        for attack, eps in self._attacks(one, mine):
+            row = next(m.row for m in mine if m.row["attack"] == attack and _same(m.row["eps"], eps))
+            value, low, high = (row[f"success_{key}"] for key in ("rate", "low", "high"))
+            yield {
+                **{"under": attack, "norm": row["norm"], "eps": eps, "n": row["n_attacked"]},
+                **{"value": value, "low": low, "high": high},
+                "outcome": outcome("fooled", value, low, high, significant=False),
+            }
+
+    def _stronger(self, one: Stated) -> Iterator[Row]:
+        """Whether an attack turns more images than another: two attacks that are compared at one budget."""
+        weaker = {m.row["attack"] for m in self.matches if m.attack["method"] == one.than}
+        mine = {match.row["attack"] for match in self._mine(one)}
+        for row in self.comparisons:
+            sides = row["attack_a"], row["attack_b"]
+            if (row["kind"], *_of(row)) != ("attack", one.dataset, *one.who) or row["holm_p"] is None:
+                continue
+            for strong, weak in (sides, sides[::-1]):
+                if strong in mine and weak in weaker and row["goal"] == "untargeted":
+                    seen = seen_from(row, (*one.who, weak))
+                    yield {
+                        **{"under": strong, "norm": row["norm"], "eps": row["eps_a"], "base": weak, "n": seen["n"]},
+                        **{"accuracy": seen["accuracies"][1], "base_accuracy": seen["accuracies"][0]},
+                        **{"value": seen["ahead"], "note": row["note"]},
+                        **{key: seen[key] for key in ("low", "high", "holm_p", "significant")},
+                        "outcome": outcome("stronger", seen["ahead"], seen["low"], seen["high"], seen["significant"]),
+                    }
+
+    def reason(self, one: Stated) -> str:
+        """Why nothing here measures a statement."""
+        if one.base is None and one.expects in ("gain", "no_gain"):
+            return one.note
+        if _met(one, self.cases) or (one.base is not None and self._met_by_both(one)):
+            return "it only met larger budgets than it was trained for"
+        words = " or ".join(one.under)
+        if one.under == [REPLAYED]:
+            return "no image of a third victim was replayed on both"
+        if one.under == [ALL_ATTACKS]:
+            reasons = [
+                case.row["reason"]
+                for who in (one.who, one.base)
+                for case in self.cases
+                if who is not None and _of(case.row) == (one.dataset, *who) and case.row["reason"]
+            ]
+            return reasons[0] if reasons else "no two attacks of one norm and budget were aimed at both"
+        if not self._mine(one):
+            return f"this run does not attack it with {words}"
+        if one.expects == "fooled":
+            return "there was no image to attack"
+        if one.expects == "stronger":
+            return f"{words} and {one.than} were not run on it at one budget"
+        return f"{one.base[0] if one.base else 'its twin'} did not meet the same attack at the same budget"
+
+
+def outcome(expects: str, value: float, low: float, high: float, significant: bool) -> Outcome:
+    """What the numbers of one row say of a statement.
+
+    Parameters
+    ----------
+    expects : str
+        A key of EXPECTED.
+    value, low, high : float
+        The share of images turned ("fooled"), or how many more images are kept (or turned: "stronger"), as fractions,
+        with the interval.
+    significant : bool
+        Whether the paired test shows a difference.
+    """
+    # As they are printed: no verdict says "below 5" of a 5.0.
+    value, high = round(value, 3), round(high, 3)
+    if expects == "fooled":
+        return "reproduced" if value >= BROKEN else "not reproduced" if high < BROKEN else "not shown"
+    shown, none = significant and value > 0, high < MARGIN
+    if expects == "no_gain":
+        return "reproduced" if none else "not reproduced" if shown else "not shown"
+    return "reproduced" if shown else "not reproduced" if none or significant else "not shown"
+
+
+def together(role: str, outcomes: Sequence[str]) -> Outcome:
+    """What the rows of one role say of a classifier together: one break is enough, a claim may hold in part."""
+    measured = [one for one in outcomes if one != "not measured"]
+    if not measured:
+        return "not measured"
+    if "reproduced" in measured:
+        return "reproduced" if role == "break" or {*measured} == {"reproduced"} else "reproduced in part"
+    return "not shown" if "not shown" in measured else "not reproduced"
+
+
+def expected(row: Row) -> str:
+    """What the literature says of a classifier, in words without "it"; of a row of claims.csv."""
+    under = row["under"]
+    return {
+        "gain": f"gains under {under}",
+        "no gain": f"gains nothing under {under}",
+        "fooled": f"falls to {under}",
+        "stronger": f"falls to {under} more than to {row['than']}",
+    }[row["expects"]]
+
+
+def found(row: Row) -> str:
+    """What this run measured, in words; of a row of claims.csv."""
+    under = row["under"] + ("" if missing(row["eps"]) else f" (ε {epsilon(row['eps'])})")
+    if row["outcome"] == "not measured":
+        return f"{under} not measured, since {row['note']}"
+    if row["expects"] == "fooled":
+        return f"{under} fools {percent(row['value'])} % [{between(row['low'], row['high'])}] of {row['n']} images"
+    text = f"{points(row['value'])} points [{between_points(row['low'], row['high'])}] of {row['n']} images"
+    if row["expects"] == "stronger":
+        return f"{under} turns {text} more than {row['base']}"
+    return f"under {under} it keeps {text} more than {'undefended' if row['defense'] != 'none' else row['base']}"
+
+
+def _same(one: float | None, other: float | None) -> bool:
+    none = [value is None or math.isnan(value) for value in (one, other)]
+    return all(none) if any(none) else one == other

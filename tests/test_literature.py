@@ -1,0 +1,480 @@
+"""What the literature says of methods, beside made-up results whose every number is known.
+
+A game has victims that have all images right unless told otherwise, and attacks that turn the images they are told to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rivalry import registry
+from rivalry.artifacts import write_json, write_table
+from rivalry.checks.literature import literature as check_literature
+from rivalry.layout import Layout
+from rivalry.references import our_references
+from rivalry.report.findings import _published
+from rivalry.report.tables.literature import claims as claims_table
+from rivalry.stages.tabulate import tabulate
+from rivalry.statistics import paired_interval, wilson_interval
+from rivalry.statistics.columns import CLAIMS, COMPARISONS
+from rivalry.statistics.literature import EXPECTED, WORDS, outcome, statements, together
+from rivalry.statistics.tables import records
+
+N = 400
+ONE_STEP = {"method": "adversarial_training", "parameters": {"attack": "fgsm", "eps": 0.2}}
+MADRY = {"method": "adversarial_training", "parameters": {"attack": "pgd", "eps": 0.2}}
+ENSEMBLE = {
+    "method": "ensemble_adversarial_training",
+    "parameters": {"eps": 0.2, "sources": ["results/victims/toy/static"]},
+}
+PCL = {"method": "pcl"}
+
+
+class Game:
+    """The files of a run that tables are made of."""
+
+    def __init__(self, results: Path, n: int = N) -> None:
+        self.results, self.layout, self.n = results, Layout(results), n
+        names = ("datasets", "victims", "attacks", "evaluations", "transfers", "fooling")
+        self.plan: dict[str, Any] = {name: [] for name in names}
+        self.replayed: dict[str, list[pd.DataFrame]] = {}
+        write_json(self.layout.data("toy").facts, {"dataset": "toy", "source": "digits", "classes": 10})
+
+    def victim(self, name: str = "plain", wrong: int = 0, **facts: Any) -> None:
+        self.plan["victims"].append(["toy", name])
+        place = self.layout.victim("toy", name)
+        own = {"method": "plain", "architecture": "lenet5", "poisoning": None, "parameters": {}, "fitting": {}}
+        write_json(place.facts, own | facts)
+        predictions = np.where(np.arange(self.n) < wrong, 1, 0)
+        write_table(place["predictions"], self._rows(label=0, prediction=predictions, confidence=0.9))
+
+    def _rows(self, **columns: Any) -> pd.DataFrame:
+        return pd.DataFrame({"index": np.arange(self.n)} | columns)
+
+    def _scores(self, turned: Iterable[int] | int, eps: float, size: float, attacked: bool = True) -> pd.DataFrame:
+        hit = np.isin(np.arange(self.n), list(range(turned) if isinstance(turned, int) else turned)) & attacked
+        sizes = dict.fromkeys(("l0", "l2", "linf", "l2_channels", "linf_channels", "relative_l2"), size)
+        counts = dict.fromkeys(("iterations", "queries", "gradients"), 1)
+        return self._rows(
+            label=0, target=-1, eps=eps, clean_prediction=0, clean_correct=True, attacked=attacked,
+            prediction=np.where(hit, 1, 0), success=hit, confidence=0.9, finite=True, zero_gradient=False, seconds=1.0,
+            **sizes, **counts,
+        )  # fmt: skip
+
+    def attack(
+        self,
+        victim: str,
+        method: str,
+        turned: Iterable[int] | int,
+        eps: float | tuple[float, ...] = 0.2,
+        *,
+        rows: slice = slice(None),
+        attacked: bool = True,
+        **facts: Any,
+    ) -> None:
+        budgets = eps if isinstance(eps, tuple) else (eps,)
+        minimal = math.isnan(budgets[0])
+        self.plan["attacks"].append(["toy", victim, method])
+        place = self.layout.attack("toy", victim, method)
+        own = {"dataset": "toy", "victim": victim, "defense": "none", "attack": method, "method": method}
+        own |= {"parameters": {}, "goal": "untargeted", "target": None, "sees": "gradients"}
+        own |= {"norm": "2" if minimal else "inf", "budget": "minimal" if minimal else "fixed"}
+        write_json(place.facts, own | facts)
+        tables = [self._scores(turned, at, 1.0 if minimal else at, attacked)[rows] for at in budgets]
+        write_table(place["scores"], pd.concat(tables))
+
+    def replay(self, source: str, method: str, turned: dict[str, int], eps: float = 0.2) -> None:
+        """Images of an attack on `source`, and how many of them turn each victim."""
+        self.attack(source, method, self.n, eps)
+        self.plan["transfers"].append(["toy", source])
+        shown = [
+            self._scores(k, eps, eps).assign(victim=name, attack=method, success_source=True)
+            for name, k in {source: self.n, **turned}.items()
+        ]
+        sizes = ["l0", "l2", "linf", "l2_channels", "linf_channels", "relative_l2"]
+        table = pd.concat(shown).drop(columns=sizes)
+        write_table(self.layout.transfer("toy", source)["scores"], table)
+
+    def ensemble(self, victim: str, turned: int, eps: float = 0.2) -> None:
+        """Two methods, aimed at it."""
+        for method in ("pgd", "square"):
+            self.attack(victim, method, turned, eps)
+
+    def claims(self) -> list[dict[str, Any]]:
+        tabulate(self.results, self.results / "tables", plan=self.plan, confidence=0.95, seed=1)
+        return records(CLAIMS.read(self.results / "tables/claims.csv"))
+
+    def of(self, victim: str) -> list[dict[str, Any]]:
+        return [row for row in self.claims() if row["victim"] == victim]
+
+    def comparisons(self) -> list[dict[str, Any]]:
+        return records(COMPARISONS.read(self.results / "tables/comparisons.csv"))
+
+    def checks(self) -> list[dict[str, Any]]:
+        return list(check_literature(SimpleNamespace(layout=self.layout, dataset="toy")))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def game(tmp_path: Path) -> Game:
+    game = Game(tmp_path)
+    game.victim()
+    return game
+
+
+def only(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+    found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    assert len(found) == 1, found
+    return found[0]
+
+
+# ---- the file ----
+
+
+def test_every_statement_can_be_cited_and_looked_at():
+    entries = statements()
+    for kind, room in (("victims", "training"), ("defenses", "defenses")):
+        for entry in entries[kind]:
+            assert entry["facts"]["method"] in [*registry.names(room), *COMING], entry
+            assert entry["name"]
+            assert not entry.keys() - {"name", "facts", "unless", "claims", "breaks"}
+            for statement in [*entry.get("claims", []), *entry.get("breaks", [])]:
+                (expects,) = statement.keys() & EXPECTED.keys()
+                assert statement["source"] in our_references(), statement
+                under = statement[expects]
+                assert {*under} <= {*registry.names("attacks")} or (len(under) == 1 and under[0] in WORDS), statement
+                assert ("than" in statement) == (expects == "stronger")
+                assert not statement.keys() - {expects, "source", "than", "over"}
+
+
+COMING = ["trades", "fast_adversarial_training", "ensemble_adversarial_training", "parseval", "pcl"]
+
+
+# ---- verdicts ----
+
+
+@pytest.mark.parametrize(
+    ("expects", "numbers", "significant", "verdict"),
+    [
+        ("gain", (0.1, 0.05, 0.15), True, "reproduced"),
+        ("gain", (0.02, 0.01, 0.03), True, "reproduced"),  # small, but the test shows it
+        ("gain", (0.1, -0.01, 0.2), False, "not shown"),
+        ("gain", (0.0, -0.049, 0.049), False, "not reproduced"),
+        ("gain", (0.0, -0.05, 0.05), False, "not shown"),
+        ("gain", (0.0, -0.05, 0.04996), False, "not shown"),  # is printed as 5.0
+        ("gain", (-0.2, -0.3, -0.1), True, "not reproduced"),
+        ("no_gain", (0.0, -0.01, 0.01), False, "reproduced"),
+        ("no_gain", (-0.2, -0.3, -0.1), True, "reproduced"),
+        ("no_gain", (0.02, 0.01, 0.03), True, "reproduced"),  # a gain, and less than the margin
+        ("no_gain", (0.1, 0.05, 0.15), True, "not reproduced"),
+        ("no_gain", (0.02, -0.04, 0.08), False, "not shown"),
+        ("stronger", (0.1, 0.05, 0.15), True, "reproduced"),
+        ("stronger", (0.0, -0.01, 0.01), False, "not reproduced"),
+        ("fooled", (0.9, 0.8, 0.95), False, "reproduced"),
+        ("fooled", (0.8996, 0.8, 0.95), False, "reproduced"),  # is printed as 90.0
+        ("fooled", (0.85, 0.7, 0.93), False, "not shown"),
+        ("fooled", (0.0, 0.0, 0.1), False, "not reproduced"),
+    ],
+)
+def test_a_verdict_follows_from_the_numbers_of_its_row(expects, numbers, significant, verdict):
+    assert outcome(expects, *numbers, significant=significant) == verdict
+
+
+@pytest.mark.parametrize(
+    ("role", "outcomes", "verdict"),
+    [
+        ("claim", ["not measured"], "not measured"),
+        ("claim", ["reproduced", "not measured"], "reproduced"),
+        ("claim", ["reproduced", "not shown"], "reproduced in part"),
+        ("claim", ["not reproduced", "not shown"], "not shown"),
+        ("claim", ["not reproduced", "not reproduced"], "not reproduced"),
+        ("break", ["reproduced", "not reproduced"], "reproduced"),
+        ("break", ["not reproduced", "not measured"], "not reproduced"),
+        ("break", [], "not measured"),
+    ],
+)
+def test_verdicts_together(role, outcomes, verdict):
+    assert together(role, outcomes) == verdict
+
+
+# ---- a method that gains under some attacks and loses it under all ----
+
+
+def test_a_gain_that_the_strong_ensemble_takes_away(game):
+    game.victim("pcl", **PCL)
+    for victim, fgsm, pgd in (("plain", 300, 380), ("pcl", 100, 200)):
+        game.attack(victim, "fgsm", fgsm)
+        game.attack(victim, "pgd", pgd)
+        game.attack(victim, "square", range(10, N))
+    rows = game.of("pcl")
+    fgsm = only(rows, role="claim", under="fgsm")
+    a, b = np.arange(N) < 100, np.arange(N) < 300
+    low, high = paired_interval(a, b)
+    assert (fgsm["n"], fgsm["accuracy"], fgsm["base_accuracy"], fgsm["base"]) == (N, 0.75, 0.25, "plain")
+    assert [fgsm["value"], fgsm["low"], fgsm["high"]] == pytest.approx([0.5, -high, -low])
+    assert fgsm["outcome"] == only(rows, under="pgd")["outcome"] == "reproduced"
+    together = only(rows, role="break")
+    assert (together["under"], together["value"], together["outcome"]) == ("all attacks together", 0, "reproduced")
+    assert together["source"] == "croce2020"
+
+    finding = next(iter(_published({"claims": rows, "checks": []})))
+    assert finding.verdict == "claim reproduced; known break reproduced"
+    assert finding.tone == "neutral"
+    assert "under fgsm (ε 0.2) it keeps +50.0 points [" in finding.text
+    assert "under all attacks together (ε 0.2) it keeps 0.0 points [" in finding.text
+    assert "Mustafa et al. 2019" in finding.text
+    assert [row["status"] for row in game.checks()] == ["pass", "pass"]
+
+
+def test_a_gain_that_nothing_takes_away_is_to_be_investigated(game):
+    game.victim("pcl", **PCL)
+    game.ensemble("plain", 400)
+    game.ensemble("pcl", 100)
+    row = only(game.of("pcl"), role="break")
+    assert (row["value"], row["outcome"]) == (0.75, "not reproduced")
+    claim, broken = game.checks()
+    assert (claim["status"], broken["status"]) == ("pass", "warn")
+    assert "investigate" in broken["found"]
+    finding = next(iter(_published({"claims": game.of("pcl"), "checks": []})))
+    assert finding.tone == "open"
+    assert "the attacks must be looked at" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("n", "plain", "pcl", "gain", "no_gain"),
+    [
+        (400, 200, 200, "not reproduced", "reproduced"),  # equal
+        (400, 0, 0, "not reproduced", "reproduced"),  # nobody falls
+        (400, 400, 400, "not reproduced", "reproduced"),  # all fall
+        (20, 10, 10, "not shown", "not shown"),  # equal, but few
+        (400, 100, 300, "not reproduced", "reproduced"),  # worse
+        (40, 40, 36, "not shown", "not shown"),
+        (400, 400, 0, "reproduced", "not reproduced"),
+    ],
+)
+def test_gains_of_all_kinds(tmp_path, n, plain, pcl, gain, no_gain):
+    game = Game(tmp_path, n)
+    game.victim()
+    game.victim("pcl", **PCL)
+    game.ensemble("plain", plain)
+    game.ensemble("pcl", pcl)
+    rows = game.of("pcl")
+    assert only(rows, under="pgd")["outcome"] == gain
+    assert only(rows, under="all attacks together")["outcome"] == no_gain
+    assert only(rows, under="fgsm")["outcome"] == "not measured"
+
+
+def test_a_claims_numbers_are_those_of_its_comparison(game):
+    game.victim("pcl", **PCL)
+    game.ensemble("plain", 300)
+    game.ensemble("pcl", 290)
+    rows = [row for row in game.of("pcl") if row["outcome"] != "not measured"]
+    assert len(rows) == 2
+    for row, kind in zip(rows, ("victim", "worst case"), strict=True):
+        compared = only(
+            [c for c in game.comparisons() if {c["victim_a"], c["victim_b"]} == {"plain", "pcl"}],
+            kind=kind, attack="pgd" if kind == "victim" else "",
+        )  # fmt: skip
+        assert (row["holm_p"], row["significant"]) == (compared["holm_p"], compared["significant"])
+        assert abs(row["value"]) == pytest.approx(abs(compared["difference"]))
+    shown = {row["who"]: row for row in claims_table({"claims": rows, "checks": []}, "toy").rows}
+    assert shown["pcl"]["gain"] == pytest.approx(10 / N)
+    assert shown["pcl"]["fooled"] is None
+
+
+# ---- twins ----
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"architecture": "mlp512"},
+        {"poisoning": "corner"},
+        {"method": "l1_l2"},
+        {"parameters": {"temperature": 100.0}},  # a teacher: its softmax is as saturated as its student's
+    ],
+)
+def test_no_twin_no_gain(tmp_path, facts):
+    game = Game(tmp_path)
+    write_json(game.layout.poisoning("toy", "corner").facts, {"method": "backdoor"})
+    game.victim("other", **facts)
+    game.victim("pcl", **PCL)
+    game.ensemble("other", 400)
+    game.ensemble("pcl", 100)
+    rows = game.of("pcl")
+    assert {row["outcome"] for row in rows} == {"not measured"}
+    assert {row["note"] for row in rows} == {"no plain victim of the same network and data stands beside it"}
+    assert list(_published({"claims": rows, "checks": []})) == []
+    broken = only(game.checks(), victim="pcl")
+    assert (broken["check"], broken["status"]) == ("broken defenses break", "warn")
+
+
+def test_the_twin_is_the_one_that_was_trained_most_alike(tmp_path):
+    game = Game(tmp_path)
+    adam = {"optimizer": "adam", "epochs": 5}
+    game.victim("first", fitting=adam)
+    game.victim("alike", fitting=adam | {"epochs": 9})
+    game.victim("never_attacked", fitting=adam | {"optimizer": "sgd", "epochs": 9})
+    game.victim("pcl", fitting=adam | {"optimizer": "sgd", "epochs": 9}, **PCL)
+    for name in ("first", "alike", "pcl"):
+        game.ensemble(name, 100)
+    rows = [row for row in game.of("pcl") if row["outcome"] != "not measured"]
+    assert {row["base"] for row in rows} == {"alike"}
+    assert all("alike was trained with other optimizer" in row["note"] for row in rows)
+
+
+def test_the_twin_is_of_the_same_seed(game):
+    for name in ("plain@2", "pcl", "pcl@2"):
+        game.victim(name, **PCL if name.startswith("pcl") else {})
+    for name in ("plain", "plain@2", "pcl", "pcl@2"):
+        game.ensemble(name, 100)
+    rows = [row for row in game.claims() if row["under"] == "pgd"]
+    assert {(row["victim"], row["base"]) for row in rows} == {("pcl", "plain"), ("pcl@2", "plain@2")}
+
+
+def test_augmentation_has_a_twin_without_it(game):
+    game.victim("moved", fitting={"augmentation": {"flip": True}})
+    game.victim("moved_too", fitting={"augmentation": {"flip": True}})
+    for name in ("moved_too", "plain", "moved"):
+        game.ensemble(name, 400)
+    row = only(game.of("moved"), name="augmentation")
+    assert (row["base"], row["outcome"]) == ("plain", "reproduced")
+    assert game.of("plain") == []
+
+
+def test_a_gain_without_any_attack_is_told(game):
+    game.plan["victims"].clear()
+    game.victim("plain", wrong=100)
+    game.victim("pcl", **PCL)
+    game.ensemble("plain", 300)
+    game.ensemble("pcl", 100)
+    row = only(game.of("pcl"), under="pgd")
+    assert "without an attack, 100.0 % of the test images are right against 75.0 %" in row["note"]
+
+
+# ---- what cannot be measured ----
+
+
+def test_one_attack_is_no_worst_case(game):
+    game.victim("pcl", **PCL)
+    game.attack("plain", "pgd", 400)
+    game.attack("pcl", "pgd", 100)
+    row = only(game.of("pcl"), role="break")
+    assert (row["outcome"], row["note"]) == ("not measured", "only pgd was aimed at it")
+
+
+def test_one_attack_in_common_is_no_worst_case(game):
+    game.victim("pcl", **PCL)
+    for victim, other in (("plain", "fgsm"), ("pcl", "square")):
+        game.attack(victim, "pgd", 400)
+        game.attack(victim, other, 400)
+    row = only(game.of("pcl"), role="break")
+    assert row["outcome"] == "not measured"
+    assert row["note"] == "no two attacks of one norm and budget were aimed at both"
+
+
+def test_other_images_are_not_compared(game):
+    game.victim("pcl", **PCL)
+    game.attack("plain", "fgsm", 400, rows=slice(0, 200))
+    game.attack("pcl", "fgsm", 100, rows=slice(200, N))
+    row = only(game.of("pcl"), under="fgsm")
+    assert (row["outcome"], row["note"]) == ("not measured", "plain did not meet the same attack at the same budget")
+
+
+def test_budgets_beyond_those_trained_for_are_left_alone(game):
+    game.victim("madry", **MADRY)
+    game.ensemble("plain", 400, (0.3,))
+    game.ensemble("madry", 400, (0.3,))
+    row = only(game.of("madry"), role="claim")
+    assert row["outcome"] == "not measured"
+    assert row["note"] == "it only met larger budgets than it was trained for"
+
+
+def test_the_worst_case_at_the_budget_trained_for_joins_the_family(game):
+    game.victim("madry", **MADRY)
+    for victim, turned in (("plain", 400), ("madry", 40)):
+        game.ensemble(victim, turned, (0.1, 0.2, 0.3))
+    row = only(game.of("madry"), role="claim")
+    assert (row["eps"], row["value"], row["outcome"]) == (0.2, pytest.approx(0.9), "reproduced")
+    compared = [c for c in game.comparisons() if c["kind"] == "worst case"]
+    assert [c["eps_a"] for c in compared] == [0.3, 0.2]
+    assert all(c["in_family"] for c in compared)
+
+
+# ---- attacks that break ----
+
+
+@pytest.mark.parametrize(
+    ("turned", "attacked", "verdict", "status"),
+    [
+        (400, True, "reproduced", "pass"),
+        (380, True, "reproduced", "pass"),
+        (0, True, "not reproduced", "warn"),
+        (0, False, "not measured", "warn"),
+    ],
+)
+def test_what_is_known_to_fool_it(game, turned, attacked, verdict, status):
+    game.victim("distilled", method="defensive_distillation")
+    game.attack("distilled", "cw", turned, math.nan, attacked=attacked)
+    row = only(game.of("distilled"), expects="fooled")
+    assert row["outcome"] == verdict
+    if attacked:
+        assert [row["value"], row["low"], row["high"]] == pytest.approx([turned / N, *wilson_interval(turned, N)])
+    else:
+        assert row["note"] == "there was no image to attack"
+    (broken,) = game.checks()
+    assert (broken["status"], broken["check"]) == (status, "broken defenses break")
+
+
+@pytest.mark.parametrize(
+    ("fgsm", "rand_fgsm", "verdict"),
+    [(40, 300, "reproduced"), (300, 40, "not reproduced"), (100, 100, "not reproduced"), (100, 106, "not reproduced")],
+)
+def test_single_steps_are_withstood_and_others_not(game, fgsm, rand_fgsm, verdict):
+    game.victim("one_step", **ONE_STEP)
+    game.attack("one_step", "fgsm", fgsm)
+    game.attack("one_step", "rand_fgsm", rand_fgsm)
+    row = only(game.of("one_step"), expects="stronger")
+    assert row["value"] == pytest.approx((rand_fgsm - fgsm) / N)
+    assert (row["under"], row["base"], row["outcome"]) == ("rand_fgsm", "fgsm", verdict)
+    assert [row["accuracy"], row["base_accuracy"]] == pytest.approx([1 - rand_fgsm / N, 1 - fgsm / N])
+
+
+# ---- replayed images ----
+
+
+def test_best_under_replayed_images(game):
+    game.victim("ensemble", **ENSEMBLE)
+    game.victim("one_step", **ONE_STEP)
+    game.victim("static", architecture="mlp512")
+    game.victim("third", architecture="mlp512")
+    for victim in ("ensemble", "one_step"):
+        game.ensemble(victim, N)
+    game.replay("third", "mi_fgsm", {"plain": 300, "one_step": 200, "ensemble": 40})
+    game.replay("static", "mi_fgsm", {"plain": 0, "one_step": 0, "ensemble": 400})
+    rows = [row for row in game.of("ensemble") if row["under"] == "replayed images"]
+    over = {row["base"]: row for row in rows}
+    assert [over[base]["value"] for base in ("plain", "one_step")] == pytest.approx([260 / N, 160 / N])
+    assert {row["outcome"] for row in rows} == {"reproduced"}
+    assert all("under mi_fgsm from third" in row["note"] for row in rows)
+    assert only(game.of("ensemble"), role="break")["outcome"] == "not measured"
+    compared = [c for c in game.comparisons() if c["kind"] == "replayed"]
+    assert len(compared) == 2
+    assert all("loses more images than ensemble" in c["verdict"] for c in compared)
+
+
+def test_images_of_its_own_sources_are_no_transfer(game):
+    game.victim("ensemble", **ENSEMBLE)
+    game.victim("static")
+    game.ensemble("plain", N)
+    game.replay("static", "mi_fgsm", {"plain": 400, "ensemble": 0})
+    rows = [row for row in game.of("ensemble") if row["expects"] == "gain" and row["under"] == "replayed images"]
+    assert [row["outcome"] for row in rows] == ["not measured", "not measured"]
+    assert "no image of a third victim was replayed on both" in {row["note"] for row in rows}
