@@ -15,6 +15,7 @@ from rivalry import artifacts, registry
 from rivalry.architectures._classifier import Classifier
 from rivalry.defenses._defended import Defended, Rejecting
 from rivalry.defenses.binary_input_detector import binary_input_detector
+from rivalry.defenses.feature_detector import feature_detector
 from rivalry.defenses.neural_cleanse import anomaly_index, largest_index, neural_cleanse
 from rivalry.defenses.spatial_smoothing import Smoothing, spatial_smoothing
 from rivalry.errors import RivalryError
@@ -232,6 +233,30 @@ def test_detector_learns_from_the_largest_budget(detecting):
 def test_detector_cannot_learn_from_an_attack_that_only_aims_at_a_class(clean_victim: nn.Module):
     with pytest.raises(RivalryError, match="backdoor_trigger has no untargeted form"):
         binary_input_detector(clean_victim, *bars(20, 0), 0, 64, attack={"method": "backdoor_trigger"})
+
+
+@pytest.mark.parametrize("retrain", [False, True])
+def test_a_detector_looks_at_the_victims_features(retrain: bool, clean_victim: nn.Module, tmp_path: Path):
+    before = {name: value.clone() for name, value in clean_victim.state_dict().items()}
+    settings = {"sample": 1200, "epochs": 12, "learning_rate": 0.003, "false_positive_rate": 0.1, "retrain": retrain}
+    made = feature_detector(clean_victim, *bars(1500, 0), 3, 64, attack=NOISE, **settings)
+    assert all(torch.equal(value, before[name]) for name, value in clean_victim.state_dict().items())
+    images, labels = bars(300, 7)
+    clean = images.float() / 255
+    noisy = rivalry.attacks.random_noise(clean_victim, clean, labels, eps=0.3, seed=9)
+    with torch.no_grad():
+        refused = [float((made.module(part).argmax(dim=1) == CLASSES).float().mean()) for part in (clean, noisy)]
+        told = made.module(clean)
+        assert torch.equal(told[:, :CLASSES].argmax(dim=1), clean_victim(clean).argmax(dim=1))
+    assert refused[0] < 0.2
+    assert refused[1] > 0.7
+    assert 0.08 <= made.facts["flagged_clean"] <= 0.1
+    facts = {"parameters": settings, "facts": made.facts, "classes": CLASSES}
+    again = registry.method("defenses", "feature_detector").load("restore")(clean_victim, facts)
+    own = {name: value for name, value in made.module.state_dict().items() if not name.startswith("victim.")}
+    assert all(not name.startswith("victim.") for name in again.load_state_dict(own, strict=False).unexpected_keys)
+    with torch.no_grad():
+        assert torch.equal(again.eval()(clean), told)
 
 
 # Neural Cleanse

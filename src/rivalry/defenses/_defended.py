@@ -140,10 +140,13 @@ class Rejecting(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N,K+1) of float32 images (N,C,H,W) in [0,1]; the last wins for refused images only."""
-        logits = self.victim(images)
+        return self.judged(self.victim(images), self.detector(images))
+
+    def judged(self, logits: Tensor, suspicion: Tensor) -> Tensor:
+        """The same from the victim's logits (N,K) and the detector's (N,2)."""
         # Relative to the victim's best class, whose logit becomes exactly 0: no rounding can hide an excess.
         relative = logits - logits.amax(dim=1, keepdim=True)
-        excess = log_odds(self.detector(images)) - self.threshold
+        excess = log_odds(suspicion) - self.threshold
         return torch.cat([relative, excess[:, None]], dim=1)
 
     def probability(self, logits: Tensor) -> Tensor:

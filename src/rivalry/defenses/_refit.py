@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from rivalry.devices import device_of
@@ -13,13 +15,14 @@ def refit(
     network: nn.Module,
     images: Tensor,
     labels: Tensor,
+    sources: Tensor | None = None,
     *,
     seed: int,
     epochs: int,
     learning_rate: float,
-    sources: Tensor | None = None,
+    optimizer: Literal["adam", "rmsprop"] = "adam",
 ) -> nn.Module:
-    """Train `network` in place by cross-entropy (Adam); its best epoch by a held-out tenth is kept.
+    """Train `network` in place by cross-entropy; its best epoch by a held-out tenth is kept.
 
     Parameters
     ----------
@@ -27,10 +30,10 @@ def refit(
         Maps images (N,C,H,W) in [0,1] to logits.
     images, labels : Tensor
         float32 (N,C,H,W) in [0,1] and int64 (N,).
-    seed, epochs, learning_rate
-        As everywhere.
     sources : Tensor, optional
         int64 (N,): which image each was made of; see `rivalry.training._fit.fit`.
+    seed, epochs, learning_rate, optimizer
+        As everywhere.
 
     Returns
     -------
@@ -46,7 +49,7 @@ def refit(
         labels,
         plain(images, labels),
         None,
-        FittingKeys(epochs=epochs, batch_size=64, learning_rate=learning_rate, patience=epochs),
+        FittingKeys(epochs=epochs, batch_size=64, learning_rate=learning_rate, optimizer=optimizer, patience=epochs),
         seed=seed,
         accelerator="gpu" if device.type == "cuda" else "cpu",
         sources=sources,

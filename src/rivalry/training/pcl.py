@@ -46,7 +46,7 @@ def pcl(
     """
 
     def prototypes(victim: nn.Module, images: Tensor) -> Prototypes:
-        names = _last(victim, images, layers) if isinstance(layers, int) else layers
+        names = last(victim, images, layers) if isinstance(layers, int) else layers
         with given(victim, names) as features:
             classes = victim(images).shape[1]
         if missing := set(names) - features.keys():
@@ -121,7 +121,7 @@ def given(victim: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]
             hook.remove()
 
 
-def _last(victim: nn.Module, images: Tensor, count: int) -> list[str]:
+def last(victim: nn.Module, images: Tensor, count: int) -> list[str]:
     """Names of the last layers with weights that a victim asks, but for the first."""
     weighted = [name for name, part in victim.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)]
     with given(victim, weighted) as features:

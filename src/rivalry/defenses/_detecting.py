@@ -1,0 +1,112 @@
+"""What detectors learn from, and how their thresholds are set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rivalry import registry
+from rivalry.answers import classify
+from rivalry.data._splits import floats
+from rivalry.defenses._defended import log_odds
+from rivalry.errors import RivalryError
+from rivalry.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Clean training images, and what an attack makes of them.
+
+    A quarter of them is held out: it sets the threshold, and tells what is found.
+
+    Attributes
+    ----------
+    clean, adversarial : Tensor
+        float32 (N,C,H,W) in [0,1].
+    attacked : Tensor
+        bool (N,): which the victim had right, so that they were attacked; the others are no examples of attacked ones.
+    attack : dict
+        The attack's `method` and parameters.
+    """
+
+    clean: Tensor
+    adversarial: Tensor
+    attacked: Tensor
+    attack: dict[str, Any]
+
+    @property
+    def learned(self) -> Tensor:
+        """Which are learned from, bool (N,)."""
+        return torch.arange(len(self.clean)) >= len(self.clean) // 4
+
+    @property
+    def lessons(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Images to learn from, clean and then attacked, float32 (M,C,H,W); 0 or 1 for each; which row each is of."""
+        clean, shown = self.learned.nonzero().squeeze(1), (self.learned & self.attacked).nonzero().squeeze(1)
+        return (
+            torch.cat([self.clean[clean], self.adversarial[shown]]),
+            torch.tensor([0, 1]).repeat_interleave(torch.tensor([len(clean), len(shown)])),
+            torch.cat([clean, shown]),
+        )
+
+    def threshold(
+        self, detector: nn.Module, false_positive_rate: float, batch_size: int
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """The log odds above which an image is refused, so that at most this share of clean ones is; and the facts.
+
+        The detector maps images (N,C,H,W) in [0,1] to logits (N,2) of clean and adversarial.
+        """
+        held_out = ~self.learned
+        odds_clean, odds_attacked = (
+            log_odds(classify(detector, rows, batch_size))
+            for rows in (self.clean[held_out], self.adversarial[held_out & self.attacked])
+        )
+        # Refused is what lies above the threshold: at most this share of the clean images held out.
+        tolerated = int(false_positive_rate * len(odds_clean))
+        threshold = odds_clean.sort(descending=True).values[tolerated]
+        return threshold, {
+            "attack": self.attack,
+            "threshold": float(threshold.double().sigmoid()),
+            "images_learned": int(self.learned.sum()),
+            "images_held_out": len(odds_clean),
+            "flagged_clean": float((odds_clean > threshold).double().mean()),
+            "flagged_attacked": float((odds_attacked > threshold).double().mean()),
+        }
+
+
+def examples(
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    attack: str | Mapping[str, Any],
+    sample: int,
+    seed: int,
+    batch_size: int,
+) -> Examples:
+    """Attack training images on a victim, at the largest eps.
+
+    Parameters
+    ----------
+    victim, images, labels, seed, batch_size
+        As a defense is given them.
+    attack : str or mapping
+        A registered attack, or its `method` and parameters.
+    sample : int
+        Images used, at most.
+    """
+    settings = {"method": attack} if isinstance(attack, str) else dict(attack)
+    attacker = registry.method("attacks", settings.pop("method")).load()
+    if "untargeted" not in attacker.goals:
+        raise RivalryError(f"attack: {attacker.name} has no untargeted form to learn from; name one that has")
+    if isinstance(settings.get("eps"), list):
+        settings["eps"] = max(settings["eps"])
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(derive_seed(seed, "sample")))
+    clean, truth = floats(images[order[:sample]]), labels[order[:sample]]
+    result = attacker.run(
+        victim, clean, truth, seed=derive_seed(seed, "attack"), batch_size=batch_size, progress=True, **settings
+    )
+    return Examples(clean, result.images, result.attacked, {"method": attacker.name, **settings})
