@@ -99,6 +99,14 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(" imports ".join(error.args[1]))
 
 
+def test_whoever_warns_says_that_users_shall_read_it() -> None:
+    """The command line and the terminal of a run show warnings of one kind."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn":
+                assert "RivalryWarning" in map(ast.unparse, node.args), f"{file.name}:{node.lineno}"
+
+
 @pytest.mark.parametrize(
     "planted",
     [

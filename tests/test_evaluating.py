@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from PIL import Image
 
 from rivalry import registry
+from rivalry.artifacts import write_json
 from rivalry.cli import main
 from rivalry.config import load_config, read_files
+from rivalry.evaluating import Evaluation, outcome
 from rivalry.layout import Layout
 from rivalry.plan import Plan
+from rivalry.statistics.columns import WORST_CASES
 from test_own_model import LAYERS, NETWORK, folder, trained  # noqa: F401 (`folder` is a fixture)
 
 GIVEN = ["net/my_model.py:build", "--weights", "weights.pth", "--data", "digits"]
@@ -210,6 +214,16 @@ def test_an_edit_reruns_what_used_the_file_and_nothing_else(here: Path) -> None:
     assert parameters()["train other"] != before["train other"]  # a file that was touched counts as another
     os.utime(here / "net/other.py", (1, 1))
     assert parameters()["attack other"] == before["attack other"]  # code counts by what it says
+
+
+def test_what_was_remarked_on_the_model_is_said_again_at_the_end(tmp_path: Path) -> None:
+    told: dict[str, Any] = {"network": {}, "settings": {}, "norm": "inf", "budgets": [], "images": 20, "seed": 0}
+    evaluation = Evaluation(model="net/my_model.py:build", data="digits", results=tmp_path, **told)
+    layout = Layout(tmp_path)
+    write_json(layout.victim("digits", "my_model-build").facts, {"warnings": ["35% are right", "zero gradients"]})
+    WORST_CASES.write(layout.tables["worst_cases"], [])
+    page = layout.page.target
+    assert list(outcome(evaluation)) == ["warning: 35% are right", "warning: zero gradients", f"report: {page}"]
 
 
 @pytest.mark.long

@@ -208,6 +208,40 @@ def test_a_failure_is_told_once_and_again_at_the_end(tmp_path: Path) -> None:
     assert "1 failed; 1 of 3 steps done" in end
 
 
+def test_a_warning_is_one_line_and_told_once_of_a_victim(tmp_path: Path, clock: list[float]) -> None:
+    """Jobs say it among other things: behind an unfinished line of progress, before thousands of others."""
+    said = "rivalry: warning: 35% are right \u03c3\x1b[31m; with normalize: {mean: [0.5]} it would be 97%\n"
+    log = tmp_path / "x.log"
+    log.write_text(f"pgd: 0 of 9 images\rpgd: 3 of 9 images{said}" + 20_000 * "epoch 1 of 3\n" + "UserWarning: noise\n")
+    run = Run(quiet={"RULES"})
+    run.begin(bring=2, attack=3)
+    for done, (job, about) in enumerate(
+        [
+            ("bring a", {"victim": "a"}),
+            ("attack a", {"defended": "a", "attack": "pgd"}),
+            ("bring b", {"victim": "b"}),
+        ]
+    ):
+        run.finish(run.start(job, log=(str(log),), **about), done + 1, 5)
+    told = "35% are right \u03c3 [31m; with normalize: {mean: [0.5]} it would be 97%"
+    assert run.text.splitlines()[1:] == [f"1/5  warning bring a: {told}", f"3/5  warning bring b: {told}"]
+    run.fail(run.start("attack c", log=(str(log),), defended="c"), str(log), EXITED.format(1))
+    run.finish(run.start("draw"), 5, 5)
+    *_, cause, warning, end = [line for line in run.text.splitlines() if re.search("cause|warning attack|all 5", line)]
+    assert cause == "    cause: UserWarning: noise"
+    assert warning == f"3/5  warning attack c: {told}"
+    assert end == "all 5 steps done in 0 s; 3 warnings above"
+
+
+def test_a_warning_is_no_cause_of_a_failure(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("rivalry: warning: look at this\nrivalry: no such file\nrivalry: warning: and at this\n")
+    run = Run()
+    run.begin(attack=1)
+    run.fail(run.start("attack a", log=(str(log),)), str(log), EXITED.format(1))
+    assert "cause: no such file" in run.text
+
+
 def test_a_job_that_is_tried_again_has_not_failed(tmp_path: Path) -> None:
     run = Run()
     run.begin(attack=1)

@@ -13,13 +13,20 @@ from torch import nn
 import rivalry
 from rivalry.artifacts import read_json
 from rivalry.cli import main
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, RivalryWarning
 
 NETWORK = """
 from layers import Dense
 
 def build(classes=10):
     return Dense(784, classes)
+
+def soft():
+    import warnings
+    from torch import nn
+
+    warnings.warn("of the user's own code")
+    return build().append(nn.Softmax(dim=1))
 
 def constant():
     import torch
@@ -95,6 +102,21 @@ def test_stages_are_run_on_a_network_from_outside(here: Path, tmp_path: Path) ->
     words = ["--fooling", "ascent", "--method", "gradient_ascent", "--output", str(tmp_path / "fooled")]
     assert main(["fool", *words, *GIVEN, "--set", "steps=20"]) == 0
     assert read_json(tmp_path / "fooled/fooling.json")["victim"] == "mine"
+
+
+def test_a_warning_on_the_command_line_is_one_line(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another's warning is printed as Python does: it is not what the terminal of a run shows."""
+    words = ["--data", "data/digits", "--victim", "net/my_model.py:soft", "--weights", "weights.pth"]
+    words += ["--outputs", "probabilities", "--victim-name", "soft", "--attack", "fgsm", "--method", "fgsm"]
+    with pytest.warns(UserWarning, match="of the user's own code") as others:
+        assert main(["attack", *words, "--images", "4", "--output", str(tmp_path / "fgsm")]) == 0
+    ours = [line for line in capsys.readouterr().err.splitlines() if line.startswith("rivalry:")]
+    found = read_json(tmp_path / "fgsm/victim/victim.json")["warnings"]
+    assert ours == [f"rivalry: warning: {remark}" for remark in found]
+    assert found[0].startswith("the network gives probabilities, which are less precise than logits")
+    assert not any(issubclass(one.category, RivalryWarning) for one in others)
 
 
 def test_python_loads_what_the_command_line_brings(here: Path, tmp_path: Path) -> None:

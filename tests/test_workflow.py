@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from rivalry import registry
@@ -101,6 +102,15 @@ ENDING = {
     "all": 1,
     **PDF,
 }
+
+
+def test_the_readme_repeats_what_its_option_replaces() -> None:
+    """On the command line --default-resources replaces the profile's: jobs would have no time limit and less memory."""
+    words = shlex.split((ROOT / "README.md").read_text().partition("--default-resources ")[2].partition("\n")[0])
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/profile.v9+.yaml").read_text())
+    repeated = dict(word.split("=", 1) for word in words)
+    assert repeated.pop("slurm_partition")
+    assert repeated == profile["default-resources"]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, NoReturn, TextIO, get_args, get_origin
 
 import yaml
 from typing_extensions import is_typeddict
@@ -20,7 +22,7 @@ from typing_extensions import is_typeddict
 from rivalry import __version__, options, registry, types, usercode
 from rivalry.artifacts import manifests_demanded
 from rivalry.commands import run
-from rivalry.errors import RivalryError, nearest, one_line
+from rivalry.errors import RivalryError, RivalryWarning, nearest, one_line
 from rivalry.layout import Layout
 from rivalry.parameters import checked_value
 from rivalry.usermethods import read
@@ -35,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "threads" in o and o.threads:
         _limit_threads(o.threads)
     try:
-        with manifests_demanded(), registry.using(read(vars(o).get("plugins", ()))):
+        with _warnings_in_one_line(), manifests_demanded(), registry.using(read(vars(o).get("plugins", ()))):
             return o.does(o) or 0
     except RivalryError as error:
         for line in getattr(error, "lines", [str(error)]):
@@ -55,6 +57,30 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exception(error)
         print(f"rivalry: {one_line(line)}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Inside, a warning that users are meant to read is one line on standard error, which the workflow looks for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", RivalryWarning)
+        otherwise = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, RivalryWarning):
+                print(f"rivalry: warning: {one_line(str(message))}", file=sys.stderr, flush=True)
+            else:
+                otherwise(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def _limit_threads(threads: int) -> None:

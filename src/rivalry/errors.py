@@ -1,4 +1,4 @@
-"""The exceptions that users are meant to read."""
+"""The exceptions and warnings that users are meant to read."""
 
 
 class RivalryError(Exception):
@@ -7,6 +7,10 @@ class RivalryError(Exception):
 
 class WrongArgument(RivalryError, ValueError):
     """The same, of something that a caller in Python gave: what Python calls a ValueError."""
+
+
+class RivalryWarning(UserWarning):
+    """What may be meant so and should still be read: one line. The command line prints it, and a run's terminal too."""
 
 
 def one_line(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from rivalry import formatting, registry
-from rivalry.artifacts import write_text
+from rivalry.artifacts import read_json, write_text
 from rivalry.config import Config, Mistakes, load_config
 from rivalry.config.models import DatasetEntry
 from rivalry.config.paths import from_here
@@ -302,11 +302,13 @@ def run(file: Path, cores: str) -> int:
 
 
 def outcome(evaluation: Evaluation) -> Iterator[str]:
-    """What a finished run found, a line each, and where its report is."""
+    """What a finished run found and what to doubt in it, a line each, and where its report is."""
     from rivalry.statistics.columns import WORST_CASES
     from rivalry.statistics.tables import records
 
     layout = Layout(evaluation.folder)
+    for remark in read_json(layout.victim(evaluation.dataset, evaluation.victim).facts)["warnings"]:
+        yield f"warning: {remark}"
     for case in records(WORST_CASES.read(layout.tables["worst_cases"])):
         if not case["headline"] or case["eps"] is None:
             continue

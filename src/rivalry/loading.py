@@ -12,7 +12,7 @@ from torch import nn
 from rivalry import registry
 from rivalry.artifacts import read_json
 from rivalry.data._splits import load_split
-from rivalry.errors import WrongArgument
+from rivalry.errors import RivalryWarning, WrongArgument
 from rivalry.external.building import bring
 from rivalry.external.spec import names_network
 from rivalry.layout import Place
@@ -91,6 +91,6 @@ def _brought(given: dict[str, Any], data: str | Path | None) -> nn.Module:
     names, split = read_json(Place("prepare", Path(data)).facts)["class_names"], load_split(data, "train")
     victim, about = method.load()(split.images, split.labels, **told).bring(names)
     for remark in about["warnings"]:
-        warnings.warn(remark, stacklevel=3)
+        warnings.warn(remark, RivalryWarning, stacklevel=3)
     ready: nn.Module = victim
     return ready

@@ -1,4 +1,4 @@
-"""What a run prints: a line as a job starts and as it ends, how far long jobs are, and why a job failed.
+"""What a run prints: a line as a job starts and as it ends, how far long jobs are, what jobs warn of, why one failed.
 
 Snakemake finds this package by its name; `logger: rivalry` in a profile chooses it. What else Snakemake has to say
 (reasons, parameters, shell commands) is in its own log. A dry run, and options that ask for more (--verbose,
@@ -46,16 +46,19 @@ HOW_FAR = re.compile(
     r"|\b\d+ passes\b"  # fooling images
 )
 """What a job's log says about its progress."""
+WARNED = re.compile(r"rivalry: warning: (.*)")
+"""What a job's log says that its user should read."""
 
 
 @dataclass
 class Job:
-    """A job that runs; `shown` is false for a target that only collects."""
+    """A job that runs; `shown` is false for a target that only collects, `about` the victim that it is about."""
 
     name: str
     rule: str
     logs: list[str]
     shown: bool
+    about: str = ""
     started: float = field(default_factory=lambda: time.monotonic())
     lines: int = 0
 
@@ -106,6 +109,7 @@ class LogHandler(LogHandlerBase):
         self.done = self.total = 0
         self.jobs: dict[int, Job] = {}
         self.failures: dict[Any, Failure] = {}
+        self.warned: set[tuple[str, str]] = set()
         self.errors: dict[int | None, str] = {}  # by thread: what Snakemake says before it says of which job
         self.waiting: Counter[str] = Counter()  # jobs of each rule that have not started
         self.ended: dict[str, list[float]] = {}  # seconds of those that have ended
@@ -176,7 +180,8 @@ class LogHandler(LogHandlerBase):
 
     def _start(self, record: Any) -> None:
         name = record.rule_msg or " ".join(map(str, [record.rule_name, *record.wildcards.values()]))
-        job = Job(name, record.rule_name, list(record.log), shown=bool(record.output))
+        victim = record.wildcards.get("victim") or record.wildcards.get("defended") or ""
+        job = Job(name, record.rule_name, list(record.log), shown=bool(record.output), about=victim)
         self.jobs[record.jobid] = job
         self.waiting[job.rule] -= 1
         if self.shows_jobs and job.shown:
@@ -191,11 +196,21 @@ class LogHandler(LogHandlerBase):
         self.ended.setdefault(job.rule, []).append(job.seconds)
         if self.shows_jobs:
             self._say(f"{self._counted()}  done    {job.name} ({_duration(job.seconds)}){self._left('; ')}")
+        self._warn(job)
+
+    def _warn(self, job: Job) -> None:
+        """Tell what a job that has ended warned of; once where several jobs say the same of a victim."""
+        for text in _warnings(job.logs):
+            if (text, job.about) not in self.warned:
+                self.warned.add((text, job.about))
+                self._say(f"{self._counted()}  warning {job.name}: {text}")
 
     def _count(self, done: int, total: int) -> None:
         self.done, self.total = done, total
         if done == total and self.began is not None:
-            self._say(f"all {total} steps done in {_duration(time.monotonic() - self.began)}")
+            count = len(self.warned)
+            above = f"; {count} {'warning' if count == 1 else 'warnings'} above" if count else ""
+            self._say(f"all {total} steps done in {_duration(time.monotonic() - self.began)}{above}")
 
     def _fail(self, number: int, rule: str, logs: Iterable[str], said: str) -> None:
         job = self.jobs.pop(number, None)
@@ -209,6 +224,8 @@ class LogHandler(LogHandlerBase):
         failure = Failure(name, _cause(lines, said), log, lines)
         self.failures[number] = failure
         self._say(f"{self._counted()}  FAILED  {name}", *failure.text())
+        if job:
+            self._warn(job)
 
     def _fail_unnamed(self, text: str) -> None:
         """A failure of which Snakemake tells the rule alone, in words: an output that is missing, for example."""
@@ -362,6 +379,14 @@ def _last_lines(logs: Iterable[str]) -> tuple[str, list[str]]:
     return first, []
 
 
+def _warnings(logs: Iterable[str]) -> Iterator[str]:
+    for log in logs:
+        with suppress(OSError), open(log, encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if found := WARNED.search(line):
+                    yield "".join(c if c.isprintable() else " " for c in found[1])
+
+
 def _status(said: str) -> str:
     """How a command ended, of what Python says about it: that holds the whole command first."""
     ending = said.rpartition("' ")[2].strip() if "\nCommand '" in said else " ".join(said.split())
@@ -375,7 +400,7 @@ def _status(said: str) -> str:
 
 
 def _cause(lines: list[str], said: str) -> str:
-    ours = [line for line in lines if line.startswith("rivalry: ")]
+    ours = [line for line in lines if line.startswith("rivalry: ") and not WARNED.match(line)]
     if ours:
         return ours[-1].removeprefix("rivalry: ")
     if lines and not said.startswith("killed") and "exit status" in said:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rivalry.attacks._norms import exceeds, length
-from rivalry.errors import RivalryError, WrongArgument
+from rivalry.errors import RivalryError, RivalryWarning, WrongArgument
 
 
 class CheckedVictim:
@@ -93,6 +93,7 @@ class CheckedVictim:
             warnings.warn(
                 "the victim's answers look like probabilities, not logits: taken for logits they are all but equal, "
                 "which misleads attacks that minimise; leave out its softmax",
+                RivalryWarning,
                 stacklevel=2,
             )
 

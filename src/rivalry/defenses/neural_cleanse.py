@@ -16,7 +16,7 @@ from rivalry.data._splits import floats
 from rivalry.defenses._defended import Defended, defense
 from rivalry.defenses._refit import refit
 from rivalry.devices import device_of
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.seeds import derive_seed
 from rivalry.types import Count, Epochs, Few, Fraction, LearningRate, NonNegative, OpenFraction
 
@@ -108,6 +108,7 @@ def neural_cleanse(
         warnings.warn(
             f"neural_cleanse: of {len(masks)} classes none has an anomaly index above {largest:.2f}, "
             f"so that no backdoor can be found (anomaly: {anomaly:g})",
+            RivalryWarning,
             stacklevel=3,
         )
     norms = masks.double().flatten(1).sum(dim=1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rivalry import artifacts
+from rivalry.errors import RivalryWarning
 from rivalry.layout import Place
 from rivalry.report.collecting import gather
+from rivalry.report.summary import checked
 
 if TYPE_CHECKING:
     from rivalry.layout import COMPUTED
@@ -34,5 +37,8 @@ def collect(
     plan : dict
         What it asked for; see `rivalry.plan.Plan.tables`.
     """
-    artifacts.write_json(output, gather(Path(results), config=config, plan=plan))
+    report = gather(Path(results), config=config, plan=plan)
+    artifacts.write_json(output, report)
     artifacts.write_manifest(Place("collect", output.parent), [output])
+    if any(kind["warn"] or kind["fail"] for kind in report["check_summary"]):
+        warnings.warn(checked(report), RivalryWarning, stacklevel=2)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from rivalry.artifacts import write_json, write_manifest
 from rivalry.config.reading import load_config, read_files
+from rivalry.errors import RivalryWarning
 from rivalry.layout import Place
 from rivalry.plan import Plan
 
@@ -46,7 +48,13 @@ def record(what: Literal["configuration", "plan"], config: Path, /, output: Path
     # JSON is read as such: YAML takes 1e-05 for a text.
     content = json.loads(config.read_text(encoding="utf-8")) if config.suffix == ".json" else read_files([config])
     checked = load_config(content, config)
-    write_json(output, checked.recorded() if what == "configuration" else Plan(checked).tables())
+    if what == "configuration":
+        write_json(output, checked.recorded())
+    else:
+        plan = Plan(checked)
+        write_json(output, plan.tables())
+        if unused := plan.unused():
+            warnings.warn(f"in no match, so not used: {', '.join(unused)}", RivalryWarning, stacklevel=2)
     write_manifest(Place(f"record_{what}", output.parent), [output])
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+import warnings
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,7 @@ from rivalry.artifacts import read_json, read_tensors, write_json, write_manifes
 from rivalry.codehash import code_hash
 from rivalry.data._splits import floats, load_split
 from rivalry.devices import device
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.layout import Layout, Place
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FittingKeys
@@ -137,6 +138,8 @@ def train(
         model: nn.Module
         model, brought = recipe.bring(facts["class_names"])
         description |= brought
+        for remark in brought.get("warnings", ()):
+            warnings.warn(remark, RivalryWarning, stacklevel=2)
     else:
         assert network is not None
         pixels = floats(images)

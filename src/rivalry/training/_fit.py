@@ -26,7 +26,7 @@ from rivalry.answers import classify
 from rivalry.artifacts import replacing
 from rivalry.data._splits import floats
 from rivalry.devices import device, frozen, lay_out
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.formatting import duration
 from rivalry.seeds import derive_seed
 from rivalry.training._augmentation import augmented
@@ -323,8 +323,8 @@ class _WholeCheckpoints(TorchCheckpointIO):
 
 
 def _resumable(folder: Path, epochs: int) -> Path | None:
-    """The newest checkpoint that is whole; damaged ones are set aside. Says what was found, in one line."""
-    aside: list[str] = []
+    """The newest checkpoint that is whole; damaged ones are set aside. Says what was found."""
+    aside = False
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.is_file():
             continue
@@ -333,19 +333,16 @@ def _resumable(folder: Path, epochs: int) -> Path | None:
                 damaged = archive.testzip()  # PyTorch does not look at its files' checksums
             if damaged is None:
                 epoch = torch.load(path, map_location="cpu", weights_only=True)["epoch"] + 1
-                print(_aside(aside) + f"training continues after epoch {epoch} of {epochs}", flush=True)
+                print(f"training continues after epoch {epoch} of {epochs}", flush=True)
                 return path
         except Exception:  # whatever a reader makes of damaged bytes
             pass
         path.replace(path.with_suffix(".damaged"))
-        aside.append(path.name)
+        warnings.warn(f"{path.name} is damaged and set aside: epochs are trained again", RivalryWarning, stacklevel=2)
+        aside = True
     if aside:
-        print(_aside(aside) + "training starts again", flush=True)
+        print("training starts again", flush=True)
     return None
-
-
-def _aside(names: list[str]) -> str:
-    return "".join(f"{name} is damaged and set aside; " for name in names)
 
 
 @dataclass(frozen=True)
