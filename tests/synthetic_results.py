@@ -206,6 +206,7 @@ class _Dataset:
                     "train_loss": 2 * np.exp(-epochs / 2) + scale / 4,
                     "validation_loss": 2 * np.exp(-epochs / 2.2) + scale / 3 + 0.05,
                     "validation_accuracy": 1 - 0.5 * np.exp(-epochs / 1.5) - scale / 10,
+                    "robust_accuracy": 0.6 - 0.4 * np.exp(-epochs / 2) if victim == "adversarial" else np.nan,
                 }
             ),
         )

@@ -18,6 +18,7 @@ import pytest
 from rivalry import registry
 from rivalry.artifacts import write_json, write_table
 from rivalry.checks.literature import literature as check_literature
+from rivalry.formatting import between_points
 from rivalry.layout import Layout
 from rivalry.references import our_references
 from rivalry.report.findings import _published
@@ -144,8 +145,8 @@ def test_every_statement_can_be_cited_and_looked_at():
         for entry in entries[kind]:
             assert entry["facts"]["method"] in [*registry.names(room), *COMING], entry
             assert entry["name"]
-            assert not entry.keys() - {"name", "facts", "unless", "claims", "breaks"}
-            for statement in [*entry.get("claims", []), *entry.get("breaks", [])]:
+            assert not entry.keys() - {"name", "facts", "unless", "claims", "breaks", "limits"}
+            for statement in [*entry.get("claims", []), *entry.get("breaks", []), *entry.get("limits", [])]:
                 (expects,) = statement.keys() & EXPECTED.keys()
                 assert statement["source"] in our_references(), statement
                 under = statement[expects]
@@ -227,7 +228,8 @@ def test_a_gain_that_the_strong_ensemble_takes_away(game):
     finding = next(iter(_published({"claims": rows, "checks": []})))
     assert finding.verdict == "claim reproduced; known break reproduced"
     assert finding.tone == "neutral"
-    assert "under fgsm (ε 0.2) it keeps +50.0 points [" in finding.text
+    ours = f"under fgsm (ε 0.2) it keeps +50.0 points [{between_points(-high, -low)}] over plain (400 images, "
+    assert f"{ours}Holm's p < 0.001)" in finding.text
     assert "under all attacks together (ε 0.2) it keeps 0.0 points [" in finding.text
     assert "Mustafa et al. 2019" in finding.text
     assert [row["status"] for row in game.checks()] == ["pass", "pass"]
@@ -244,7 +246,7 @@ def test_a_gain_that_nothing_takes_away_is_to_be_investigated(game):
     assert "investigate" in broken["found"]
     finding = next(iter(_published({"claims": game.of("pcl"), "checks": []})))
     assert finding.tone == "open"
-    assert "the attacks must be looked at" in finding.text
+    assert "needs stronger attacks" in finding.text
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,19 @@ from rivalry.statistics.columns import CLAIMS
 from rivalry.statistics.literature import found, together
 from rivalry.statistics.tables import records
 
-CHECKS = {"claim": "published claims hold", "break": "broken defenses break"}
+CHECKS = {"claim": "published claims hold", "break": "broken defenses break", "limit": "known limits hold"}
 DOUBTS = {
     "claim": "either it was not trained as published, or the attack fails on its twin too",
-    "break": "investigate before it is believed: the attack may be too weak",
+    "break": "investigate before it is believed: the attacks may be too weak",
+    "limit": "investigate before it is believed: the attacks may be too weak",
 }
 
 
 def literature(evidence: Evidence) -> Iterator[Row]:
     """A method gains what was published, and what is known to break it does break it here.
 
-    A run that cannot break what is known to be broken attacks too weakly. A break that was not tried is a warning; a
-    claim that was not measured says nothing about the numbers that were.
+    A run that cannot break what is known to be broken attacks too weakly. A break that was not tried is a warning; what
+    else was not measured says nothing about the numbers that were.
     """
     claims = records(CLAIMS.read(evidence.layout.tables["claims"]))
     groups: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
@@ -32,7 +33,7 @@ def literature(evidence: Evidence) -> Iterator[Row]:
             groups.setdefault((one["victim"], one["defense"], one["role"], one["name"]), []).append(one)
     for (victim, defense, role, name), rows in groups.items():
         result = together(role, [one["outcome"] for one in rows])
-        if role == "claim" and result == "not measured":
+        if role != "break" and result == "not measured":
             continue
         words = f"{name}: {result}: {'; '.join(map(found, rows))}"
         passed = result in ("reproduced", "reproduced in part")

@@ -26,7 +26,7 @@ from rivalry.references import named
 from rivalry.report.summary import checked, leader, paired, within
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import Listed, at_headline
-from rivalry.statistics.literature import expected, found, together
+from rivalry.statistics.literature import ROLES, expected, found, together
 
 Fact = dict[str, Any]
 
@@ -256,7 +256,7 @@ def _published(part: Fact) -> Iterator[Finding]:
         groups.setdefault((row["victim"], row["defense"], row["name"]), []).append(row)
     for (victim, defense, name), rows in groups.items():
         text, verdicts = [], {}
-        for role, title in (("claim", "claim"), ("break", "known break")):
+        for role, title in ROLES.items():
             mine = [row for row in rows if row["role"] == role]
             if not mine:
                 continue
@@ -267,8 +267,8 @@ def _published(part: Fact) -> Iterator[Finding]:
             text.append(f"{title.capitalize()}: it {said}; {verdicts[title]}: {'; '.join(ours or why)}.")
         if {*verdicts.values()} == {"not measured"}:
             continue
-        doubtful = verdicts.get("known break") in ("not reproduced", "not shown")
-        text += ["Before it is believed, the attacks must be looked at."] if doubtful else []
+        if verdicts.get("known break") in ("not reproduced", "not shown"):
+            text.append("Before a gain is believed that others took away, it needs stronger attacks, or more images.")
         settled = {*verdicts.values()} <= {"reproduced", "reproduced in part"}
         yield Finding(
             f"{name[0].upper()}{name[1:]}: {guarded(victim, defense)}",

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from rivalry.artifacts import read_json
-from rivalry.formatting import between, between_points, epsilon, missing, percent, points
+from rivalry.formatting import between, between_points, epsilon, missing, percent, points, probability
 from rivalry.layout import Layout, trained
 from rivalry.statistics.columns import CLAIMS
 from rivalry.statistics.comparisons import replayed_row, seen_from, worst_case_row
@@ -35,6 +35,8 @@ ROUNDING = 1.01
 
 EXPECTED = {"gain": "gain", "no_gain": "no gain", "fooled": "fooled", "stronger": "stronger"}
 """What a statement expects: its key, and the word in the table."""
+ROLES = {"claim": "claim", "break": "known break", "limit": "known limit"}
+"""What a statement is: a gain; what takes it away; that there is none, of what nobody calls a defense."""
 ALL_ATTACKS, REPLAYED = "worst_case", "replayed"
 WORDS = {ALL_ATTACKS: "all attacks together", REPLAYED: "replayed images"}
 
@@ -56,7 +58,8 @@ class Stated:
     who : (victim, defense)
     name : str
         What the method is called.
-    role : "claim" or "break"
+    role : str
+        A key of ROLES.
     expects : str
         A key of EXPECTED.
     under : list of str
@@ -154,7 +157,7 @@ def _stated(
 
 
 def _listed(entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for role in ("claim", "break"):
+    for role in ROLES:
         for statement in entry.get(f"{role}s", []):
             yield role, statement
 
@@ -471,7 +474,7 @@ def outcome(expects: str, value: float, low: float, high: float, significant: bo
 
 
 def together(role: str, outcomes: Sequence[str]) -> Outcome:
-    """What the rows of one role say of a classifier together: one break is enough, a claim may hold in part."""
+    """What the rows of one role say of a classifier together: one break is enough, all else may hold in part."""
     measured = [one for one in outcomes if one != "not measured"]
     if not measured:
         return "not measured"
@@ -498,10 +501,12 @@ def found(row: Row) -> str:
         return f"{under} not measured, since {row['note']}"
     if row["expects"] == "fooled":
         return f"{under} fools {percent(row['value'])} % [{between(row['low'], row['high'])}] of {row['n']} images"
-    text = f"{points(row['value'])} points [{between_points(row['low'], row['high'])}] of {row['n']} images"
+    p = probability(row["holm_p"])
+    about = f"({row['n']} images, Holm's p {p if p.startswith('<') else f'= {p}'})"
+    text = f"{points(row['value'])} points [{between_points(row['low'], row['high'])}]"
     if row["expects"] == "stronger":
-        return f"{under} turns {text} more than {row['base']}"
-    return f"under {under} it keeps {text} more than {'undefended' if row['defense'] != 'none' else row['base']}"
+        return f"{under} turns {text} more than {row['base']} {about}"
+    return f"under {under} it keeps {text} over {'no defense' if row['defense'] != 'none' else row['base']} {about}"
 
 
 def _same(one: float | None, other: float | None) -> bool:

@@ -6,16 +6,17 @@ from rivalry.formatting import MISSING, guarded
 from rivalry.references import named
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
-from rivalry.statistics.literature import BROKEN, MARGIN, expected
+from rivalry.statistics.literature import BROKEN, MARGIN, ROLES, expected
 
 
 def claims(report: Row, dataset: str) -> Table:
     rows = [
         row
         | {
+            "remarks": row["note"],
             "who": guarded(row["victim"], row["defense"]),
             "says": expected(row),
-            "kind": {"claim": "claim", "break": "known break"}[row["role"]],
+            "kind": ROLES[row["role"]],
             "beside": _beside(row),
             **_ours(row),
             **mark(marks.of_victim(report["checks"], row)),
@@ -40,15 +41,16 @@ def claims(report: Row, dataset: str) -> Table:
             Column("kind", "statement", width=0.08),
             Column("says", "the literature says", width=0.16),
             Column("source", "source", "cite", width=0.12),
-            Column("beside", "beside", width=0.09),
-            Column("eps", "ε", "eps"),
-            Column("n", "n", "count", paper=False),
-            Column("accuracy", "kept %", "rate", paper=False),
-            Column("base_accuracy", "kept beside %", "rate", paper=False),
             Column("gain", "ours, gain", "points", low="gain_low", high="gain_high"),
             Column("fooled", "ours, fooled %", "rate", low="fooled_low", high="fooled_high"),
             Column("outcome", "verdict", width=0.1),
-            Column("note", "note", paper=False),
+            Column("beside", "beside", width=0.09),
+            Column("eps", "ε", "eps"),
+            Column("n", "n", "count", paper=False),
+            Column("holm_p", "p (Holm)", "p", paper=False),
+            Column("accuracy", "kept %", "rate", paper=False),
+            Column("base_accuracy", "kept beside %", "rate", paper=False),
+            Column("remarks", "remarks", paper=False),
         ],
         rows,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rivalry.formatting import plain, settings
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
+from rivalry.training._fitting import FittingKeys
 
 OUTPUTS = {
     "logits": "logits",
@@ -22,6 +23,7 @@ def victims(report: Row, dataset: str) -> Table:
         | {
             "architecture": fact["architecture"] or _name(fact["parameters"].get("model", "")),
             "settings": settings(fact["parameters"]) if fact["architecture"] else "",
+            "otherwise": otherwise(fact),
             "trained_on": trained_on(fact),
             "seconds": fact["seconds"] if fact["architecture"] else None,
             **mark(marks.of_victim(report["checks"], fact)),
@@ -34,7 +36,8 @@ def victims(report: Row, dataset: str) -> Table:
         "Victims",
         "Test accuracy is that on the whole test split, with its Wilson interval. Of victims that were trained here, "
         "the epoch that was kept had the best result on validation images, which are split off the training images. "
-        f"Time is that of the training. {marks.MEANING}",
+        "Left out of how a victim was trained is what is the default (config/README.md). Time is that of the "
+        f"training. {marks.MEANING}",
         [
             Column("victim", "victim", "name", width=0.12),
             MARK,
@@ -43,6 +46,7 @@ def victims(report: Row, dataset: str) -> Table:
             Column("source", "source", "cite", paper=False),
             Column("trained_on", "trained on", width=0.11),
             Column("settings", "parameters", paper=False),
+            Column("otherwise", "trained with", paper=False),
             Column("parameters_count", "weights", "count"),
             Column("best_epoch", "epoch kept", "count", paper=False),
             Column("epochs_run", "epochs", "count"),
@@ -53,6 +57,14 @@ def victims(report: Row, dataset: str) -> Table:
         ],
         rows,
     )
+
+
+def otherwise(fact: Row) -> str:
+    """How a victim was trained in epochs, as far as that is not the default; its epochs have columns of their own."""
+    given = {**fact.get("fitting", {}), "warm_start": fact.get("warm_start")}
+    usual = {name: field.get_default(call_default_factory=True) for name, field in FittingKeys.model_fields.items()}
+    other = {key: value for key, value in given.items() if key != "epochs" and value != usual.get(key)}
+    return settings(other) if other else ""
 
 
 def trained_on(fact: Row) -> str:
