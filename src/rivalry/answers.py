@@ -10,21 +10,31 @@ from torch import Tensor, nn
 from rivalry.data._splits import floats
 from rivalry.devices import device_of, frozen
 from rivalry.errors import RivalryError, one_line
+from rivalry.types import REFUSED
 
 NO_ANSWER = -2
-"""The prediction of an image for which the victim's logits name no class; -1 is a refusal."""
+"""The prediction of an image for which the victim's logits name no class."""
 
 
-def answers(logits: Tensor) -> tuple[Tensor, Tensor]:
+def answers(logits: Tensor, reject: int | None = None) -> tuple[Tensor, Tensor]:
     """Predicted classes, int64 (N,), and the softmax's value for them, (N,), from logits (N,K).
 
     The class is the logits' maximum, never the softmax's: rounding makes ties there. It is `NO_ANSWER` where a logit
-    is NaN or plus infinity, or all are minus infinity: there is no softmax, and a class would be one by accident.
+    is NaN or plus infinity, or all are minus infinity: there is no softmax, and a class would be one by accident. It is
+    `REFUSED` where it is `reject`, the class that means refusal, if that is given.
     """
     predictions = logits.argmax(dim=1)
     confidence = logits.softmax(dim=1).gather(1, predictions[:, None]).squeeze(1)
     silent = ~logits.logsumexp(dim=1).isfinite()
+    if reject is not None:
+        predictions = predictions.masked_fill(predictions == reject, REFUSED)
     return predictions.masked_fill(silent, NO_ANSWER), confidence
+
+
+def reject_class(victim: object) -> int | None:
+    """The class by which a victim refuses an image, if it can."""
+    reject = getattr(victim, "reject_class", None)
+    return reject if isinstance(reject, int) else None
 
 
 def classify(victim: Callable[[Tensor], Tensor], images: Tensor, batch_size: int) -> Tensor:
@@ -54,7 +64,7 @@ def refuse_other_answers(method: str, classifier: nn.Module, images: Tensor, cla
         It fails, or what it gives is not one float tensor (n, classes), or, where its attribute `reject_class` says
         that it may refuse an image, (n, classes + 1). The line names the method.
     """
-    width = classes + (getattr(classifier, "reject_class", None) is not None)
+    width = classes + (reject_class(classifier) is not None)
     right = f"it must give logits, a float tensor ({len(images)}, {width}) for {len(images)} images"
     try:
         with frozen(classifier):

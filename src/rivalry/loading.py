@@ -47,8 +47,8 @@ def load_victim(
     Returns
     -------
     nn.Module
-        Maps float32 images (N,C,H,W) in [0,1] to logits (N,K); (N,K+1) with attribute `reject_class` where a
-        detector may refuse the image.
+        Maps float32 images (N,C,H,W) in [0,1] to logits (N,K); (N,K+1) with attribute `reject_class` where the
+        victim, or a detector before it, may refuse the image.
 
     Raises
     ------

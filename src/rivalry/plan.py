@@ -24,6 +24,9 @@ from rivalry.layout import Place, defended, parts, trained, training
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FITTING
 
+RUN = ("attacks", "fooling")
+"""Sections whose entries are run by the job of an entry that names them; the others have a job of their own."""
+
 
 class Plan:
     """The jobs behind a configuration's matches, in the configuration's order.
@@ -385,15 +388,15 @@ class Plan:
     def _method(self, section: str, name: str, dataset: str, seed: int = 1) -> dict[str, Any]:
         """The method of an entry and its parameters, as a job about a training of this number is told them.
 
-        Another entry that it names is told by its folder; but an attack, which the job itself runs, in full.
+        Another entry that it names is told by its folder; but one that the job itself runs, in full.
         """
         method, parameters = self.config.parameters(section, name, dataset)
         for key, target, named in self._references(section, name, dataset, seed):
             if key not in parameters:
                 continue
-            if target == "attacks":
-                attack = self._method(target, named, dataset, seed)
-                parameters[key] = {"method": attack["method"], **attack["parameters"]}
+            if target in RUN:
+                told = self._method(target, named, dataset, seed)
+                parameters[key] = {"method": told["method"], **told["parameters"]}
             else:
                 parameters[key] = str(self._place(target, named, dataset).folder)
         return {"method": method, "parameters": parameters}
@@ -424,11 +427,11 @@ class Plan:
         return hashlib.sha256("".join(sorted(found)).encode(errors="surrogateescape")).hexdigest()[:16] if found else ""
 
     def inputs(self, section: str, name: str, dataset: str, victim: str) -> list[Path]:
-        """The files that a job about a victim reads because an entry names others, itself or through an attack that the
-        job runs."""
+        """The files that a job about a victim reads because an entry names others, itself or through what the job
+        runs."""
         files: list[Path] = []
         for _, target, named in self._references(section, name, dataset, trained(victim)[1]):
-            if target == "attacks":
+            if target in RUN:
                 files += self.inputs(target, named, dataset, victim)
             else:
                 files += self._place(target, named, dataset).files
@@ -520,7 +523,7 @@ class Plan:
         modules = [code for _, method in self.config.methods(section, name, dataset) for code in method.code]
         modules += self._user_code(section, name, dataset)
         for _, target, named in self.config.references(section, name, dataset):
-            modules += (self._makes if target == "attacks" else self._loads)(target, named, dataset)
+            modules += (self._makes if target in RUN else self._loads)(target, named, dataset)
         return modules
 
     def _loads(self, section: str, name: str, dataset: str) -> list[str]:

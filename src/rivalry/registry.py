@@ -113,6 +113,11 @@ class Method:
         return not self.traits.get("architecture", True)
 
     @property
+    def refuses(self) -> bool:
+        """Whether victims that it trains may refuse an image."""
+        return bool(self.traits.get("refuses", False))
+
+    @property
     def defaults(self) -> dict[str, Any]:
         return {name: parameter.default for name, parameter in self.parameters.items() if not parameter.required}
 

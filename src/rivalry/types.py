@@ -192,6 +192,10 @@ DefenseKind = Literal["preprocessor", "detector", "transformer"]
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 """The column of an attack's scores that measures a change in each norm."""
 
+REFUSED = -1
+"""What tables give as the prediction of an image that is refused."""
+
 VictimName = Annotated[str, Reference("victims")]
 PoisoningName = Annotated[str, Reference("poisonings")]
 AttackName = Annotated[str, Reference("attacks")]
+FoolingName = Annotated[str, Reference("fooling")]

@@ -17,11 +17,13 @@ from rivalry.layout import Place
 
 
 def build_classifier(facts: Mapping[str, Any]) -> Classifier:
-    """The untrained classifier of `facts` (architecture, architecture_parameters, shape, classes)."""
+    """The untrained classifier of `facts` (architecture, architecture_parameters, shape, classes, reject_class)."""
+    reject = facts.get("reject_class")
+    outputs = facts["classes"] + (reject is not None)
     network = _known("architectures", facts["architecture"]).load()(
-        facts["shape"], facts["classes"], **facts["architecture_parameters"]
+        facts["shape"], outputs, **facts["architecture_parameters"]
     )
-    return Classifier(network, channels=facts["shape"][0])
+    return Classifier(network, channels=facts["shape"][0], reject_class=reject)
 
 
 def _built(facts: Mapping[str, Any]) -> nn.Module:
@@ -52,8 +54,8 @@ def load_victim(folder: str | Path) -> nn.Module:
     Returns
     -------
     nn.Module
-        Maps float32 images (N,C,H,W) in [0,1] to logits (N,K); (N,K+1) with attribute `reject_class` where a
-        detector may refuse the image.
+        Maps float32 images (N,C,H,W) in [0,1] to logits (N,K); (N,K+1) with attribute `reject_class` where the
+        victim, or a detector before it, may refuse the image.
 
     Examples
     --------

@@ -20,21 +20,29 @@ class Classifier(nn.Module):
     Parameters
     ----------
     network : nn.Module
-        From normalised images (N,C,H,W) to logits (N,K).
+        From normalised images (N,C,H,W) to logits (N,K), or (N,K+1).
     mean, std : Tensor, optional
         Per-channel statistics of the training images, (C,). Zeros and ones, to be loaded later, when omitted.
     channels : int
         C.
+    reject_class : int, optional
+        Of a network with one output more than there are classes: that output, the last, by which it refuses an image.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, network: nn.Module, channels: int, mean: Tensor | None = None, std: Tensor | None = None
+        self,
+        network: nn.Module,
+        channels: int,
+        mean: Tensor | None = None,
+        std: Tensor | None = None,
+        reject_class: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network
+        self.reject_class = reject_class
         self.register_buffer("mean", torch.zeros(channels) if mean is None else mean)
         self.register_buffer("std", torch.ones(channels) if std is None else std)
 

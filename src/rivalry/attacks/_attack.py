@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rivalry import registry, types
-from rivalry.answers import NO_ANSWER, answers, classify
-from rivalry.attacks._checked import CheckedVictim, checked_images, computing, reject_class
+from rivalry.answers import NO_ANSWER, answers, classify, reject_class
+from rivalry.attacks._checked import CheckedVictim, checked_images, computing
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Decisions, Ledger
 from rivalry.attacks._random import Random

@@ -11,6 +11,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from rivalry.answers import reject_class
 from rivalry.attacks._norms import exceeds, length
 from rivalry.errors import RivalryError, RivalryWarning, WrongArgument
 
@@ -145,9 +146,3 @@ def checked_images(attack: str, found: object, given: Tensor, norm: str | int, e
 
 def _are_probabilities(logits: Tensor) -> bool:
     return len(logits) > 0 and bool((logits >= 0).all()) and bool(((logits.sum(dim=1) - 1).abs() < 1e-3).all())
-
-
-def reject_class(victim: nn.Module) -> int | None:
-    """The class by which a victim refuses an image, if it can."""
-    reject = getattr(victim, "reject_class", None)
-    return reject if isinstance(reject, int) else None

@@ -341,6 +341,12 @@ def warm_starts(config: Config) -> Iterator[str]:
         elif other.get("architecture") != wanted:
             found = other.get("architecture", "a network from outside")
             yield f"{path}: '{first}' is {found}; its weights fit {wanted} only if it is one, too"
+        elif config.method("victims", first).refuses != config.method("victims", name).refuses:
+            refusing, other_one = (name, first) if config.method("victims", name).refuses else (first, name)
+            yield (
+                f"{path}: '{refusing}' may refuse an image, for which its network has one output more than that of "
+                f"'{other_one}'; name another victim"
+            )
         else:
             known = registry.method("architectures", wanted).defaults
             one, two = (known | given["architecture_parameters"] for given in (entry, other))
@@ -429,6 +435,20 @@ def removed_backdoors(config: Config) -> Iterator[str]:
                     yield f"{path} retrains its victim in epochs, which {method.name} does not; leave '{victim}' out"
 
 
+def defenses_of_refusing_victims(config: Config) -> Iterator[str]:
+    """A defense that needs a victim's classes, around a victim that may also refuse."""
+    for number, match in enumerate(config.matches):
+        for defense, victim in product(match.defenses, match.victims):
+            if defense not in config.defenses or victim not in config.victims:
+                continue
+            kind = config.method("defenses", defense).traits["kind"]
+            if config.method("victims", victim).refuses and kind != "preprocessor":
+                yield (
+                    f"matches[{number}].defenses: '{defense}' cannot stand around '{victim}', which may refuse an "
+                    "image by itself; only preprocessors can"
+                )
+
+
 CONTRADICTIONS = (
     *(unknown_names, names_listed_twice, parameters, architecture_parameters, training),
     *(repeated_trainings, brought_models),
@@ -445,7 +465,7 @@ CONTRADICTIONS = (
         temperatures,
         warm_starts,
     ),
-    *(targets, attacks_without_gradients, defenses_without_gradients, removed_backdoors),
+    *(targets, attacks_without_gradients, defenses_without_gradients, removed_backdoors, defenses_of_refusing_victims),
 )
 
 

@@ -13,7 +13,12 @@ from rivalry.layout import training
 from rivalry.seeds import derive_seed
 from rivalry.types import UserFile
 
-APART = {"datasets": {"images"}, "attacks": {"images", "target"}, "victims": {"seeds"}}
+APART = {
+    "datasets": {"images"},
+    "attacks": {"images", "target"},
+    "victims": {"seeds"},
+    "fooling": {"confidence"},
+}
 """Keys of entries that change nothing about what is trained with them."""
 
 

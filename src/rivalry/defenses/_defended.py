@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from rivalry.answers import reject_class
 from rivalry.devices import frozen
 from rivalry.types import DefenseKind, Sides
 
@@ -102,9 +103,10 @@ class Preprocessed(nn.Module):
         super().__init__()
         self.preprocessor = preprocessor
         self.victim = victim
+        self.reject_class = reject_class(victim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N,K) of float32 images (N,C,H,W) in [0,1]."""
+        """The victim's logits of float32 images (N,C,H,W) in [0,1]."""
         logits: Tensor = self.victim(self.preprocessor(images))
         return logits
 

@@ -9,10 +9,13 @@ from matplotlib.axes import Axes
 
 from rivalry.figures._looks import ALARM, INK
 from rivalry.figures._results import Results
+from rivalry.types import REFUSED
 
 
 def class_name(data: Results, victim: str, prediction: float) -> str:
     """What a victim calls the class that it answered."""
+    if prediction == REFUSED:
+        return "refused"
     return str(data.victims[victim]["class_names"][int(prediction)]) if prediction >= 0 else "no answer"
 
 

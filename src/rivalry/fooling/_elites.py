@@ -46,7 +46,8 @@ def illuminate(
     """
     images = express(first)
     classes = len(images)
-    scores, holder = log_odds(victim.logits(images)).max(dim=0)
+    # A victim that may refuse has one output more, which is no niche.
+    scores, holder = log_odds(victim.logits(images))[:, :classes].max(dim=0)
     champions, portraits = tuple(part[holder] for part in first), images[holder]
     everybody = victim.on(torch.arange(classes).repeat_interleave(children))
     for generation in range(generations):
@@ -54,7 +55,7 @@ def illuminate(
         parents = ((random.uniform(children).flatten() + 1) / 2 * classes).long()
         offspring = mutate(tuple(part[parents] for part in champions), generation)
         images = express(offspring)
-        best, child = log_odds(everybody.logits(images)).max(dim=0)
+        best, child = log_odds(everybody.logits(images))[:, :classes].max(dim=0)
         better = best > scores
         scores = torch.where(better, best, scores)
         for part, new in zip((*champions, portraits), (*offspring, images), strict=True):

@@ -11,12 +11,14 @@ import pandas as pd
 
 from rivalry import registry
 from rivalry.adversarial import CraftedSet, write_crafted
+from rivalry.answers import reject_class
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table
 from rivalry.attacks._attack import choose_targets
 from rivalry.data._splits import load_split, select_images
 from rivalry.devices import device
 from rivalry.layout import Layout, Place
 from rivalry.poisoning._trigger import Trigger
+from rivalry.types import REFUSED
 from rivalry.victims import load_victim
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def attack(
 ) -> None:
     """Attack a victim, defended or not.
 
-    It is attacked on test images; every eps in `parameters` is a set of its own.
+    It is attacked on test images; every eps in `parameters` is a set of its own. In scores.parquet, `prediction` is -1
+    where the victim refuses the image, -2 where it answers NaN.
 
     Parameters
     ----------
@@ -80,6 +83,7 @@ def attack(
     declared = registry.method("attacks", method)
     run = declared.load().run
     model = load_victim(victim).to(device(accelerator))
+    reject = reject_class(model)
 
     test = load_split(data, "test")
     index = select_images(len(test.labels), min(images, len(test.labels)), data_seed)
@@ -114,7 +118,11 @@ def attack(
         sets.append(CraftedSet(result.images, eps, result.fitted.tensors if result.fitted else {}))
         if result.fitted is not None:
             fits.append({name: value for name, value in vars(result.fitted).items() if name != "tensors"})
-        tables.append(result.to_frame(index))
+        table = result.to_frame(index)
+        if reject is not None:
+            told = ["clean_prediction", "prediction"]
+            table[told] = table[told].replace(reject, REFUSED)
+        tables.append(table)
 
     place = Layout().attack(facts["dataset"], victim_name, attack).at(output)
     write_crafted(place, index, sets)

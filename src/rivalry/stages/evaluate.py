@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rivalry.adversarial import read_sets
-from rivalry.answers import NO_ANSWER, answers, classify
+from rivalry.answers import NO_ANSWER, answers, classify, reject_class
 from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split, select_images
@@ -19,6 +19,7 @@ from rivalry.defenses._defended import Rejecting
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
+from rivalry.types import REFUSED
 from rivalry.victims import load_victim
 
 if TYPE_CHECKING:
@@ -111,18 +112,16 @@ def judged(victim: nn.Module, images: Tensor, rows: pd.DataFrame, batch_size: in
     `success` says only whether the goal is reached by an image that is let through.
     """
     logits = classify(victim, images, batch_size)
-    predictions, confidence = (found.cpu() for found in answers(logits))
-    reject, flagged = None, torch.zeros_like(predictions, dtype=torch.bool)
+    predictions, confidence = (found.cpu() for found in answers(logits, reject_class(victim)))
     score = torch.full(predictions.shape, torch.nan, dtype=torch.float64)
     if isinstance(victim, Rejecting):
-        reject, score = victim.reject_class, victim.probability(logits).cpu()
-        flagged = predictions == reject
+        score = victim.probability(logits).cpu()
 
     labels, targets = (torch.tensor(rows[name].to_numpy()) for name in ("label", "target"))
-    goal = Goal(labels, targets if (targets >= 0).all() else None, reject)
+    goal = Goal(labels, targets if (targets >= 0).all() else None, REFUSED)
     return rows.assign(
-        prediction=predictions.where(~flagged, -1).numpy(),
-        flagged=flagged.numpy(),
+        prediction=predictions.numpy(),
+        flagged=(predictions == REFUSED).numpy(),
         confidence=confidence.numpy(),
         score=score.numpy(),
         success=(goal.reached(predictions) & (predictions != NO_ANSWER)).numpy(),

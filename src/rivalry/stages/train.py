@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rivalry import registry
-from rivalry.answers import answers, classify, refuse_other_answers
+from rivalry.answers import answers, classify, refuse_other_answers, reject_class
 from rivalry.architectures._classifier import Classifier
 from rivalry.architectures._layers import layers
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table, write_tensors
@@ -29,6 +29,7 @@ from rivalry.layout import Layout, Place
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FittingKeys
 from rivalry.training._recipe import Direct, Ready, Recipe
+from rivalry.types import REFUSED
 
 if TYPE_CHECKING:
     from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings, Trained
@@ -143,13 +144,18 @@ def train(
     else:
         assert network is not None
         pixels = floats(images)
-        built = network.load()(facts["shape"], facts["classes"], **architecture_parameters)
+        reject = facts["classes"] if declared.refuses else None
+        if reject is not None:
+            description |= {"reject_class": reject}
+        outputs = facts["classes"] + (reject is not None)
+        built = network.load()(facts["shape"], outputs, **architecture_parameters)
         network.kept(built, nn.Module)
         model = untrained = Classifier(
             built,
             channels=facts["shape"][0],
             mean=pixels.mean(dim=(0, 2, 3)),
             std=pixels.std(dim=(0, 2, 3)).clamp_min(1e-3),
+            reject_class=reject,
         )
         del pixels
         if warm_start is not None:
@@ -178,6 +184,8 @@ def train(
             history, best = outcome.history, outcome.best_epoch
 
     predictions = predict(model.eval(), data)
+    if reject_class(model) is not None:
+        description |= {"refused_clean": float((predictions["prediction"] == REFUSED).mean())}
     write_tensors(place["weights"], dict(model.state_dict()))
     write_table(place["predictions"], predictions)
     write_table(place["curve"], pd.DataFrame(history, columns=CURVE))
@@ -217,9 +225,9 @@ def _fingerprint(tensors: tuple[Tensor, ...], facts: list[object]) -> str:
 
 
 def predict(victim: nn.Module, data: Path) -> pd.DataFrame:
-    """A victim's answer to every test image: index, label, prediction (-2 where it answers NaN), confidence."""
+    """A victim's answer to every test image: index, label, prediction (-1: refused, -2: it answers NaN), confidence."""
     test = load_split(data, "test")
-    predictions, confidence = answers(classify(victim, test.images, 256))
+    predictions, confidence = answers(classify(victim, test.images, 256), reject_class(victim))
     return pd.DataFrame(
         {
             "index": range(len(test.labels)),

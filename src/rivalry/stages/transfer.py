@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from rivalry.adversarial import read_sets
-from rivalry.answers import NO_ANSWER, answers, classify
+from rivalry.answers import NO_ANSWER, answers, classify, reject_class
 from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
+from rivalry.types import REFUSED
 from rivalry.victims import load_victim
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def transfer(
 
 def _replayed(rows: pd.DataFrame, clean: Tensor, predictions: Tensor) -> pd.DataFrame:
     labels, targets = (torch.tensor(rows[name].to_numpy()) for name in ("label", "target"))
-    reached = Goal(labels, targets if (targets >= 0).all() else None).reached(predictions)
+    # A refusal, -1, is no success.
+    reached = Goal(labels, targets if (targets >= 0).all() else None, REFUSED).reached(predictions)
     right = clean == labels
     attacked = torch.tensor(rows["attacked"].to_numpy(dtype=bool))
     success = (attacked & right & reached & (predictions != NO_ANSWER)).numpy()
@@ -100,5 +102,5 @@ def _replayed(rows: pd.DataFrame, clean: Tensor, predictions: Tensor) -> pd.Data
 
 
 def _predictions(victim: nn.Module, images: Tensor, batch_size: int) -> Tensor:
-    """Predicted classes of images (N,C,H,W), int64 (N,) on the CPU; -2 where the victim answers NaN."""
-    return answers(classify(victim, images, batch_size))[0].cpu()
+    """Predicted classes of images (N,C,H,W), int64 (N,) on the CPU; -1: refused, -2: the victim answers NaN."""
+    return answers(classify(victim, images, batch_size), reject_class(victim))[0].cpu()

@@ -6,8 +6,9 @@ that the (defended) victim handles unattacked. Perturbation sizes are over those
 and empty when there are none. Work (iterations, queries, gradients, seconds), `flagged_adversarial` and `auc` are
 over the `n_crafted` images that the attack changed: in an oblivious set those that the undefended victim has right.
 
-A detector handles an image by refusing it when it was attacked, and by classifying it correctly without refusing it
-when it was not. An image that is lost clean is lost under attack, so no accuracy under attack is above the clean one.
+A detector, or a victim that can refuse, handles an image by refusing it when it was attacked, and by classifying it
+correctly without refusing it when it was not. An image that is lost clean is lost under attack, so no accuracy under
+attack is above the clean one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from rivalry.artifacts import read_json, read_table
 from rivalry.layout import Layout, defended
 from rivalry.statistics.rates import wilson_interval
+from rivalry.types import REFUSED
 
 SIZES = ["l0", "l2", "linf"]
 WORK = ["iterations", "queries", "gradients"]
@@ -61,11 +63,14 @@ def undefended_matches(layout: Layout, names: Sequence[str], confidence: float) 
     dataset, victim, attack = names
     place = layout.attack(dataset, victim, attack)
     facts, scores = read_json(place.facts), read_table(place["scores"])
+    refuses = _refuses(layout, dataset, victim)
     scores["clean_handled"] = scores["clean_prediction"] == scores["label"]
+    scores["clean_flagged"] = scores["clean_prediction"] == REFUSED
+    scores["flagged"] = scores["prediction"] == REFUSED
     right = scores["prediction"] == scores["label"]
-    scores["handled"] = scores["clean_handled"] & (right | ~scores["attacked"])
+    scores["handled"] = scores["clean_handled"] & (right | scores["flagged"] | ~scores["attacked"])
     return [
-        _scored(images, facts, None, {"defense": "none", "setting": "undefended"}, confidence)
+        _scored(images, facts, None, {"defense": "none", "setting": "undefended"}, confidence, refuses=refuses)
         for _, images in scores.groupby("eps", dropna=False)
     ]
 
@@ -78,6 +83,7 @@ def evaluated_matches(layout: Layout, names: Sequence[str], confidence: float) -
     dataset, victim, defense = names
     scores = read_table(layout.evaluation(dataset, victim, defense)["scores"])
     facts = read_json(layout.defense(dataset, victim, defense).facts)
+    refuses = facts["kind"] == "detector" or _refuses(layout, dataset, victim)
     clean = scores[scores["setting"] == "clean"].set_index("index")
     matches = []
     adversarial = scores[scores["setting"] != "clean"]
@@ -88,11 +94,16 @@ def evaluated_matches(layout: Layout, names: Sequence[str], confidence: float) -
         traces = read_table(place["scores"])[["index", "eps", *TRACES]]
         rows = rows.drop(columns=[name for name in TRACES if name in rows])
         for _, images in rows.merge(traces, on=["index", "eps"], how="left").groupby("eps", dropna=False):
-            if facts["kind"] == "detector":
+            if refuses:
                 images = images.join(clean[["flagged", "score"]].add_prefix("clean_"), on="index")
             context = {"victim": victim, "defense": defense, "setting": str(setting)}
-            matches.append(_scored(images, attack_facts, facts, context, confidence))
+            matches.append(_scored(images, attack_facts, facts, context, confidence, refuses=refuses))
     return matches
+
+
+def _refuses(layout: Layout, dataset: str, victim: str) -> bool:
+    """Whether a victim without a defense may refuse an image."""
+    return read_json(layout.victim(dataset, victim).facts).get("reject_class") is not None
 
 
 def clean_errors(layout: Layout, plan: dict[str, Any]) -> dict[tuple[str, str, str], pd.Series]:
@@ -117,6 +128,8 @@ def _scored(
     defense: dict[str, Any] | None,
     context: dict[str, str],
     confidence: float,
+    *,
+    refuses: bool,
 ) -> ScoredMatch:
     crafted = images[images["attacked"]]
     attacked = crafted[crafted["clean_handled"]]
@@ -150,9 +163,10 @@ def _scored(
     row["zero_gradient_share"] = crafted["zero_gradient"].mean()
     row["non_finite"] = int((~crafted["finite"].astype(bool)).sum())
     row |= {"flagged_clean": np.nan, "flagged_adversarial": np.nan, "auc": np.nan}
-    if defense is not None and defense["kind"] == "detector":
+    if refuses:
         row["flagged_clean"] = images["clean_flagged"].mean()
         row["flagged_adversarial"] = crafted["flagged"].mean()
+    if defense is not None and defense["kind"] == "detector":
         truth, judged = np.repeat([0, 1], [len(images), len(crafted)]), [images["clean_score"], crafted["score"]]
         if len(crafted) and pd.concat(judged).notna().all():
             row["auc"] = float(roc_auc_score(truth, pd.concat(judged)))

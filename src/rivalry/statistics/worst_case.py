@@ -18,10 +18,7 @@ from rivalry.layout import Layout, defended
 from rivalry.statistics.columns import WORST_CASES
 from rivalry.statistics.headlines import Listed, headline_budget
 from rivalry.statistics.rates import wilson_interval
-from rivalry.types import SIZES
-
-REFUSED = -1
-"""The prediction of an image that a detector refuses."""
+from rivalry.types import REFUSED, SIZES
 
 TOLERANCE = 1e-6
 """Rounding allowed on a budget, in units of the pixel range."""

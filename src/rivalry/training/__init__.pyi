@@ -6,4 +6,5 @@ from rivalry.training.l1_l2 import l1_l2 as l1_l2
 from rivalry.training.parseval import parseval as parseval
 from rivalry.training.pcl import pcl as pcl
 from rivalry.training.plain import plain as plain
+from rivalry.training.rubbish_class import rubbish_class as rubbish_class
 from rivalry.training.scikit_learn import scikit_learn as scikit_learn

@@ -41,7 +41,7 @@ class Recipe:
         Their classes, int64 (N,), by which accuracy is measured.
     sources : Tensor, optional
         int64 (N,): the row of the training image that each was made of; -1: of none. What is made of one training
-        image is all learned from or all validated on.
+        image is all learned from or all validated on. So are images of the same number below -1.
     after_step : function, optional
         (victim) -> None, called without gradients after each step of the optimizer: changes the weights in place.
     auxiliary : function, optional
@@ -89,11 +89,12 @@ class Recipe:
                     raise RivalryError(
                         f"has {name} {tuple(values.shape)}, {values.dtype}; int64 ({len(own)},) is right"
                     )
-            if len(own) and not -1 <= int(made_of.min()) <= int(made_of.max()) < len(images):
-                raise RivalryError(f"has sources outside of -1 to {len(images) - 1}, the rows of the training images")
-            alone = int(sources.max()) + 1 + torch.arange(len(own))
+            if len(own) and int(made_of.max()) >= len(images):
+                raise RivalryError(f"has sources above {len(images) - 1}, the last row of the training images")
+            alone = torch.arange(len(own))
+            groups = torch.where(made_of == -1, alone, len(own) - made_of)  # both are numbers of no training image
             images, labels = own, classes
-            sources = torch.where(made_of < 0, alone, sources[made_of.clamp_min(0)])
+            sources = torch.where(made_of < 0, int(sources.max()) + 1 + groups, sources[made_of.clamp_min(0)])
         if len(self.targets) != len(images):
             raise RivalryError(f"has {len(self.targets)} targets for {len(images)} images")
         return images, labels, sources
@@ -127,12 +128,14 @@ class Ready:
 
 
 def training_method(
-    *, source: str = "", epochs: bool = True, attacks: bool = False, architecture: bool = True
+    *, source: str = "", epochs: bool = True, attacks: bool = False, architecture: bool = True, refuses: bool = False
 ) -> Callable[[F], F]:
     """Register a function (images, labels, *, ...) -> Recipe, Direct or Ready; `source` is its citation key.
 
     It is given the training images, uint8 (N,C,H,W), and their labels, int64 (N,). Without `epochs` it trains
     directly, and trains only the architectures that have no epochs either. Without `architecture` it brings a network
-    that is trained already. One that `attacks` the images that it learns from makes a recipe with `attacked`.
+    that is trained already. One that `attacks` the images that it learns from makes a recipe with `attacked`. The
+    victims of one that `refuses` have one output more than there are classes, K, by which they refuse an image; in its
+    recipe, K is a label.
     """
     return lambda function: function

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from rivalry.answers import classify
+from rivalry.answers import classify, reject_class
 from rivalry.errors import RivalryError
 from rivalry.training._recipe import Recipe, training_method
 from rivalry.types import Positive, VictimName
@@ -37,7 +37,10 @@ def defensive_distillation(
         teacher: all labels are its soft ones. teacher_where_right: images that it misclassifies are left out.
         truth_where_wrong: they keep their hard labels.
     """
-    soft = (classify(load_victim(teacher), images, 256) / temperature).softmax(dim=1)
+    taught_by = load_victim(teacher)
+    if reject_class(taught_by) is not None:
+        raise RivalryError(f"teacher: {teacher} may refuse images, which a student cannot learn; name another victim")
+    soft = (classify(taught_by, images, 256) / temperature).softmax(dim=1)
     right = soft.argmax(dim=1) == labels
 
     def loss(victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:

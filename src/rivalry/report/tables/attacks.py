@@ -56,12 +56,14 @@ def attacks(report: Row, dataset: str) -> list[Table]:
         for row in report["scores"]
         if row["dataset"] == dataset and row["setting"] == "undefended"
     ]
+    parts = [(victim, list(part)) for victim, part in groupby(rows, key=lambda row: row["victim"])]
     return [
         Table(
             f"{dataset}-attacks-{victim}",
             f"Attacks on {victim}",
-            "Accuracy over all n images, success over those that were classified correctly and could be "
-            "attacked. Sizes of changes are of successful images. Iterations, passes and time are means per image; "
+            "Accuracy over all n images, success over those that were classified correctly and could be attacked. "
+            + (REFUSALS if refuses(part) else "")
+            + "Sizes of changes are of successful images. Iterations, passes and time are means per image; "
             f"what fitting an attack beforehand cost is not in them but in a table below. {marks.MEANING}",
             [
                 Column("attack", "attack", "name", width=0.16),
@@ -72,6 +74,7 @@ def attacks(report: Row, dataset: str) -> list[Table]:
                 Column("n_attacked", "attacked", "count", paper=False),
                 Column("adversarial_accuracy", "accuracy %", "rate", low="adversarial_low", high="adversarial_high"),
                 Column("success_rate", "success %", "rate", low="success_low", high="success_high"),
+                *([Column("flagged_adversarial", "refused %", "rate")] if refuses(part) else []),
                 Column("mean_l2", "L2", "number"),
                 Column("median_l2", "median L2", "number", paper=False),
                 Column("mean_linf", "L∞", "number"),
@@ -86,11 +89,22 @@ def attacks(report: Row, dataset: str) -> list[Table]:
                 Column("zero_gradient_share", "zero gradients %", "rate", paper=False),
                 Column("seconds", "time", "time", paper=False),
             ],
-            list(part),
+            part,
             folded=place > 0,
         )
-        for place, (victim, part) in enumerate(groupby(rows, key=lambda row: row["victim"]))
+        for place, (victim, part) in enumerate(parts)
     ]
+
+
+REFUSALS = (
+    "This victim may refuse an image: an attacked image that is refused counts as held, a clean one that is refused "
+    "as lost. "
+)
+
+
+def refuses(scores: list[Row]) -> bool:
+    """Whether the victim of these scores may refuse an image."""
+    return any(not missing(score["flagged_clean"]) for score in scores)
 
 
 def fitted(report: Row, dataset: str) -> Table:

@@ -31,10 +31,16 @@ def victims(report: Row, dataset: str) -> Table:
         for fact in report["victims"]
         if fact["dataset"] == dataset
     ]
+    refusing = any("refused_clean" in row for row in rows)
+    mistakes = (
+        "Refused are clean test images that a victim takes for none of the classes, by mistake. " if refusing else ""
+    )
     return Table(
         f"{dataset}-victims",
         "Victims",
-        "Test accuracy is that on the whole test split, with its Wilson interval. Of victims that were trained here, "
+        "Test accuracy is that on the whole test split, with its Wilson interval. "
+        + mistakes
+        + "Of victims that were trained here, "
         "the epoch that was kept had the best result on validation images, which are split off the training images. "
         "Left out of how a victim was trained is what is the default (config/README.md). Time is that of the "
         f"training. {marks.MEANING}",
@@ -52,6 +58,7 @@ def victims(report: Row, dataset: str) -> Table:
             Column("epochs_run", "epochs", "count"),
             Column("validation_accuracy", "validation %", "rate", paper=False),
             Column("clean_accuracy", "test %", "rate", low="clean_low", high="clean_high"),
+            *([Column("refused_clean", "refused %", "rate")] if refusing else []),
             Column("n_test", "n", "count", paper=False),
             Column("seconds", "time", "time"),
         ],
