@@ -13,7 +13,7 @@ import rivalry
 
 PACKAGE = Path(rivalry.__file__).parent
 LAYERS = (
-    ("errors", "types", "seeds", "layout", "formatting", "environment", "_torchvision"),
+    ("errors", "types", "seeds", "layout", "formatting", "environment", "norms", "_torchvision"),
     ("usercode",),
     ("artifacts", "registry", "devices", "codehash"),
     ("parameters", "options", "data", "architectures", "references"),

@@ -14,8 +14,8 @@ from helpers import distances, linear_problem, small_cnn
 from rivalry import registry
 from rivalry.attacks._attack import Attack, Result
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import length
 from rivalry.attacks._oracles import Decisions, Gradients, Ledger, Scores
+from rivalry.norms import length
 
 ATTACKS = [name for name in registry.names("attacks") if name != "backdoor_trigger"]
 FIXED = [name for name in ATTACKS if registry.method("attacks", name).traits["budget"] == "fixed"]

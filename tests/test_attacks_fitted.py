@@ -12,9 +12,9 @@ from torch import nn
 import rivalry.attacks
 from helpers import distances, linear_problem
 from rivalry.attacks._attack import Result
-from rivalry.attacks._norms import length
 from rivalry.attacks.adversarial_patch import place
 from rivalry.config import load_config
+from rivalry.norms import length
 from rivalry.plan import Plan
 from rivalry.victims import build_classifier
 

@@ -8,8 +8,8 @@ import torch
 import rivalry.attacks
 from helpers import Linear, distances, linear_problem, small_cnn
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import length
 from rivalry.attacks._penalised import margin, objective
+from rivalry.norms import length
 
 OBJECTIVES = [f"f{number}" for number in range(1, 8)]
 

@@ -12,8 +12,8 @@ import rivalry.attacks
 from helpers import Linear, distances, linear_problem, small_cnn
 from rivalry.attacks._apgd import checkpoints, dlr
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import length
 from rivalry.attacks._projections import to_hyperplane
+from rivalry.norms import length
 
 APGD = ["apgd_ce", "apgd_dlr", "apgd_targeted"]
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 import rivalry.attacks
 from rivalry import registry
 from rivalry.attacks._attack import Result, choose_targets
-from rivalry.attacks._norms import project
 from rivalry.errors import RivalryError
 from rivalry.fooling._fooling import fool
+from rivalry.norms import project
 from rivalry.poisoning._trigger import Trigger
 
 ATTACKS = registry.names("attacks")

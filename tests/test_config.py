@@ -32,7 +32,7 @@ from rivalry.stages.prepare import prepare
 ROOT = Path(__file__).parent.parent
 NORMS = [("inf", "inf"), (float("inf"), "inf"), ("Linf", "inf"), ("L2", 2), (2, 2)]
 
-SHIPPED = ["config.yaml", "config/course.yaml", "config/smoke.yaml"]
+SHIPPED = ["config.yaml", "config/course.yaml", "config/smoke.yaml", "config/training.yaml"]
 
 GOOD = """
 seed: 3
@@ -777,4 +777,4 @@ def test_the_command_line_takes_what_the_plan_writes(
     for stage, options in jobs:
         assert main([stage, *shlex.split(options)]) == 1
         printed = capsys.readouterr().err
-        assert re.match(r"rivalry: results/data/\S*: no such file", printed), printed
+        assert re.match(r"rivalry: results/\S*data/\S*: no such file", printed), printed

@@ -175,6 +175,7 @@ PARAMETERS = [
     ("densenet", COLOUR, 176_122),
     ("fc500_150", GREY, 469_160),
     ("lenet5", GREY, 61_706),
+    ("strided_cnn", GREY, 166_406),
     ("mlp", GREY, 496_885),
     ("mlp512", GREY, 407_050),
     ("mobilenet_v3_small", COLOUR, 1_528_106),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import rivalry.attacks
 from rivalry import registry
 from rivalry.attacks._attack import Result
-from rivalry.attacks._norms import length
+from rivalry.norms import length
 
 EPS = 0.15
 FEW = 3

@@ -25,10 +25,10 @@ from rivalry import registry
 from rivalry.artifacts import write_json, write_tensors
 from rivalry.attacks._attack import Attack, Result
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import length
 from rivalry.attacks._oracles import Gradients, Ledger
 from rivalry.errors import WrongArgument
 from rivalry.layout import Layout
+from rivalry.norms import length
 from rivalry.poisoning._trigger import Trigger
 from rivalry.victims import build_classifier
 

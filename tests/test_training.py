@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ WITH_EPOCHS = [
 ATTACKED = [
     ("adversarial_training", {"attack": "fgsm", "alpha": 0.5}),
     ("adversarial_training", {"attack": "pgd", "steps": 3, "alpha": 0.5}),
+    ("adversarial_training", {"attack": "pgd", "norm": 2, "steps": 3, "mix": "images", "alpha": 0.5}),
 ]
 
 
@@ -124,6 +126,22 @@ def interrupted(at: int) -> Recipe:
     return Recipe(labels, loss)
 
 
+def cut_off(recipe: Recipe, at: int) -> Recipe:
+    """The same training, broken off at its `at`-th loss, those of validation included."""
+    losses = itertools.count(1)
+
+    def counted(loss: Callable[..., Any] | None) -> Any:
+        def ask(victim: nn.Module, images: Tensor, targets: Tensor) -> Any:
+            assert loss is not None
+            if next(losses) == at:
+                raise PowerCut
+            return loss(victim, images, targets)
+
+        return ask if loss is not None else None
+
+    return replace(recipe, loss=counted(recipe.loss), attacked=counted(recipe.attacked))
+
+
 @pytest.fixture(scope="module")
 def whole() -> tuple[Tensor, Fit]:
     """The weights and the course of a training that nothing interrupts."""
@@ -175,17 +193,8 @@ def test_whatever_has_a_state_goes_on_with_it(tmp_path: Path, keys: dict[str, ob
     recipe = adversarial_training(images, labels, attack="fgsm", eps=0.1)
     whole, fresh = model(), model(seed=5)
     outcome = learn(None, whole, recipe, **keys)
-    losses = itertools.count(1)
-
-    def attacked(victim: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        if next(losses) == 15:
-            raise PowerCut
-        assert recipe.attacked is not None
-        return recipe.attacked(victim, images, targets)
-
-    cut = Recipe(labels, lambda *batch: attacked(*batch)[0], attacked)
     with pytest.raises(PowerCut):
-        learn(tmp_path, model(), cut, **keys)
+        learn(tmp_path, model(), cut_off(recipe, at=15), **keys)
     assert learn(tmp_path, fresh, recipe, **keys) == outcome
     assert torch.equal(weights(fresh), weights(whole))
 
@@ -420,16 +429,21 @@ def save_untrained(folder: Path, seed: int = 0) -> None:
 
 
 def recipe_of(method: str, images: Tensor, labels: Tensor, folder: Path, **parameters: object) -> Recipe:
-    """A recipe of a registered training method; who needs a teacher gets one."""
-    if method == "defensive_distillation":
+    """A recipe of a registered training method; who needs another victim gets one."""
+    given: list[object] = []
+    if method in ("defensive_distillation", "ensemble_adversarial_training"):
         save_untrained(folder)
-        parameters = parameters | {"teacher": str(folder)}
+        named = {"teacher": str(folder)} if method == "defensive_distillation" else {"sources": [str(folder)]}
+        parameters = named | parameters
     if method == "rubbish_class":
         save_untrained(folder)
         parameters = parameters | {"victim": str(folder), "fooling": "gradient_ascent", "runs": 1}
     if method == "pcl":
         parameters = parameters | {"layers": 1}
-    return registry.method("training", method).load()(images, labels, **parameters)
+    if method == "adversarial_fine_tuning":
+        given = [model().eval(), 0]
+        parameters = {"attack": {"method": "pgd", "steps": 2, "step_size": 0.2}} | parameters
+    return registry.method("training", method).load()(images, labels, *given, **parameters)
 
 
 @pytest.mark.parametrize(("method", "parameters"), [*((name, {}) for name in WITH_EPOCHS), *ATTACKED])
@@ -460,7 +474,7 @@ def test_every_module_learns_in_training_mode_and_is_attacked_and_validated_in_e
     assert all(modes == {False} for modes in passes["attack"] + passes["validation"])
     assert len(passes["learning"]) >= 2 * 2  # 48 images in batches of 32
     assert len(passes["validation"]) >= 2
-    assert bool(passes["attack"]) == (method == "adversarial_training")
+    assert bool(passes["attack"]) == registry.method("training", method).traits.get("attacks", False)
     assert victim[1].num_batches_tracked == len(passes["learning"]) // 2 * outcome.best_epoch
     assert sum(dropped) == len(passes["learning"])
 

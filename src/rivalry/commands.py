@@ -158,7 +158,8 @@ def _used(method: registry.Method, parameters: dict[str, Any]) -> Iterator[tuple
         if parameters[name] is None:
             continue
         if section in options.REFERENCES:
-            yield options.REFERENCES[section], Path(parameters[name])
+            folders = parameters[name] if isinstance(parameters[name], list) else [parameters[name]]
+            yield from ((options.REFERENCES[section], Path(folder)) for folder in folders)
         else:
             attack = parameters[name]
             yield from _used(registry.method(section, attack["method"]), attack)

@@ -95,15 +95,16 @@ def contradictions(method: Method, values: Mapping[str, Any]) -> Iterator[tuple[
     for eps in budgets:
         if norm == 0 and eps != int(eps):
             yield "eps", f"{eps:g} is no whole number; in L0 it counts pixels"
-    lengths = [("eps", eps) for eps in budgets] + [(name, values[name]) for name in STEPS if name in values]
+    told = [name for name in STEPS if values.get(name) is not None]
+    lengths = [("eps", eps) for eps in budgets] + [(name, values[name]) for name in told]
     for name, length in lengths:
         if norm == "inf" and length > 1:
             meant = f" ({length:g}/255 is {length / 255:.4g})" if length <= 255 else ""
             yield name, f"{length:g} is out of range; pixels lie in [0,1], so at most 1{meant}"
-    for name in STEPS:
-        reach = values.get(name, 0) * values.get("steps", 1)
-        # Adversarial training with fgsm takes one step of eps, whatever the other keys say.
-        if name in values and values.get("attack") != "fgsm" and reach < max(budgets) * (1 - 1e-6):
+    # Adversarial training with fgsm takes one step of eps, whatever the other keys say.
+    for name in told if "steps" in values and values.get("attack") != "fgsm" else ():
+        reach = values[name] * values["steps"]
+        if reach < max(budgets) * (1 - 1e-6):
             yield (
                 name,
                 f"{values['steps']} steps of {values[name]:g} reach no further than {reach:g}, "

@@ -26,15 +26,11 @@ if TYPE_CHECKING:
     from rivalry.architectures._estimator import Estimator as Estimator
     from rivalry.attacks._attack import attack as attack
     from rivalry.attacks._goals import Goal as Goal
-    from rivalry.attacks._norms import length as length
-    from rivalry.attacks._norms import project as project
-    from rivalry.attacks._norms import random_in_ball as random_in_ball
-    from rivalry.attacks._norms import steepest as steepest
-    from rivalry.attacks._norms import within as within
     from rivalry.attacks._oracles import Decisions as Decisions
     from rivalry.attacks._oracles import Gradients as Gradients
     from rivalry.attacks._oracles import Scores as Scores
     from rivalry.attacks._random import Random as Random
+    from rivalry.attacks._random import random_in_ball as random_in_ball
     from rivalry.data._dataset import Dataset as Dataset
     from rivalry.data._dataset import source as source
     from rivalry.data._fetch import Fetch as Fetch
@@ -49,6 +45,10 @@ if TYPE_CHECKING:
     from rivalry.devices import frozen as frozen
     from rivalry.errors import RivalryError as RivalryError
     from rivalry.fooling._fooling import fooling as fooling
+    from rivalry.norms import length as length
+    from rivalry.norms import project as project
+    from rivalry.norms import steepest as steepest
+    from rivalry.norms import within as within
     from rivalry.poisoning._poisoning import Poisoned as Poisoned
     from rivalry.poisoning._poisoning import poisoning as poisoning
     from rivalry.poisoning._trigger import Trigger as Trigger
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from rivalry.types import UserCode as UserCode
     from rivalry.types import UserPath as UserPath
     from rivalry.types import VictimName as VictimName
+    from rivalry.types import VictimNames as VictimNames
 else:
     import ast
     import importlib

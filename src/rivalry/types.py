@@ -196,6 +196,7 @@ REFUSED = -1
 """What tables give as the prediction of an image that is refused."""
 
 VictimName = Annotated[str, Reference("victims")]
+VictimNames = Annotated[list[VictimName], Field(min_length=1, max_length=100)]
 PoisoningName = Annotated[str, Reference("poisonings")]
 AttackName = Annotated[str, Reference("attacks")]
 FoolingName = Annotated[str, Reference("fooling")]

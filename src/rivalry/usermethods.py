@@ -239,6 +239,7 @@ def _method(file: str, tree: ast.Module, node: ast.stmt, decorator: ast.expr, wo
     if not doc.strip():
         raise _Fault(node, f"{node.name}: has no docstring; its first line is what `rivalry list` says of it")
     handed = about.handed + (("made",) if traits.get("fitted") else ())
+    handed += ("victim", "seed") if traits.get("starts") else ()
     _check_signature(node, handed, registry.singular(about.kind))
     described = registry.parameter_docs(doc)
     parameters = {

@@ -13,5 +13,6 @@ from rivalry.architectures.mobilenet_v3_small import mobilenet_v3_small as mobil
 from rivalry.architectures.nin import nin as nin
 from rivalry.architectures.papernot import papernot as papernot
 from rivalry.architectures.resnet18 import resnet18 as resnet18
+from rivalry.architectures.strided_cnn import strided_cnn as strided_cnn
 from rivalry.architectures.svm import svm as svm
 from rivalry.architectures.vit_tiny import vit_tiny as vit_tiny

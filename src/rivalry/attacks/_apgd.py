@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import column, random_in_ball, steepest, within
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random
+from rivalry.attacks._random import Random, random_in_ball
+from rivalry.norms import column, steepest, within
 
 Loss = Callable[[Goal, Tensor], Tensor]
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from rivalry.attacks._attack import Numbers
-from rivalry.attacks._norms import length
 from rivalry.attacks._result import Result
 from rivalry.attacks.apgd_ce import apgd_ce
 from rivalry.attacks.apgd_targeted import apgd_targeted
 from rivalry.attacks.fab import fab
 from rivalry.attacks.square import square
+from rivalry.norms import length
 
 OUTCOME = ("images", "predictions", "confidence")
 COUNTS = ("iterations", "queries", "gradients", "seconds")

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rivalry.answers import reject_class
-from rivalry.attacks._norms import exceeds, length
 from rivalry.errors import RivalryError, RivalryWarning, WrongArgument
+from rivalry.norms import exceeds, length
 
 
 class CheckedVictim:

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
+from rivalry.norms import column, length
 
 
 def cross_boundary(

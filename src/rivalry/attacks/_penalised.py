@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from rivalry.attacks._goals import Goal, negative_log_probability
-from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
+from rivalry.norms import column, length
 
 MOMENTA = 0.5, 0.9
 """Adam's: short memories, because a descent is a hundred steps and not a training."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rivalry.attacks._norms import column
+from rivalry.norms import column
 
 
 def to_hyperplane(points: Tensor, normal: Tensor, rise: Tensor, norm: str | int) -> Tensor:

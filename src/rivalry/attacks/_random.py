@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from rivalry.norms import column, steepest
 from rivalry.seeds import derive_seed
 
 
@@ -51,3 +52,12 @@ class Random:
         """Standard normal, (N, *shape)."""
         draws = [torch.randn(shape, generator=generator) for generator in self._make()]
         return torch.stack(draws).to(self._device)
+
+
+def random_in_ball(random: Random, like: Tensor, norm: str | int, eps: float) -> Tensor:
+    """A point drawn uniformly from the `eps` ball for each image, shaped like `like` (N,C,H,W)."""
+    if norm == "inf":
+        return eps * random.uniform(*like.shape[1:])
+    direction = steepest(random.normal(*like.shape[1:]), 2)
+    radius = random.uniform(1).add(1).div(2).pow(1 / like[0].numel())
+    return eps * column(radius.squeeze(1), like) * direction

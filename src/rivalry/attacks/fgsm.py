@@ -4,9 +4,9 @@ from torch import Tensor
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import steepest
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
+from rivalry.norms import steepest
 from rivalry.types import NonNegative
 
 

@@ -5,9 +5,9 @@ from torch import Tensor
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
+from rivalry.norms import column, length
 from rivalry.types import NonNegative, Norm
 
 

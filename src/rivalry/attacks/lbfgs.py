@@ -7,10 +7,10 @@ from torch.nn.functional import softplus
 
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import column, length
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._penalised import lowered, margin
 from rivalry.attacks._random import Random
+from rivalry.norms import column, length
 from rivalry.types import Count, Few, Positive
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from rivalry.answers import answers, classify
-from rivalry.attacks._norms import exceeds
 from rivalry.checks._evidence import BATCH, Crafted, Evidence
 from rivalry.checks._rows import Row, at_eps, row
+from rivalry.norms import exceeds
 
 TIE = 1e-4
 """Two best logits closer than this share of their size are a tie, which another batch size may break."""

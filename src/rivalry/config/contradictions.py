@@ -27,7 +27,7 @@ from rivalry.parameters import checked_value, shown
 from rivalry.parameters import contradictions as parameter_contradictions
 from rivalry.training._fitting import FITTING, FittingKeys
 from rivalry.training._fitting import contradictions as fitting_contradictions
-from rivalry.types import UserFile
+from rivalry.types import Reference, UserFile
 
 
 def contradictions(config: Config) -> Iterator[str]:
@@ -52,9 +52,15 @@ def unknown_names(config: Config) -> Iterator[str]:
 
 
 def names_listed_twice(config: Config) -> Iterator[str]:
-    for path, _, listed in _lists(config):
-        for name in (name for name, count in Counter(listed).items() if count > 1):
-            yield f"{path}: '{name}' is listed twice"
+    listed = [(path, names) for path, _, names in _lists(config)]
+    for section in SECTIONS:
+        for dataset, name, entry in _entries(config, section):
+            for key, _ in marked(type(config.section(section)[name]), Reference):
+                if isinstance(entry[key], list):
+                    listed.append((_path(config, section, name, dataset, key), entry[key]))
+    for path, names in listed:
+        for twice in (one for one, count in Counter(names).items() if count > 1):
+            yield f"{path}: '{twice}' is listed twice"
 
 
 def parameters(config: Config) -> Iterator[str]:
@@ -153,14 +159,15 @@ def attacked_images(config: Config) -> Iterator[str]:
 
 
 def attacks_to_learn_from(config: Config) -> Iterator[str]:
-    """A defense learns from examples that an attack makes one by one, whatever they are taken for."""
-    for dataset, name, _ in _entries(config, "defenses"):
-        for key, section, named in config.references("defenses", name, dataset):
+    """A defense or victim learns from examples that an attack makes one by one, whatever they are taken for."""
+    entries = [(section, *entry[:2]) for section in ("defenses", "victims") for entry in _entries(config, section)]
+    for learner, dataset, name in entries:
+        for key, section, named in config.references(learner, name, dataset):
             if section == "attacks" and named in config.attacks:
                 traits = config.method("attacks", named).traits
                 if "untargeted" not in traits["goals"] or traits.get("fitted"):
                     yield (
-                        f"{_path(config, 'defenses', name, dataset, key)}: '{named}' cannot make examples to learn "
+                        f"{_path(config, learner, name, dataset, key)}: '{named}' cannot make examples to learn "
                         "from; use an untargeted attack that makes them one by one"
                     )
 
@@ -332,6 +339,8 @@ def warm_starts(config: Config) -> Iterator[str]:
     """Weights to begin with that do not fit."""
     for dataset, name, entry in _entries(config, "victims"):
         first = entry.get("warm_start")
+        if first is None and config.method("victims", name).traits.get("starts"):
+            yield f"victims.{name}.warm_start: is missing; {entry['method']} goes on with a trained victim"
         if first not in {*config.victims} - {name}:
             continue
         path = _path(config, "victims", name, dataset, "warm_start")
@@ -402,6 +411,15 @@ def attacks_without_gradients(config: Config) -> Iterator[str]:
                 )
 
 
+def sources_without_gradients(config: Config) -> Iterator[str]:
+    """Victims on which a training method makes images by their gradients, and which have none."""
+    for dataset, name, entry in _entries(config, "victims"):
+        for source in entry.get("sources", ()) if config.method("victims", name).traits.get("attacks") else ():
+            if source in config.victims and not config.differentiable(source, dataset):
+                path = _path(config, "victims", name, dataset, "sources")
+                yield f"{path}: '{source}' has no gradients to attack it by; leave it out"
+
+
 def defenses_without_gradients(config: Config) -> Iterator[str]:
     """A defense that learns from an attack which follows gradients, around a victim that has none."""
     for number, match in enumerate(config.matches):
@@ -465,7 +483,8 @@ CONTRADICTIONS = (
         temperatures,
         warm_starts,
     ),
-    *(targets, attacks_without_gradients, defenses_without_gradients, removed_backdoors, defenses_of_refusing_victims),
+    *(targets, attacks_without_gradients, sources_without_gradients, defenses_without_gradients),
+    *(removed_backdoors, defenses_of_refusing_victims),
 )
 
 

@@ -125,8 +125,9 @@ class Config(Strict):
         """The entries that an entry names on a data set: the key, the section and the name."""
         entry = self.entry(section, name, dataset)
         for key, mark in marked(type(self.section(section)[name]), Reference):
-            if entry[key] is not None:
-                yield key, mark.section, entry[key]
+            named = entry[key]
+            for one in named if isinstance(named, list) else [named] if named is not None else []:
+                yield key, mark.section, one
 
     def reached(self, entries: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
         """These entries, those that they name on their data set, and so on: (section, data set, name) that exist."""

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._norms import steepest
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._random import Random
 from rivalry.fooling._fooling import fooling
+from rivalry.norms import steepest
 from rivalry.types import Count, OpenFraction, Positive, Share
 
 

@@ -23,13 +23,14 @@ from rivalry.architectures._layers import layers
 from rivalry.artifacts import read_json, read_tensors, write_json, write_manifest, write_table, write_tensors
 from rivalry.codehash import code_hash
 from rivalry.data._splits import floats, load_split
-from rivalry.devices import device
+from rivalry.devices import device, moved
 from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.layout import Layout, Place
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FittingKeys
 from rivalry.training._recipe import Direct, Ready, Recipe
 from rivalry.types import REFUSED
+from rivalry.victims import load_victim
 
 if TYPE_CHECKING:
     from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings, Trained
@@ -123,7 +124,13 @@ def train(
         "seed": seed,
         "source": declared.traits["source"],
     }
-    recipe = declared.load()(images, labels, **parameters)
+    begun = []
+    if declared.traits.get("starts"):
+        if warm_start is None:
+            raise RivalryError(f"warm_start: is missing; {method} goes on with a trained victim")
+        start = moved(load_victim(warm_start), device(accelerator))
+        begun = [start, derive_seed(seed, "recipe")]
+    recipe = declared.load()(images, labels, *begun, **parameters)
     declared.kept(recipe, Recipe, Direct, Ready)
     examples: tuple[Tensor, ...] = ()
     if isinstance(recipe, Recipe):
@@ -133,7 +140,7 @@ def train(
             raise RivalryError(f"{method}: {error}") from error
     torch.manual_seed(derive_seed(seed, "weights"))
     history: list[dict[str, float]] = []
-    best = None
+    best, guarded = None, {}
     checkpoints = output / ".checkpoints"
     if isinstance(recipe, Ready):
         model: nn.Module
@@ -182,13 +189,16 @@ def train(
                 sources=sources,
             )
             history, best = outcome.history, outcome.best_epoch
+            if recipe.tolerance is not None:
+                guarded = {"collapsed_epoch": outcome.collapsed}
 
     predictions = predict(model.eval(), data)
     if reject_class(model) is not None:
         description |= {"refused_clean": float((predictions["prediction"] == REFUSED).mean())}
     write_tensors(place["weights"], dict(model.state_dict()))
     write_table(place["predictions"], predictions)
-    write_table(place["curve"], pd.DataFrame(history, columns=CURVE))
+    columns = [*CURVE, *(name for row in history[:1] for name in row if name not in CURVE)]
+    write_table(place["curve"], pd.DataFrame(history, columns=columns))
     write_json(
         place.facts,
         description
@@ -199,6 +209,7 @@ def train(
             "validation_accuracy": history[best - 1]["validation_accuracy"] if best else None,
             "epochs_run": len(history) or None,
             "best_epoch": best,
+            **guarded,
             "seconds": time.perf_counter() - started,
         },
     )

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +25,13 @@ from rivalry import _torchvision
 from rivalry.answers import classify
 from rivalry.artifacts import replacing
 from rivalry.data._splits import floats
-from rivalry.devices import device, frozen, lay_out
+from rivalry.devices import device, device_of, frozen, lay_out
 from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.formatting import duration
 from rivalry.seeds import derive_seed
 from rivalry.training._augmentation import augmented
 from rivalry.training._fitting import FittingKeys
+from rivalry.training._inner import evaluating
 from rivalry.training._optimizing import optimizer, schedule
 from rivalry.training._recipe import Recipe
 
@@ -203,21 +204,49 @@ BETTER: dict[str, tuple[str, Literal["min", "max"]]] = {
 """What an epoch can be the best in: the column of the curve, and whether the smallest or the largest is best."""
 
 
+GUARDED = "train_robust_accuracy"
+"""The column of the curve, where there is a guard."""
+GUARDS = 256
+"""Training images that a guard looks at."""
+
+
+@dataclass(frozen=True)
+class _Guard:
+    """Training images on which it is seen that a victim withstands only the attack that it was trained with."""
+
+    attacked: Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+    tolerance: float
+    images: Tensor
+    labels: Tensor
+
+    def accuracy(self, victim: nn.Module) -> float:
+        """The victim's accuracy on them, attacked."""
+        place = device_of(victim, self.images)
+        images, labels = self.images.to(place), self.labels.to(place)
+        with evaluating(victim), torch.no_grad():
+            return float(_share_right(victim, self.attacked(victim, images, labels)[1], labels))
+
+
 class _History(Callback):
     """How training went: the curve, one row an epoch, and the best epoch with its weights.
 
     It is part of the checkpoint, so that a resumed training has all of it, from one and the same epoch.
     """
 
-    def __init__(self, keys: FittingKeys) -> None:
+    KEPT = ("rows", "best_epoch", "collapsed", "weights")
+
+    def __init__(self, keys: FittingKeys, guard: _Guard | None) -> None:
         self.epochs = keys.epochs
+        self.guard = guard
         self.column, self.direction = BETTER[keys.choose_epoch_by]
         self.rows: list[dict[str, float]] = []
         self.best_epoch = 0
+        self.collapsed: int | None = None
         self.weights: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         self.started, self.before = time.perf_counter(), len(self.rows)
+        trainer.should_stop |= self.collapsed is not None
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         self.rate = trainer.optimizers[0].param_groups[0]["lr"]
@@ -227,7 +256,12 @@ class _History(Callback):
         names = ("validation_loss", "validation_accuracy", "robust_accuracy")
         row = {"train_loss": float(task.total / task.seen)}
         row |= {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
-        if all(self._is_better(row, earlier) for earlier in self.rows):
+        if self.guard is not None:
+            row[GUARDED] = self.guard.accuracy(task.victim)
+            if row[GUARDED] < max((earlier[GUARDED] for earlier in self.rows), default=0) - self.guard.tolerance:
+                self.collapsed = trainer.current_epoch + 1
+                trainer.should_stop = True
+        if self.collapsed is None and all(self._is_better(row, earlier) for earlier in self.rows):
             self.best_epoch = trainer.current_epoch + 1
             self.weights = {name: value.detach().cpu().clone() for name, value in task.kept.state_dict().items()}
         self.rows.append({"epoch": trainer.current_epoch + 1, **row, "learning_rate": self.rate})
@@ -238,19 +272,26 @@ class _History(Callback):
                 f"epoch {trainer.current_epoch + 1} of {self.epochs}: "
                 + ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items())
                 + f", learning rate {self.rate:.3g}, {duration(seconds)} an epoch"
-                + (f", {duration(left)} left" if left else ""),
+                + (f", {duration(left)} left" if left and self.collapsed is None else ""),
                 flush=True,
             )
+            if self.guard is not None and self.collapsed is not None:
+                print(
+                    f"catastrophic overfitting: {GUARDED.replace('_', ' ')} fell by more than "
+                    f"{self.guard.tolerance:g}; training stops, and epoch {self.best_epoch} is kept",
+                    flush=True,
+                )
 
     def _is_better(self, row: dict[str, float], earlier: dict[str, float]) -> bool:
         new, old = row[self.column], earlier[self.column]
         return new < old if self.direction == "min" else new > old
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "best_epoch": self.best_epoch, "weights": self.weights}
+        return {name: getattr(self, name) for name in self.KEPT}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.best_epoch, self.weights = state["rows"], state["best_epoch"], state["weights"]
+        for name in self.KEPT:
+            setattr(self, name, state[name])
 
 
 class _Bar(Callback):
@@ -306,7 +347,7 @@ class _Signals(Callback):
 class _Patience(EarlyStopping):
     def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         # A checkpoint says how long there was no better epoch, but not that training stopped for it.
-        trainer.should_stop = self.wait_count >= self.patience
+        trainer.should_stop |= self.wait_count >= self.patience
 
 
 class _WholeCheckpoints(TorchCheckpointIO):
@@ -347,10 +388,14 @@ def _resumable(folder: Path, epochs: int) -> Path | None:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a training went: the curve (one row an epoch) and the epoch whose weights were kept, from 1."""
+    """How a training went: the curve (one row an epoch) and the epoch whose weights were kept, from 1.
+
+    `collapsed` is the epoch of catastrophic overfitting, after which training stopped; None if there was none.
+    """
 
     history: list[dict[str, float]]
     best_epoch: int
+    collapsed: int | None = None
 
 
 def fit(
@@ -426,7 +471,11 @@ def fit(
         batch_size=None,
     )
 
-    history = _History(keys)
+    guard = None
+    if recipe.attacked is not None and recipe.tolerance is not None:
+        rows = training[:GUARDS]
+        guard = _Guard(recipe.attacked, recipe.tolerance, floats(images[rows]), labels[rows])
+    history = _History(keys, guard)
     column, direction = BETTER[keys.choose_epoch_by]
     callbacks: list[Callback] = [history, _Signals(), _Patience(column, mode=direction, patience=keys.most_idle)]
     if sys.stderr.isatty():
@@ -482,7 +531,7 @@ def fit(
             raise
     victim.cpu()
     victim.load_state_dict(history.weights)
-    return Fit(history.rows, history.best_epoch)
+    return Fit(history.rows, history.best_epoch, history.collapsed)
 
 
 def split_by_source(sources: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:

@@ -30,8 +30,8 @@ class Recipe:
     loss : Loss
         What to minimise on a batch.
     attacked : function, optional
-        Of a method that attacks what it learns from: (victim, images, targets) -> the same loss, and the images
-        (N,C,H,W) that it attacked for it. Robust accuracy is measured on them.
+        Of a method that attacks what it learns from: (victim, images, targets) -> the loss of validation images, and
+        these images (N,C,H,W) attacked as robust accuracy is measured.
     learned : Tensor, optional
         bool (N,): which images are learned from; all when left out. Validation takes no notice of it.
     images : Tensor, optional
@@ -49,6 +49,9 @@ class Recipe:
         victim's and are no part of it, such as class prototypes. Checkpoints hold them. `loss` is given the module.
     auxiliary_rate : float, optional
         Learning rate of these parameters; the victim's when left out. A schedule changes both alike.
+    tolerance : float, optional
+        Of a method with `attacked`: by how much the accuracy under that attack, on a few training images, may
+        fall below that of an earlier epoch. If it falls further, training stops, and an epoch before is kept.
     """
 
     targets: Tensor
@@ -61,6 +64,7 @@ class Recipe:
     after_step: Callable[[nn.Module], None] | None = None
     auxiliary: Callable[[nn.Module, Tensor], nn.Module] | None = None
     auxiliary_rate: float | None = None
+    tolerance: float | None = None
 
     def examples(self, images: Tensor, labels: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images, labels and sources to train with: the recipe's own, or those of the training set.
@@ -128,14 +132,21 @@ class Ready:
 
 
 def training_method(
-    *, source: str = "", epochs: bool = True, attacks: bool = False, architecture: bool = True, refuses: bool = False
+    *,
+    source: str = "",
+    epochs: bool = True,
+    attacks: bool = False,
+    architecture: bool = True,
+    starts: bool = False,
+    refuses: bool = False,
 ) -> Callable[[F], F]:
     """Register a function (images, labels, *, ...) -> Recipe, Direct or Ready; `source` is its citation key.
 
     It is given the training images, uint8 (N,C,H,W), and their labels, int64 (N,). Without `epochs` it trains
     directly, and trains only the architectures that have no epochs either. Without `architecture` it brings a network
-    that is trained already. One that `attacks` the images that it learns from makes a recipe with `attacked`. The
-    victims of one that `refuses` have one output more than there are classes, K, by which they refuse an image; in its
-    recipe, K is a label.
+    that is trained already. One that `attacks` the images that it learns from makes a recipe with `attacked`. One
+    that `starts` from a trained victim, which the entry names as `warm_start`, is given it and a seed after the labels.
+    The victims of one that `refuses` have one output more than there are classes, K, by which they refuse an image;
+    in its recipe, K is a label.
     """
     return lambda function: function

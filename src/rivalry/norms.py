@@ -1,11 +1,9 @@
-"""Geometry per norm: lengths, projections, steepest directions, random points. Norms: "inf", 2; lengths also 0."""
+"""Geometry per norm: lengths, projections, steepest directions. Norms: "inf", 2; lengths also 0."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-from rivalry.attacks._random import Random
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
@@ -54,12 +52,3 @@ def steepest(gradient: Tensor, norm: str | int) -> Tensor:
     if norm == "inf":
         return gradient.sign()
     return gradient / column(length(gradient, 2).clamp_min(torch.finfo(gradient.dtype).tiny), gradient)
-
-
-def random_in_ball(random: Random, like: Tensor, norm: str | int, eps: float) -> Tensor:
-    """A point drawn uniformly from the `eps` ball for each image, shaped like `like` (N,C,H,W)."""
-    if norm == "inf":
-        return eps * random.uniform(*like.shape[1:])
-    direction = steepest(random.normal(*like.shape[1:]), 2)
-    radius = random.uniform(1).add(1).div(2).pow(1 / like[0].numel())
-    return eps * column(radius.squeeze(1), like) * direction
