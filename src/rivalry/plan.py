@@ -391,14 +391,15 @@ class Plan:
         Another entry that it names is told by its folder; but one that the job itself runs, in full.
         """
         method, parameters = self.config.parameters(section, name, dataset)
+        told: dict[str, list[Any]] = {}
         for key, target, named in self._references(section, name, dataset, seed):
-            if key not in parameters:
-                continue
             if target in RUN:
-                told = self._method(target, named, dataset, seed)
-                parameters[key] = {"method": told["method"], **told["parameters"]}
+                run = self._method(target, named, dataset, seed)
+                told.setdefault(key, []).append({"method": run["method"], **run["parameters"]})
             else:
-                parameters[key] = str(self._place(target, named, dataset).folder)
+                told.setdefault(key, []).append(str(self._place(target, named, dataset).folder))
+        for key in told.keys() & parameters.keys():
+            parameters[key] = told[key] if isinstance(parameters[key], list) else told[key][0]
         return {"method": method, "parameters": parameters}
 
     def _place(self, section: str, name: str, dataset: str) -> Place:

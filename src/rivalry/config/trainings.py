@@ -92,7 +92,9 @@ def content(config: Config, section: str, name: str, dataset: str) -> dict[str, 
             architecture,
             {key: value for key, value in given if key not in files and value != usual.get(key)},
         ]
+    contents: dict[str, list[dict[str, Any]]] = {}
     for key, target, named in config.references(section, name, dataset):
-        if key in said:
-            said[key] = content(config, target, named, dataset)
+        contents.setdefault(key, []).append(content(config, target, named, dataset))
+    for key in contents.keys() & said.keys():
+        said[key] = contents[key] if isinstance(said[key], list) else contents[key][0]
     return said
