@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 import rivalry.attacks
 from helpers import Linear, linear_problem
 from rivalry.artifacts import read_json, read_table
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.seeds import derive_seed
 from rivalry.stages.train import train
 from rivalry.training._recipe import Recipe
@@ -291,17 +291,17 @@ def collapsing(at: int, tolerance: float = 0.2) -> Recipe:
 
 def test_a_collapse_stops_training_and_an_epoch_before_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     victim, shorter = model(), model()
-    outcome = learn(None, victim, collapsing(4), epochs=9, patience=9, choose_epoch_by="robust_accuracy")
+    with pytest.warns(RivalryWarning) as told:
+        outcome = learn(None, victim, collapsing(4), epochs=9, patience=9, choose_epoch_by="robust_accuracy")
     assert outcome.collapsed == 4
     assert len(outcome.history) == 4
     guarded = [row["train_robust_accuracy"] for row in outcome.history]
     assert guarded[3] < max(guarded[:3]) - 0.2
     assert outcome.best_epoch in (1, 2, 3)
-    *_, fourth, last = capsys.readouterr().out.splitlines()
-    assert "left" not in fourth
-    assert last == (
-        "catastrophic overfitting: train robust accuracy fell by more than 0.2; training stops, and epoch "
-        f"{outcome.best_epoch} is kept"
+    assert "left" not in capsys.readouterr().out.splitlines()[-1]
+    assert str(told[0].message) == (
+        f"catastrophic overfitting in epoch 4: train robust accuracy fell from {max(guarded):.4f} to {guarded[3]:.4f}; "
+        f"training stops, and epoch {outcome.best_epoch} is kept"
     )
     before = learn(None, shorter, collapsing(99), epochs=3, patience=9, choose_epoch_by="robust_accuracy")
     assert before.collapsed is None
@@ -318,8 +318,10 @@ def test_a_collapse_that_is_tolerated_stops_nothing() -> None:
 def test_killed_after_a_collapse_it_does_not_go_on(tmp_path: Path) -> None:
     victim, again = model(), model(seed=5)
     options = {"epochs": 9, "patience": 9}
-    outcome = learn(tmp_path, victim, collapsing(4), **options)
-    assert learn(tmp_path, again, collapsing(4), **options) == outcome
+    with pytest.warns(RivalryWarning, match="^catastrophic overfitting in epoch 4"):
+        outcome = learn(tmp_path, victim, collapsing(4), **options)
+    with pytest.warns(RivalryWarning, match="^catastrophic overfitting in epoch 4"):
+        assert learn(tmp_path, again, collapsing(4), **options) == outcome
     assert torch.equal(weights(victim), weights(again))
 
 

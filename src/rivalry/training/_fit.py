@@ -275,12 +275,6 @@ class _History(Callback):
                 + (f", {duration(left)} left" if left and self.collapsed is None else ""),
                 flush=True,
             )
-            if self.guard is not None and self.collapsed is not None:
-                print(
-                    f"catastrophic overfitting: {GUARDED.replace('_', ' ')} fell by more than "
-                    f"{self.guard.tolerance:g}; training stops, and epoch {self.best_epoch} is kept",
-                    flush=True,
-                )
 
     def _is_better(self, row: dict[str, float], earlier: dict[str, float]) -> bool:
         new, old = row[self.column], earlier[self.column]
@@ -531,6 +525,14 @@ def fit(
             raise
     victim.cpu()
     victim.load_state_dict(history.weights)
+    if history.collapsed is not None:
+        most, now = max(row[GUARDED] for row in history.rows), history.rows[-1][GUARDED]
+        warnings.warn(
+            f"catastrophic overfitting in epoch {history.collapsed}: {GUARDED.replace('_', ' ')} fell from {most:.4f} "
+            f"to {now:.4f}; training stops, and epoch {history.best_epoch} is kept",
+            RivalryWarning,
+            stacklevel=2,
+        )
     return Fit(history.rows, history.best_epoch, history.collapsed)
 
 
