@@ -61,6 +61,7 @@ def room_for_editors(room: str) -> str:
     files = import_module(f"rivalry.{room}").__files__
     shown = sorted((file, name) for name, file in files.items())
     lines = [f"from rivalry.{room}.{file} import {name} as {name}" for file, name in shown]
+    lines = [line if len(line) <= 120 else line.replace("import ", "import (\n    ") + ",\n)" for line in lines]
     return "\n".join(["# Generated: make generated", *lines, ""])
 
 
