@@ -262,6 +262,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("matches.0.datasets", [], "matches[0].datasets: [] is wrong: list should have at least 1 item"),
     ("matches.0.victims", ["plain", "plain"], "matches[0].victims: 'plain' is listed twice"),
     ("matches.0.attacks", ["fgsm", "cw"], "matches[0].attacks: 'cw' is not defined;"),
+    ("attack_sets", {"fgsm": ["deepfool"]}, "attack_sets.fgsm: an attack is called so, too; give the set another name"),
+    ("attack_sets", {"all": ["fsgm"]}, "attack_sets.all: 'fsgm' is not in attacks; did you mean 'fgsm'?"),
+    ("attack_sets", {"all": []}, "attack_sets.all: [] is wrong: list should have at least 1 item"),
     ("matches.0.defenses", ["cleanse"], "matches[0].defenses: 'cleanse' removes backdoors, but victim 'plain' has"),
     ("matches.0.settings", ["adaptiv"], "matches[0].settings[0]: 'adaptiv' is unknown; did you mean 'adaptive'?"),
     ("matches.0.defences", [], "matches[0].defences: unknown key; did you mean 'defenses'?"),
@@ -643,6 +646,17 @@ def test_a_plan_keeps_apart_what_makes_no_sense() -> None:
 def test_unused_entries_are_known() -> None:
     content = yaml.safe_load(GOOD)
     assert Plan(load_config(content)).unused() == ["attacks.fgsm_to_3"]
+
+
+def test_a_set_stands_for_its_attacks_each_once() -> None:
+    content = yaml.safe_load(GOOD)
+    content["attack_sets"] = {"both": ["fgsm", "deepfool"], "one": ["deepfool"]}
+    content["matches"][0]["attacks"] = ["one", "both", "fgsm"]
+    content["transfers"] = [{"datasets": ["digits"], "sources": ["plain"], "victims": ["plain"], "attacks": ["one"]}]
+    config = load_config(content)
+    assert config.matches[0].attacks == ["deepfool", "fgsm"]
+    assert config.transfers[0].attacks == ["deepfool"]
+    assert load_config(config.recorded()).recorded() == config.recorded()
 
 
 @pytest.mark.parametrize("file", SHIPPED)

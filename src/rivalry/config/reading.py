@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rivalry.config.attack_sets import written_out, wrong_sets
 from rivalry.config.contradictions import contradictions
 from rivalry.config.mistakes import Mistakes, key_mistakes
 from rivalry.config.models import names_taken
@@ -156,9 +157,9 @@ def load_config(content: Mapping[str, Any], file: str | Path = "config.yaml") ->
     """
     _use_plugins(content, file)
     # Only when nothing is wrong with single keys, what is wrong between entries.
-    lines = list(key_mistakes(content))
+    lines = list(key_mistakes(content)) or list(wrong_sets(content))
     if not lines:
-        config = config_model().model_validate(content)
+        config = config_model().model_validate(written_out(content))
         lines = list(contradictions(config))
     if lines:
         raise Mistakes([f"{file}: {line}" for line in dict.fromkeys(lines)])

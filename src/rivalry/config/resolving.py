@@ -82,6 +82,8 @@ class Config(Strict):
     poisonings: dict[Name, Entry] = Field({})
     victims: Annotated[dict[Name, Entry], Field(min_length=1)]
     attacks: Annotated[dict[Name, AttackEntry], Field(min_length=1)]
+    attack_sets: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field({})
+    """Names for several attacks together, e.g. strong: [apgd_ce, fab]; matches and transfers may list them."""
     defenses: dict[Name, Entry] = Field({})
     fooling: dict[Name, FoolingEntry] = Field({})
     matches: Annotated[list[Match], Field(min_length=1)]
