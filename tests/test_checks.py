@@ -15,14 +15,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rivalry import registry
 from rivalry.artifacts import read_table, read_tensors, write_json, write_table, write_tensors
 from rivalry.checks import _evidence as evidence
 from rivalry.checks._evidence import Crafted
 from rivalry.checks._rows import clearly
+from rivalry.checks.again import BEST, LONGER
 from rivalry.checks.images import _predict
 from rivalry.checks.scoring import _monotone, _replayed
 from rivalry.checks.strength import masking
 from rivalry.layout import Layout
+from rivalry.usermethods import read as read_plugins
 from test_tables import ALL, LABELS, Run, Toy, row, status, toy_images
 
 EASY = torch.arange(4)
@@ -63,8 +66,8 @@ def crowd(run: Run, rows: Tensor, strength: float) -> None:
     few = {"sees": "decisions", "stops": True, "method": "hopskipjump"} | common
     run.attack("noise", (0.2, 0.4), rows=rows, strength=0, sees="nothing")
     run.attack("fgsm", (0.2, 0.4), **common)
-    run.attack("pgd", (0.2, 0.4), parameters={"steps": 20}, **many)
-    run.attack("pgd_long", (0.2, 0.4), parameters={"steps": 40}, **many)
+    run.attack("pgd", (0.2, 0.4), parameters={"steps": 20, "step_size": 0.02}, **many)
+    run.attack("pgd_long", (0.2, 0.4), parameters={"steps": 40, "step_size": 0.02}, **many)
     run.attack("square", (0.2, 0.4), sees="scores", **common)
     run.attack("deepfool", None, stops=True, **common)
     run.attack("hopskipjump", None, parameters={"iterations": 4}, **few)
@@ -87,15 +90,16 @@ ABOUT_STRENGTH = {
     *("adaptive at least oblivious", "white-box at least transfer", "converged"),
 }
 ABOUT_SUCCESS = {"success grows with eps", "scored on its goal"}
+AGAIN = {LONGER, BEST}
 
 
 @pytest.mark.parametrize(
     ("rows", "strength", "passing", "warning"),
     [
-        (NEVER, 1.0, set(), ABOUT_STRENGTH | ABOUT_SUCCESS),
-        (ALL, 0.0, ABOUT_STRENGTH | ABOUT_SUCCESS, {"distance converged"}),
-        (EASY, 1.0, ABOUT_STRENGTH | ABOUT_SUCCESS | {"distance converged"}, set()),
-        (EASY[:1], 1.0, ABOUT_STRENGTH | ABOUT_SUCCESS | {"distance converged"}, set()),
+        (NEVER, 1.0, set(), ABOUT_STRENGTH | ABOUT_SUCCESS | AGAIN),
+        (ALL, 0.0, ABOUT_STRENGTH | ABOUT_SUCCESS | {BEST}, {"distance converged", LONGER}),
+        (EASY, 1.0, ABOUT_STRENGTH | ABOUT_SUCCESS | AGAIN | {"distance converged"}, set()),
+        (EASY[:1], 1.0, ABOUT_STRENGTH | ABOUT_SUCCESS | AGAIN | {"distance converged"}, set()),
     ],
     ids=["nothing attacked", "no success", "all success", "one image"],
 )
@@ -348,3 +352,53 @@ def test_what_was_fitted_beforehand_is_no_single_step() -> None:
     scores = pd.DataFrame({"iterations": [0, 0]})
     assert Crafted(PLACE, PLACE, {"fits": None}, scores).single
     assert not Crafted(PLACE, PLACE, {"fits": [{"queries": 9}]}, scores).single
+
+
+@pytest.mark.parametrize(
+    ("eps", "strength", "verdict", "fell"),
+    [
+        (0.08, 0.1, "pass", []),  # no image is so near
+        (0.16, 0.1, "warn", [0, 1, 2, 3]),  # the easy ones are
+        (0.4, 1.0, "pass", []),  # none withstood it
+    ],
+)
+def test_what_withstood_an_attack_meets_twice_the_steps(run, eps, strength, verdict, fell):
+    settings = {"steps": 4, "eps_step": eps / 4}
+    run.attack("i_fgsm", (eps,), strength=strength, stops=True, parameters=settings)
+    found = run.checks().query(f"check == '{LONGER}'")
+    assert found["status"].tolist() == [verdict]
+    assert found["images"].tolist() == [", ".join(map(str, fell))]
+    if verdict == "warn":
+        assert "from 4 to 8 steps, 4 of 7 images fall that withstood it" in found["found"].item()
+
+
+FORGETFUL = '''
+from torch import Tensor
+
+from rivalry.plugins import Goal, Gradients, NonNegative, Random, attack
+
+
+@attack(sees="gradients", goals=["untargeted"], norms=["inf"], budget="fixed")
+def forgetful(victim: Gradients, images: Tensor, goal: Goal, random: Random, *, eps: NonNegative = 0.3) -> Tensor:
+    """Asks about a step and forgets it.
+
+    Parameters
+    ----------
+    eps : float
+        Linf budget.
+    """
+    _, _, gradient = victim.loss_gradient(images, goal)
+    victim.logits((images + LENGTH * gradient.sign()).clamp(0, 1))
+    return images
+'''
+
+
+@pytest.mark.parametrize(("length", "verdict"), [("eps", "warn"), ("0.5 * eps", "pass"), ("2 * eps", "pass")])
+def test_an_attack_that_passes_by_what_it_wants_is_found(run, tmp_path, length, verdict):
+    file = tmp_path / "mine.py"
+    file.write_text(FORGETFUL.replace("LENGTH", length))
+    run.attack("forgetful", (0.2,), strength=0.1, stops=True)
+    with registry.using(read_plugins([file])):
+        found = run.checks().query(f"check == '{BEST}'")
+    assert found["status"].tolist() == [verdict]
+    assert found["images"].tolist() == ["0, 1, 2, 3" if verdict == "warn" else ""]

@@ -5,6 +5,7 @@ looked at, whether it passed, and which numbers it touches. What could not be lo
 attacked) is a warning, never a pass. A new check is one file and one line below.
 """
 
+from rivalry.checks.again import best_returned, longer
 from rivalry.checks.answers import answers
 from rivalry.checks.brought import brought
 from rivalry.checks.converged import beside_gradients, converged
@@ -31,6 +32,8 @@ CHECKS = (
     adaptive,
     converged,
     beside_gradients,
+    longer,
+    best_returned,
     transfer,
     scoring,
     literature,
