@@ -49,8 +49,8 @@ def drawn(results: Path) -> Path:
 
 def test_every_figure_is_drawn_when_its_data_exists(drawn: Path) -> None:
     listed = artifacts.read_json(drawn / "figures.json")
-    assert listed["absent"] == []
-    assert {figure["kind"] for figure in listed["figures"]} == set(all_figures())
+    assert [item["name"] for item in listed["absent"]] == ["sweeps"]  # see test_sweeps.py
+    assert {figure["kind"] for figure in listed["figures"]} == set(all_figures()) - {"sweeps"}
     assert len({figure["name"] for figure in listed["figures"]}) == len(listed["figures"])
     for figure in listed["figures"]:
         assert (drawn / figure["files"]["svg"]).is_file()

@@ -78,16 +78,16 @@ TERMS = (
     (
         "Accuracy",
         "The share of the n test images that are classified correctly. An image that the victim has wrong without any "
-        "attack is lost under every attack. A detector also keeps an attacked image by refusing it; if it refuses an "
-        "image that was not attacked, that image is lost. Without an attack there are two accuracies: **test "
-        "accuracy** on the whole test split, and **clean accuracy** on those of its images that the attacks were "
-        "given. Only the second can be compared with an accuracy under attack.",
+        "attack is lost under every attack. A detector, or a victim that may refuse, also keeps an attacked image by "
+        "refusing it; if it refuses an image that was not attacked, that image is lost. Without an attack there are "
+        "two accuracies: **test accuracy** on the whole test split, and **clean accuracy** on those of its images that "
+        "the attacks were given. Only the second can be compared with an accuracy under attack.",
     ),
     (
         "Success",
         "The share of images that an attack turned, among those that were classified correctly before and could be "
         "attacked. An untargeted attack may turn an image into any other class, a targeted one only into its target. "
-        "An image that a detector refuses is no success. Targeted and untargeted rates are never compared.",
+        "An image that is refused is no success. Targeted and untargeted rates are never compared.",
     ),
     (
         "Budget ε",
@@ -128,7 +128,7 @@ TERMS = (
 
 RESULTS = (
     Section("robustness", "Robustness", figures=("worst_case",), tables=(robustness.worst_cases,)),
-    Section("victims", "Victims", figures=("training",), tables=(victims.victims, victims.brought)),
+    Section("victims", "Victims", figures=("training", "sweeps"), tables=(victims.victims, victims.brought)),
     Section(
         "attacks",
         "Attacks",

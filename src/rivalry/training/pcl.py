@@ -18,8 +18,8 @@ def pcl(
     labels: Tensor,
     *,
     layers: HiddenLayers = 2,
-    weight: Positive = 1.0,
-    prototype_rate: LearningRate | None = None,
+    weight: Positive = 0.1,
+    prototype_rate: LearningRate = 0.5,
 ) -> Recipe:
     """Prototype conformity loss: hidden features of a class keep together, far from those of the others.
 
@@ -42,7 +42,7 @@ def pcl(
     weight : float
         Weight of each layer's loss beside the cross-entropy.
     prototype_rate : float
-        Learning rate of the prototypes; that of the network when left out.
+        Learning rate of the prototypes.
     """
 
     def prototypes(victim: nn.Module, images: Tensor) -> Prototypes:
