@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,13 @@ from torch import Tensor, nn
 
 from rivalry import attacks
 from rivalry.artifacts import read_json, write_json, write_tensors
+from rivalry.config import Mistakes, load_config
 from rivalry.errors import RivalryError
+from rivalry.plan import Plan
+from rivalry.poisoning._poisoning import Poisoned
 from rivalry.poisoning._trigger import Trigger, drawn
 from rivalry.poisoning.backdoor import backdoor
+from rivalry.poisoning.clean_label import clean_label
 from rivalry.stages.poison import poison
 
 CLASSES = 5
@@ -134,3 +140,107 @@ def test_what_is_poisoned_is_said_of_all_and_of_the_target_class(tmp_path: Path)
     assert one["share_of_all"] == pytest.approx(20 / 120)
     assert one["share_of_target"] == pytest.approx(20 / 40)
     assert (every["target"], every["share_of_target"]) == ("next", None)
+
+
+# Clean labels
+
+
+class Brightness(nn.Module):
+    """Logits that are linear in the pixels: the brighter the upper half, the more class 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(144, CLASSES, bias=False)
+        with torch.no_grad():
+            self.linear.weight.zero_()
+            self.linear.weight[0, :72] = 1.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.linear(images.flatten(1))
+        return logits
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(import_module("rivalry.poisoning.clean_label"), "load_victim", lambda folder: Brightness())
+    return "proxy"
+
+
+def test_clean_labels_stay_and_only_the_target_class_is_touched():
+    images, labels = told_apart(200)
+    result = clean_label(images, labels, 1, variant="plain", target=3, fraction=0.25)
+    assert torch.equal(result.labels, labels)
+    assert torch.equal(result.sources, torch.arange(200))
+    assert int(result.poisoned.sum()) == 10
+    assert (labels[result.poisoned] == 3).all()
+    assert torch.equal(result.images[~result.poisoned], images[~result.poisoned])
+    mask = result.trigger.mask.bool()
+    assert (result.images[result.poisoned][:, mask] == 255).all()
+    assert torch.equal(result.images[:, ~mask], images[:, ~mask])
+
+
+def test_more_poison_is_the_same_poison_and_more():
+    images, labels = told_apart(200)
+    few, many = (clean_label(images, labels, 1, variant="plain", fraction=share).poisoned for share in (0.2, 0.6))
+    assert (few & ~many).sum() == 0
+    assert int(many.sum()) == 3 * int(few.sum())
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_images_are_made_as_hard_as_the_budget_allows(norm: Any, proxy: str):
+    images, labels = told_apart(100)
+    budget = {"norm": norm, "eps": 0.1, "step_size": 0.02, "steps": 20}
+    result = clean_label(images, labels, 1, proxy=proxy, target=0, fraction=1.0, **budget)
+    mask = result.trigger.mask.bool()
+    change = ((result.images.int() - images.int()) / 255)[result.poisoned]
+    # On a linear victim the best change is known: each pixel of the upper half is as much darker as it may be.
+    upper = change[:, :, :6][:, ~mask[:, :6]]
+    each = 0.1 if norm == "inf" else 0.1 / 72**0.5
+    assert torch.allclose(upper, torch.tensor(-each), atol=0.51 / 255)
+    assert change[:, :, 6:][:, ~mask[:, 6:]].abs().max() == 0
+
+
+def test_the_adversarial_variant_needs_a_proxy():
+    with pytest.raises(RivalryError, match="proxy: is missing; the adversarial variant"):
+        clean_label(*told_apart(20), 0)
+
+
+def test_no_image_to_poison_is_told():
+    with pytest.raises(RivalryError, match=r"fraction: 0\.1 of 4 images of class 0 is none; raise it"):
+        clean_label(*told_apart(20), 0, variant="plain", fraction=0.1)
+
+
+def test_a_method_that_promises_clean_labels_and_changes_them_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data, (images, labels) = tmp_path / "data", told_apart(100)
+    write_tensors(data / "train.safetensors", {"images": images, "labels": labels})
+    write_json(data / "dataset.json", {"dataset": "noise", "shape": [1, 12, 12], "classes": CLASSES})
+
+    def lying(images: Tensor, labels: Tensor, seed: int, **_: object) -> Poisoned:
+        return replace(backdoor(images, labels, seed), trigger=drawn("pattern", (1, 12, 12), 0))
+
+    monkeypatch.setattr(import_module("rivalry.poisoning.clean_label"), "clean_label", lying)
+    with pytest.raises(RivalryError, match="clean_label: says that labels stay as they are, and changes some"):
+        poison("quiet", "clean_label", {"target": 0}, data, tmp_path / "out")
+
+
+def test_the_proxy_is_trained_first_and_named_in_the_facts():
+    content = {
+        "datasets": {"digits": {"source": "digits"}},
+        "poisonings": {"quiet": {"method": "clean_label", "proxy": "robust"}},
+        "victims": {
+            "robust": {"method": "adversarial_training", "architecture": "lenet5"},
+            "poisoned": {"method": "plain", "architecture": "lenet5", "poisoning": "quiet"},
+        },
+        "attacks": {"trigger": {"method": "backdoor_trigger", "poisoning": "quiet"}},
+        "matches": [{"datasets": ["digits"], "victims": ["poisoned"], "attacks": ["trigger"]}],
+    }
+    plan = Plan(load_config(content))
+    assert ("digits", "robust") in plan.victims
+    proxy = plan.layout.victim("digits", "robust")
+    assert set(proxy.files) <= set(plan.poison_inputs("digits", "quiet"))
+    assert f'proxy="{proxy.folder}"' in plan.poison_options("digits", "quiet")
+    content["poisonings"]["quiet"]["proxy"] = "poisoned"
+    with pytest.raises(Mistakes, match="goes in a circle"):
+        load_config(content)

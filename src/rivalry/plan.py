@@ -438,6 +438,9 @@ class Plan:
                 files += self._place(target, named, dataset).files
         return files
 
+    def poison_inputs(self, dataset: str, poisoning: str) -> list[Path]:
+        return self.inputs("poisonings", poisoning, dataset, "")
+
     def train_inputs(self, dataset: str, victim: str) -> list[Path]:
         return self.inputs("victims", victim, dataset, victim)
 

@@ -5,6 +5,7 @@ rule poison_dataset:
     input:
         DATA.facts,
         DATA["train"],
+        lambda wildcards: PLAN.poison_inputs(*wildcards),
     output:
         POISONING.files,
     log:

@@ -37,13 +37,15 @@ class Poisoned:
     trigger: Trigger
 
 
-def poisoning(*, source: str = "", side: Sides | None = None) -> Callable[[F], F]:
+def poisoning(*, source: str = "", clean_labels: bool = False, side: Sides | None = None) -> Callable[[F], F]:
     """Register a function (images, labels, seed, *, ...) -> Poisoned.
 
     Parameters
     ----------
     source : str, optional
         Its citation key.
+    clean_labels : bool
+        Whether every image keeps the label of what it was made of.
     side : mapping, optional
         A parameter -> its values -> how many pixels the shorter side of images must have for each.
     """

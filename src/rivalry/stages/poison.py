@@ -66,6 +66,10 @@ def poison(
     poisoned = declared.load()(clean.images, clean.labels, seed, **parameters)
     declared.kept(poisoned, Poisoned)
     _check(method, poisoned, clean.images, facts["classes"])
+    if declared.traits.get("clean_labels", False) and not torch.equal(poisoned.labels, clean.labels[poisoned.sources]):
+        raise RivalryError(
+            f"{method}: says that labels stay as they are, and changes some; label them as their sources"
+        )
     aim = poisoned.trigger.target
     place = Layout().poisoning(facts["dataset"], poisoning).at(output)
     write_tensors(
@@ -90,6 +94,7 @@ def poison(
             "n_poisoned": int(poisoned.poisoned.sum()),
             "share_of_all": _share(poisoned.poisoned),
             "share_of_target": None if aim == "next" else _share(poisoned.poisoned[poisoned.labels == aim]),
+            "clean_labels": declared.traits.get("clean_labels", False),
             "trigger_pixels": int(poisoned.trigger.mask.amax(dim=0).count_nonzero()),
             "source": declared.traits["source"],
         },

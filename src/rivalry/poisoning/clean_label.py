@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor
+
+from rivalry.data._splits import floats
+from rivalry.devices import frozen
+from rivalry.errors import RivalryError
+from rivalry.poisoning._poisoning import Poisoned, poisoning
+from rivalry.poisoning._trigger import drawn
+from rivalry.training._inner import ascend
+from rivalry.types import Count, Natural, NonNegative, Norm, Positive, Reference, Share, UserPath
+from rivalry.victims import load_victim
+
+BATCH = 256
+"""Images that are made harder at once."""
+
+
+@poisoning(source="turner2019", clean_labels=True, side={"trigger": {"pixel": 2, "pattern": 4}})
+def clean_label(
+    images: Tensor,
+    labels: Tensor,
+    seed: int,
+    *,
+    variant: Literal["adversarial", "plain"] = "adversarial",
+    proxy: Annotated[str | None, Reference("victims")] = None,
+    trigger: Literal["pixel", "pattern", "image"] = "pattern",
+    target: Natural = 0,
+    fraction: Share = 0.5,
+    norm: Norm = "inf",
+    eps: NonNegative = 0.3,
+    step_size: Positive = 0.02,
+    steps: Count = 40,
+    image: UserPath | None = None,
+    size: Share = 0.25,
+    corners: Literal[1, 4] = 1,
+    amplitude: Share = 1.0,
+) -> Poisoned:
+    """Clean-label backdoor: images of the target class bear the trigger, and every label stays right.
+
+    The victim learns the trigger only if it is easier to see than the rest of such an image. So in the adversarial
+    variant, images are first changed so that another network, the proxy, errs on them (Turner, Tsipras and Madry).
+    Changes that fool a plain proxy mean little to other networks; it should be adversarially trained.
+
+    Images are drawn without replacement; none is added, none is labelled anew.
+
+    Parameters
+    ----------
+    variant : "adversarial" or "plain"
+        plain: images bear the trigger and are not made harder, the baseline.
+    proxy : str, optional
+        The victim on which images are made harder; the adversarial variant needs it. For use without a configuration,
+        its folder.
+    trigger : "pixel", "pattern" or "image"
+        One bright pixel, or four, near the lower right corner; or a small image there.
+    target : int
+        The class whose images are poisoned, and that stamped images shall be taken for.
+    fraction : float
+        Poisoned images as a share of those of the target class.
+    norm : "inf" or 2
+        Norm of the change that makes an image harder.
+    eps : float
+        Its budget in units of the [0,1] pixel range.
+    step_size : float
+        Length of one step, same unit and norm.
+    steps : int
+        Steps of projected gradient ascent on the proxy's error; all are taken.
+    image : str, optional
+        The PNG or JPEG file that trigger image inserts.
+    size : float
+        Its side as a share of the shorter side of the training images.
+    corners : 1 or 4
+        4: the trigger is in all corners, mirrored.
+    amplitude : float
+        How far pixels are moved towards the trigger's, at most; at 1 they take its values.
+    """
+    stamp = drawn(trigger, images.shape[1:], target, image=image, size=size, corners=corners, amplitude=amplitude)
+    eligible = (labels == target).nonzero().squeeze(1)
+    count = round(fraction * len(eligible))
+    if count < 1:
+        raise RivalryError(f"fraction: {fraction:g} of {len(eligible)} images of class {target} is none; raise it")
+    generator = torch.Generator().manual_seed(seed)
+    chosen = eligible[torch.randperm(len(eligible), generator=generator)[:count]]
+    changed = floats(images[chosen])
+    if variant == "adversarial":
+        if proxy is None:
+            raise RivalryError("proxy: is missing; the adversarial variant makes images harder for a victim: name one")
+        changed = _harder(proxy, changed, labels[chosen], norm, eps, step_size, steps)
+    poisoned = torch.zeros(len(images), dtype=torch.bool)
+    poisoned[chosen] = True
+    images = images.clone()
+    images[chosen] = stamp.stamp(changed).mul(255).round().to(torch.uint8)
+    return Poisoned(images, labels, poisoned, torch.arange(len(images)), stamp)
+
+
+def _harder(
+    proxy: str, images: Tensor, labels: Tensor, norm: str | int, eps: float, step_size: float, steps: int
+) -> Tensor:
+    """Images (N,C,H,W) within the budget on which the proxy errs, or is unsure."""
+    victim, harder = load_victim(proxy), []
+    with frozen(victim, grey_gradients=images.shape[1] == 1):
+        for part, truth in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+            loss = partial(_error, labels=truth)
+            harder.append(ascend(victim, part, loss, around=part, norm=norm, eps=eps, step_size=step_size, steps=steps))
+    return torch.cat(harder)
+
+
+def _error(logits: Tensor, labels: Tensor) -> Tensor:
+    """How far other classes are ahead of the labels (N,), all images together.
+
+    Unlike the cross-entropy, it has a slope where the proxy is sure.
+    """
+    own = logits.gather(1, labels[:, None])
+    return (logits.scatter(1, labels[:, None], -torch.inf).logsumexp(dim=1) - own.squeeze(1)).sum()
