@@ -244,7 +244,7 @@ WARNINGS: dict[str, tuple[Any, ...]] = {
         lambda: trained(shift=-1, scale=2 / 255),
         {},
         "84% of 256 training images are classified right; with normalize: {mean: [0.3053], std: [0.3759]} it would be "
-        "100%",
+        "99%",
     ),
     "another normalisation": (
         lambda: trained(),

@@ -285,7 +285,8 @@ class _Look:
             if _clearly_better(tried, right):
                 right, best = tried, _Remedy(words, changed, float(tried.float().mean()))
         if best.share >= PLAUSIBLE:
-            return best
+            all_right = self._predictions(best.victim, self.images) == self.labels
+            return _Remedy(best.words, best.victim, float(all_right.float().mean()))
         # Another order of classes: of what the network answers as it is, and of what it would answer then.
         found = self._order(predictions)
         if found is None and best.words:
