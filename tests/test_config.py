@@ -770,7 +770,9 @@ def test_numbers_on_the_command_line_are_checked(option: str, capsys: pytest.Cap
     words = ["--attack=a", "--method=pgd", "--victim-name=v", "--data=/x", "--victim=/x", "--output=/x"]
     with pytest.raises(SystemExit):
         main(["attack", *words, option])
-    assert f"argument {option.split('=')[0]}: " in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"rivalry: argument {option.split('=')[0]}: ")
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize("file", SHIPPED)

@@ -79,7 +79,7 @@ def as_npz(at: Path, labels: np.ndarray = NAMES, **changed: np.ndarray | None) -
     train, test = rows_of("train"), rows_of("test")
     arrays = {"x_train": PIXELS[train], "y_train": labels[train], "x_test": PIXELS[test], "y_test": labels[test]}
     at.mkdir(parents=True, exist_ok=True)
-    np.savez(at / "my.npz", **{k: v for k, v in (arrays | changed).items() if v is not None})  # type: ignore[arg-type]
+    np.savez(at / "my.npz", allow_pickle=True, **{k: v for k, v in (arrays | changed).items() if v is not None})
     return {"source": "npz", "path": str(at / "my.npz")}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import hashlib
 import io
@@ -150,6 +151,13 @@ def test_cifar100_has_two_labels_an_image(parameters, labels, names, read):
     np.testing.assert_array_equal(data.test_images, TEST)
     assert data.test_labels.tolist() == labels
     assert data.class_names == names
+
+
+@pytest.mark.parametrize("name", registry.names("sources"))
+def test_a_source_says_truly_whether_a_seed_changes_its_data(name):
+    body = registry.function(registry.PACKAGE / f"data/{name}.py").body
+    used = any(isinstance(node, ast.Name) and node.id == "seed" for part in body for node in ast.walk(part))
+    assert registry.method("sources", name).traits.get("chance", True) == used
 
 
 def test_svhn_calls_a_zero_zero(read):

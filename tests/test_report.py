@@ -33,7 +33,7 @@ from rivalry.layout import Layout
 from rivalry.references import all_references
 from rivalry.report import html as pages
 from rivalry.report import latex, tables
-from rivalry.report.collecting import _hashes
+from rivalry.report.collecting import _hashes, environment
 from rivalry.report.sections import RESULTS, SECTIONS, Shown, shown
 from rivalry.report.tables import checks, comparisons, data, defenses, robustness
 from rivalry.report.tables._table import Table, interval, text
@@ -718,3 +718,22 @@ def test_report_json_is_plain_json(folder: Path) -> None:
     text = (folder / "report.json").read_text(encoding="utf-8")
     assert "NaN" not in text
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+@pytest.mark.parametrize(
+    ("model", "package"),
+    [
+        ("timm:vit_tiny_patch16_224", "timm"),
+        ("nets/forest.skops", "skops"),
+        ("nets/net.onnx", "onnxruntime"),
+        ("yaml.nodes:Node", "PyYAML"),
+        ("nets/my_model.py:build", None),
+        ("torchvision:resnet18", None),
+        ("net.pt", None),
+    ],
+)
+def test_the_environment_lists_what_runs_a_network_from_outside(model: str, package: str | None) -> None:
+    usual = environment([])["packages"]
+    found = environment([{"parameters": {"model": model}}])["packages"]
+    assert [*found] == [*usual, *([package] if package else [])]
+    assert all(found.values())

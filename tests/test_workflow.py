@@ -444,6 +444,13 @@ def test_two_configurations_beside_each_other_share_data_and_nothing_else(side_b
     assert not (side_by_side / "runs/two/logs/prepare_dataset").exists()
 
 
+def test_data_that_no_seed_changes_are_shared_whatever_the_seed(side_by_side: Path) -> None:
+    (side_by_side / "conf/four.yaml").write_text(BESIDE.replace("NAME", "four").replace("seed: 1", "seed: 2"))
+    jobs = planned_beside(side_by_side, "four")
+    assert jobs.keys() >= {"train_victim", "attack_victim"}
+    assert "prepare_dataset" not in jobs
+
+
 def test_a_moved_folder_with_its_configurations_and_data_reruns_nothing(side_by_side: Path) -> None:
     moved = side_by_side.with_name("moved")
     side_by_side.rename(moved)
@@ -469,7 +476,7 @@ def test_a_users_file_reruns_what_used_it_also_by_its_time(side_by_side: Path) -
 def test_shared_data_of_another_kind_are_not_overwritten(side_by_side: Path) -> None:
     for old, new, what in (
         ("path: pictures", "path: pictures, size: 4", "mine was prepared with other parameters"),
-        ("seed: 1", "seed: 2", "mine was prepared with another seed"),
+        ("source: image_folder, path: pictures", "source: digits", "mine was prepared with another source"),
     ):
         (side_by_side / "conf/three.yaml").write_text(BESIDE.replace("NAME", "three").replace(old, new))
         done = elsewhere(side_by_side, "--dry-run", *tabulated(side_by_side, "three"), check=False)

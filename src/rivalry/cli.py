@@ -23,6 +23,7 @@ from rivalry import __version__, options, registry, types, usercode
 from rivalry.artifacts import manifests_demanded
 from rivalry.commands import run
 from rivalry.errors import RivalryError, RivalryWarning, nearest, one_line
+from rivalry.formatting import plural
 from rivalry.layout import Layout
 from rivalry.parameters import checked_value
 from rivalry.usermethods import read
@@ -141,8 +142,15 @@ def _number(kind: Any) -> Callable[[str], Any]:
     return read
 
 
+class _Parser(argparse.ArgumentParser):
+    """A mistake on the command line is one line; how a command is used is told by its --help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"rivalry: {one_line(message)} ({self.prog} --help tells more)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("rivalry", description=__doc__)
+    parser = _Parser("rivalry", description=__doc__)
     parser.add_argument("--version", action="version", version=f"rivalry {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -322,11 +330,15 @@ def _validate(o: argparse.Namespace) -> int:
     for apart in plan.kept_apart:
         print(f"{o.config}: note: {apart['what']} is left out: {apart['reason']}")
     brought = sum(name in plan.brought for _, name in plan.victims)
-    print(
-        f"{o.config}: {len(plan.datasets)} data sets, {len(plan.victims) - brought} victims to train, "
-        f"{f'{brought} from outside, ' if brought else ''}"
-        f"{len(plan.attacks)} attacks, {len(plan.defenses)} defenses to evaluate, {len(plan.foolings)} fooling runs"
-    )
+    counts = [
+        plural(len(plan.datasets), "data set"),
+        f"{plural(len(plan.victims) - brought, 'victim')} to train",
+        *([f"{brought} from outside"] if brought else []),
+        plural(len(plan.attacks), "attack"),
+        f"{plural(len(plan.defenses), 'defense')} to evaluate",
+        plural(len(plan.foolings), "fooling run"),
+    ]
+    print(f"{o.config}: {', '.join(counts)}")
     return 0
 
 

@@ -98,7 +98,8 @@ class Config(Strict):
 
     def data_seed(self, dataset: str) -> int:
         """Seeds what a data set's source draws. Two data sets of one source are the same data, whatever their names."""
-        return derive_seed(self.seed, "data", self.method("datasets", dataset).name)
+        source = self.method("datasets", dataset)
+        return derive_seed(self.seed if source.traits.get("chance", True) else 0, "data", source.name)
 
     def section(self, name: str) -> Mapping[str, Strict]:
         """The entries of one of SECTIONS."""

@@ -42,6 +42,7 @@ def source(
     side: Side | None = None,
     files: tuple[str | tuple[str, ...], ...] = (),
     glance: str = "",
+    chance: bool = True,
 ) -> Callable[[Function], Function]:
     """Mark a function as a source of data.
 
@@ -51,6 +52,7 @@ def source(
     `test_fraction` divides them, the pixels of a `side`, and the `files` that a mirror must hold; where one of several
     will do, these are a tuple of their own. Where that depends on the source's parameters, `glance` names a function in
     the same file: it is given them by name and returns what it can tell at once, a `Known`, or raises what the source
-    would raise. It is called wherever a configuration is checked, so what it imports must be light.
+    would raise. It is called wherever a configuration is checked, so what it imports must be light. Without `chance`,
+    the seed changes nothing, and configurations with different seeds can share what is prepared.
     """
     return lambda function: function

@@ -39,6 +39,7 @@ BATCHES = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test
     test_images=10_000,
     side=32,
     files=(("cifar10/cifar10-png.zip", "cifar10/cifar-10-binary.tar.gz"),),
+    chance=False,
 )
 def cifar10(fetch: Fetch, seed: int) -> Dataset:
     """The 50,000 training and 10,000 test images of CIFAR-10 (3x32x32).

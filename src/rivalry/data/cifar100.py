@@ -31,6 +31,7 @@ LABELS = {"coarse": 20, "fine": 100}
     test_images=10_000,
     side=32,
     files=("cifar100/cifar-100-binary.tar.gz",),
+    chance=False,
 )
 def cifar100(fetch: Fetch, seed: int, *, labels: Literal["fine", "coarse"] = "fine") -> Dataset:
     """The 50,000 training and 10,000 test images of CIFAR-100 (3x32x32), in the official order.

@@ -31,7 +31,7 @@ LONGEST_FIELD = 4096
 """Letters of one field: a path, a label."""
 
 
-@source(source="", description="a CSV file of paths and labels of PNG or JPEG images", glance="look")
+@source(source="", description="a CSV file of paths and labels of PNG or JPEG images", glance="look", chance=False)
 def csv(
     fetch: Fetch,
     seed: int,

@@ -37,6 +37,7 @@ PROVENANCE = {
         "fashion_mnist/t10k-images-idx3-ubyte.gz",
         "fashion_mnist/t10k-labels-idx1-ubyte.gz",
     ),
+    chance=False,
 )
 def fashion_mnist(fetch: Fetch, seed: int) -> Dataset:
     """The 60,000 training and 10,000 test images of Fashion-MNIST (1x28x28), in the official order."""

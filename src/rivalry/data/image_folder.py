@@ -24,7 +24,12 @@ Opened = Callable[[], IO[bytes]]
 """Opens an image."""
 
 
-@source(source="", description="any PNG or JPEG images in class folders, or an archive of these", glance="look")
+@source(
+    source="",
+    description="any PNG or JPEG images in class folders, or an archive of these",
+    glance="look",
+    chance=False,
+)
 def image_folder(
     fetch: Fetch,
     seed: int,

@@ -37,6 +37,7 @@ PROVENANCE = {
         "kmnist/t10k-images-idx3-ubyte.gz",
         "kmnist/t10k-labels-idx1-ubyte.gz",
     ),
+    chance=False,
 )
 def kmnist(fetch: Fetch, seed: int) -> Dataset:
     """The 60,000 training and 10,000 test characters of Kuzushiji-MNIST (1x28x28), in the official order."""

@@ -39,6 +39,7 @@ PROVENANCE = {
         "mnist/t10k-images-idx3-ubyte.gz",
         "mnist/t10k-labels-idx1-ubyte.gz",
     ),
+    chance=False,
 )
 def mnist(fetch: Fetch, seed: int) -> Dataset:
     """The 60,000 training and 10,000 test digits of MNIST (1x28x28), in the official order."""

@@ -41,7 +41,7 @@ DARKEST_WHITE = 2.0
 """Floats that lie in [0,255] reach further than this; up to here they are meant to lie in [0,1], and some do not."""
 
 
-@source(source="", description="arrays x_train, y_train, x_test and y_test in a .npz file", glance="look")
+@source(source="", description="arrays x_train, y_train, x_test and y_test in a .npz file", glance="look", chance=False)
 def npz(fetch: Fetch, seed: int, *, path: UserPath, test_fraction: OpenFraction | None = None) -> Dataset:
     """Your own images as arrays in a .npz file: `x_train`, `y_train`, `x_test`, `y_test`.
 

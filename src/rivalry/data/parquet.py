@@ -32,7 +32,12 @@ UNLABELLED = -1
 """What hubs write where a label is kept secret."""
 
 
-@source(source="", description="Parquet files of image bytes and labels, as hubs of data sets write", glance="look")
+@source(
+    source="",
+    description="Parquet files of image bytes and labels, as hubs of data sets write",
+    glance="look",
+    chance=False,
+)
 def parquet(
     fetch: Fetch,
     seed: int,

@@ -33,6 +33,7 @@ MOST = 256 << 20
     test_images=26_032,
     side=32,
     files=("svhn/train_32x32.mat", "svhn/test_32x32.mat"),
+    chance=False,
 )
 def svhn(fetch: Fetch, seed: int) -> Dataset:
     """The 73,257 training and 26,032 test digits of SVHN (3x32x32), in the official order."""

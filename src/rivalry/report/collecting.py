@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from rivalry import artifacts, registry
+from rivalry.external.spec import parse
 from rivalry.layout import COMPUTED, Layout, Place
 from rivalry.references import source_of, works
 from rivalry.report.findings import find
@@ -78,7 +79,6 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
         "confidence": config["confidence"],
         "seed": config["seed"],
         "configuration": yaml.dump(config, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100),
-        "environment": environment(),
         "seeds": [],
     }
     for entry, (jobs, place) in FACTS.items():
@@ -92,6 +92,7 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
                 report["seeds"].append({"stage": where.stage, "what": ", ".join(names), "seed": fact["seed"]})
             if not config["record_times"]:
                 fact["seconds"] = None
+    report["environment"] = environment([fact for fact in report["victims"] if "prepared" in fact])
     report |= {name: records(table.read(layout.tables[name])) for name, table in TABLES.items()}
     report |= {
         "checks": (checks := records(CHECKED.read(layout.checks["checks"]))),
@@ -138,10 +139,11 @@ def _plugins(report: dict[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def environment() -> dict[str, Any]:
-    """What the run was computed with."""
+def environment(brought: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the run was computed with; of packages that not every run needs, those that networks from outside are of."""
     versions = {}
-    for package in PACKAGES:
+    also = {package: None for fact in brought for package in _packages(fact["parameters"]["model"])}
+    for package in [*PACKAGES, *(package for package in also if package not in PACKAGES)]:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -152,6 +154,14 @@ def environment() -> dict[str, Any]:
         "processor": _processor(),
         "packages": versions,
     }
+
+
+def _packages(model: str) -> list[str]:
+    """The packages that run a network from outside, as package indexes call them."""
+    spec = parse(model)
+    if spec.kind != "code":
+        return {"timm": ["timm"], "onnx": ["onnxruntime"], "skops": ["skops"]}.get(spec.kind, [])
+    return metadata.packages_distributions().get(spec.source.partition(".")[0], [])
 
 
 def _processor() -> str:

@@ -21,7 +21,7 @@ def external(
     *,
     model: UserCode,
     weights: WeightsFile | None = None,
-    arguments: Arguments = {},  # noqa: B006 (nobody writes into it)
+    arguments: Arguments | None = None,
     normalize: Normalization | None = None,
     input: InputForm | None = None,
     outputs: Literal["logits", "probabilities", "sigmoid"] = "logits",

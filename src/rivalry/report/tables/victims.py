@@ -119,7 +119,7 @@ def _name(path: str) -> str:
 
 def _called(parameters: Row) -> str:
     """What names a network, with what it was called with."""
-    arguments = ", ".join(f"{name}={value}" for name, value in parameters["arguments"].items())
+    arguments = ", ".join(f"{name}={value}" for name, value in (parameters["arguments"] or {}).items())
     return _name(parameters["model"]) + (f"({arguments})" if arguments else "")
 
 
