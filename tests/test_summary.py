@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rivalry.report import findings
 from rivalry.report.summary import checked, leader, paired, rankings, summarise
 
 PLACE: dict[str, Any] = {"dataset": "digits", "norm": "inf", "eps": 0.2}
@@ -188,6 +189,19 @@ def test_a_defense_that_loses_images_does_not_survive() -> None:
     bare, worse = case("plain", 0.5), case("plain", 0.2, "median")
     said = whole(bare, worse, comparisons=(against(worse, bare, 0.3, 0.0001),))["Defenses"]
     assert "0 of 1 defended victim are shown to keep more images" in said
+
+
+def test_what_was_remarked_on_a_network_comes_before_its_numbers() -> None:
+    """A mark beside a number says that there is a doubt; a reader who misses which one believes the number."""
+    remarks = ["40% of 256 training images are classified right; with normalize: {mean: [0.5]} it would be 66%", "b"]
+    facts = {"dataset": "digits", "architecture": None}
+    brought = [{"victim": "mine", "warnings": remarks, **facts}, {"victim": "fine", "warnings": [], **facts}]
+    said = whole(case("mine", 0.2), victims=[*brought, {"victim": "plain", "architecture": "lenet5"}])
+    assert list(said)[:2] == ["Doubtful", "Compared"]
+    assert said["Doubtful"] == f"mine on digits: {remarks[0]}; b."
+    found = list(findings._doubted({"victims": brought}))
+    assert [(one.verdict, one.tone, one.text) for one in found] == [("doubtful", "open", f"mine: {remarks[0]}; b.")]
+    assert "Doubtful" not in whole(case("plain", 0.2))
 
 
 def test_no_defense_and_no_ranking_are_said() -> None:

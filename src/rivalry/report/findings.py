@@ -23,7 +23,7 @@ from rivalry.formatting import (
     tied,
 )
 from rivalry.references import named
-from rivalry.report.summary import checked, leader, paired, within
+from rivalry.report.summary import checked, doubted, leader, paired, within
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import Listed, at_headline
 from rivalry.statistics.literature import ROLES, expected, found, together
@@ -57,7 +57,8 @@ def find(report: Fact) -> list[Fact]:
             for key, rows in report.items()
             if isinstance(rows, list) and all(isinstance(row, dict) and "dataset" in row for row in rows)
         }
-        for rule in (_clean, _robust, _strongest, _transferred, _defended, _published, _backdoors, _fooled, _ties):
+        rules = (_doubted, _clean, _robust, _strongest, _transferred, _defended, _published, _backdoors, _fooled, _ties)
+        for rule in rules:
             findings += [_listed(dataset, finding) for finding in rule(part)]
     return findings + [_listed("", finding) for finding in _whole_run(report)]
 
@@ -66,6 +67,12 @@ def _listed(dataset: str, finding: Finding) -> Fact:
     touched = marks.kinds(finding.touched)
     about = {name: getattr(finding, name) for name in ("topic", "verdict", "tone", "text")}
     return {"dataset": dataset, **about, "mark": marks.sign(touched), "doubts": marks.words(touched)}
+
+
+def _doubted(part: Fact) -> Iterator[Finding]:
+    """What was remarked on a network from outside: it touches all of its numbers."""
+    for fact, text in doubted(part):
+        yield Finding("Network from outside", "doubtful", "open", f"{fact['victim']}: {text}.")
 
 
 def _clean(part: Fact) -> Iterator[Finding]:

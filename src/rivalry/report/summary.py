@@ -48,8 +48,12 @@ def rankings(report: Fact) -> list[Fact]:
 
 
 def summarise(report: Fact) -> list[Fact]:
-    """Five sentences, or as many as have something to say: topic and text, each from the tables alone."""
+    """Five sentences: topic and text, each from the tables alone; before them what is doubtful."""
     return [
+        *(
+            {"topic": "Doubtful", "text": f"{fact['victim']} on {fact['dataset']}: {text}."}
+            for fact, text in doubted(report)
+        ),
         {"topic": "Compared", "text": _compared(report)},
         {"topic": "Ahead", "text": _ahead(report)},
         {"topic": "Defenses", "text": _survivors(report)},
@@ -106,6 +110,11 @@ def within(place: Fact) -> str:
     if place["eps"] is None:
         return f"{place['dataset']}, {norm} of any size"
     return f"{place['dataset']}, {norm} ε {epsilon(place['eps'])}"
+
+
+def doubted(report: Fact) -> list[tuple[Fact, str]]:
+    """Networks from outside of which something was remarked when they were brought, and what that was."""
+    return [(fact, "; ".join(fact["warnings"])) for fact in report["victims"] if fact.get("warnings")]
 
 
 def checked(report: Fact) -> str:
