@@ -16,6 +16,7 @@ import rivalry.attacks
 from helpers import Linear, linear_problem
 from rivalry.artifacts import read_json, read_table
 from rivalry.errors import RivalryError, RivalryWarning
+from rivalry.report.tables.victims import otherwise
 from rivalry.seeds import derive_seed
 from rivalry.stages.train import train
 from rivalry.training._recipe import Recipe
@@ -333,6 +334,11 @@ def test_the_guard_is_among_the_facts_of_a_victim(data: Path, tmp_path: Path) ->
         facts, curve = read_json(folder / "victim.json"), read_table(folder / "training.csv")
         assert ("collapsed_epoch" in facts) == ("train_robust_accuracy" in curve) == there
         assert facts.get("collapsed_epoch") is None
+
+
+def test_the_table_of_victims_tells_a_collapse() -> None:
+    assert otherwise({"fitting": {}, "collapsed_epoch": 7}) == "stopped by catastrophic overfitting in epoch 7"
+    assert otherwise({"fitting": {}, "collapsed_epoch": None}) == otherwise({"fitting": {}}) == ""
 
 
 # ---- interruptions ----

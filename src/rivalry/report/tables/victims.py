@@ -71,6 +71,8 @@ def otherwise(fact: Row) -> str:
     given = {**fact.get("fitting", {}), "warm_start": fact.get("warm_start")}
     usual = {name: field.get_default(call_default_factory=True) for name, field in FittingKeys.model_fields.items()}
     other = {key: value for key, value in given.items() if key != "epochs" and value != usual.get(key)}
+    if fact.get("collapsed_epoch") is not None:
+        other["stopped by catastrophic overfitting in epoch"] = fact["collapsed_epoch"]
     return settings(other) if other else ""
 
 
