@@ -15,8 +15,7 @@ def claims(report: Row, dataset: str) -> Table:
         | {
             "remarks": row["note"],
             "who": guarded(row["victim"], row["defense"]),
-            "says": expected(row),
-            "kind": ROLES[row["role"]],
+            "says": f"{ROLES[row['role']]}: {expected(row)}",
             "beside": _beside(row),
             **_ours(row),
             **mark(marks.of_victim(report["checks"], row)),
@@ -29,22 +28,22 @@ def claims(report: Row, dataset: str) -> Table:
         "Claims of the literature",
         "What was published about each training method and defense here, and what breaks it; beside it what this run "
         "measured. A gain is in percentage points of the images kept, over a twin: a plain victim with the same "
-        "network and data, or the same victim without the defense. Its interval is paired. It is called a gain only "
-        "where the paired test shows one after Holm's correction, and no gain only where the whole interval lies "
-        f"below {100 * MARGIN:g} points; what the numbers leave open is “not shown”. An attack breaks a method if it "
+        "network and data, or the same victim without the defense; of two attacks it is how many more images the first "
+        "turns. Its interval is paired. It is called a gain only where the paired test shows one after Holm's "
+        "correction, and no gain only where the whole interval lies below "
+        f"{100 * MARGIN:g} points; what the numbers leave open is “not shown”. An attack breaks a method if it "
         f"fools at least {100 * BROKEN:g} % of the images. Budgets are at most those that a victim was trained for. "
         f"{marks.MEANING}",
         [
-            Column("who", "victim", "name", width=0.12),
+            Column("who", "victim", "name", width=0.1),
             MARK,
-            Column("name", "method", width=0.13),
-            Column("kind", "statement", width=0.08),
-            Column("says", "the literature says", width=0.16),
-            Column("source", "source", "cite", width=0.12),
+            Column("name", "method", paper=False),
+            Column("says", "the literature says", width=0.21),
+            Column("source", "source", "cite", width=0.11),
+            Column("outcome", "verdict", width=0.09),
             Column("gain", "ours, gain", "points", low="gain_low", high="gain_high"),
             Column("fooled", "ours, fooled %", "rate", low="fooled_low", high="fooled_high"),
-            Column("outcome", "verdict", width=0.1),
-            Column("beside", "beside", width=0.09),
+            Column("beside", "beside", width=0.08),
             Column("eps", "ε", "eps"),
             Column("n", "n", "count", paper=False),
             Column("holm_p", "p (Holm)", "p", paper=False),
