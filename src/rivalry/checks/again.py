@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from rivalry import registry
 from rivalry.answers import answers
-from rivalry.attacks._norms import exceeds
 from rivalry.attacks._result import Result
 from rivalry.checks._evidence import Crafted, Evidence
 from rivalry.checks._rows import NOTICEABLE, Row, at_eps, row
+from rivalry.norms import exceeds
 
 LONGER, BEST = "twice the steps change little", "the best image found is returned"
 LONG, WATCHED = 64, 4
