@@ -22,6 +22,7 @@ from rivalry.fooling._fooling import fool
 from rivalry.layout import Layout
 from rivalry.plan import Plan
 from rivalry.report.tables.attacks import attacks as tables_of_attacks
+from rivalry.report.tables.fooling import fooling as tables_of_fooling
 from rivalry.report.tables.victims import victims as tables_of_victims
 from rivalry.stages.attack import attack
 from rivalry.stages.defend import defend
@@ -289,6 +290,14 @@ def test_replayed_images_and_fooling_images_that_are_refused_are_no_success(run:
     made = read_table(run.fooling("stripes", "rubbish", "ascent")["scores"])
     assert len(made) == 3
     assert (made["prediction"] >= -1).all()
+    facts = read_json(run.fooling("stripes", "rubbish", "ascent").facts)
+    assert facts["refused_rate"] == (made["prediction"] == -1).mean()
+    assert facts["success_rate"] + facts["refused_rate"] <= 1
+    table = tables_of_fooling({"fooling": [facts], "checks": []}, "stripes")
+    assert "refused_rate" in [column.key for column in table.columns]
+    del facts["refused_rate"]
+    without = tables_of_fooling({"fooling": [facts], "checks": []}, "stripes")
+    assert "refused_rate" not in [column.key for column in without.columns]
 
 
 def test_tables_of_the_report_say_what_is_refused(run: Layout) -> None:

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from rivalry import registry
+from rivalry.answers import reject_class
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table, write_tensors
 from rivalry.data._splits import Split, load_split, select_images
 from rivalry.devices import device, moved
 from rivalry.fooling._fooling import fool as make_images
 from rivalry.layout import Layout, Place
+from rivalry.types import REFUSED
 from rivalry.victims import load_victim
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ def fool(
             "finite": made.finite.numpy(),
         }
     )
+    refused = {} if reject_class(model) is None else {"refused_rate": (scores["prediction"] == REFUSED).mean()}
     place = Layout().fooling(facts["dataset"], victim_name, fooling).at(output)
     write_tensors(place["images"], {"images": made.images, "targets": torch.arange(facts["classes"])})
     write_table(place["scores"], scores)
@@ -133,6 +136,7 @@ def fool(
             "seed": seed,
             "seconds": time.perf_counter() - started,
             "source": declared.traits["source"],
+            **refused,
         },
     )
     write_manifest(place)

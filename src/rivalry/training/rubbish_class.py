@@ -28,8 +28,8 @@ def rubbish_class(
     """Rubbish class: learn fooling images as one class more, by which the victim refuses an image.
 
     The images are made for another victim, before training, and are the same for every seed. To go on as the paper
-    does, name a victim with a rubbish class: its own fooling images are then learned from. It refuses what it has seen
-    rubbish like; whether it refuses what another method makes for it, a match with `fooling` tells.
+    does, name a victim with a rubbish class: its own fooling images are then learned from. A victim refuses what is
+    like the rubbish that it saw; what it makes of other fooling images, a match with `fooling` shows.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rivalry.formatting import MISSING, SEES, number, settings
+from rivalry.formatting import MISSING, SEES, missing, number, settings
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
 
@@ -16,12 +16,15 @@ def fooling(report: Row, dataset: str) -> Table:
         if fact["dataset"] == dataset
     ]
     real = number(rows[0]["real_nearest_l2"]) if rows else MISSING
+    refusing = any(not missing(row.get("refused_rate")) for row in rows)
     return Table(
         f"{dataset}-fooling",
         "Fooling images",
         "One image per class, made from grey, noise or patterns and not from any image of the data. It fools the "
         "victim when it is taken for its class with at least the confidence asked for; median and least are of the "
-        "victim's confidence in that class. The distance is the mean over "
+        "victim's confidence in that class. "
+        + ("Refused are images that the victim takes for none of the classes. " if refusing else "")
+        + "The distance is the mean over "
         f"the images of the L2 distance to the nearest training image; for real test images its median is {real}. "
         f"Passes are per image. {marks.MEANING}",
         [
@@ -32,6 +35,7 @@ def fooling(report: Row, dataset: str) -> Table:
             Column("sees", "sees", paper=False),
             Column("n", "classes", "count"),
             Column("success_rate", "fooled %", "rate"),
+            *([Column("refused_rate", "refused %", "rate")] if refusing else []),
             Column("median_confidence", "median %", "rate"),
             Column("least_confidence", "least %", "rate"),
             Column("mean_nearest_l2", "distance", "number"),
