@@ -14,6 +14,7 @@ import rivalry
 PACKAGE = Path(rivalry.__file__).parent
 LAYERS = (
     ("errors", "types", "seeds", "layout", "formatting", "environment", "norms", "_torchvision"),
+    ("randomness",),
     ("usercode",),
     ("artifacts", "registry", "devices", "codehash"),
     ("parameters", "options", "data", "architectures", "references"),

@@ -13,8 +13,8 @@ from rivalry.attacks import hopskipjump
 from rivalry.attacks._boundary import normal_at, step_along
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Decisions, Ledger
-from rivalry.attacks._random import Random
 from rivalry.norms import length
+from rivalry.randomness import Random
 
 GENEROUS = {"iterations": 30, "max_evaluations": 1000, "initial_evaluations": 300}
 FEW = {"iterations": 8, "max_evaluations": 100, "initial_evaluations": 10}

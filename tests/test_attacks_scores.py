@@ -13,9 +13,9 @@ import rivalry.attacks
 from helpers import Linear, distances, linear_problem
 from rivalry.attacks import _squares
 from rivalry.attacks._goals import Goal
-from rivalry.attacks._random import Random
 from rivalry.errors import RivalryError
 from rivalry.norms import length
+from rivalry.randomness import Random
 
 # The attack's name in the package is the attack itself, which hides its module.
 jsma, one_pixel = (import_module(f"rivalry.attacks.{name}") for name in ("jsma", "one_pixel"))

@@ -7,9 +7,9 @@ Decorators, one for each kind of method: `attack`, `defense`, `poisoning`, `arch
 (of data) and `fooling`.
 
 What methods are given and return: the oracles `Decisions`, `Scores` and `Gradients`, `Goal` and `Random` (attacks);
-`Defended`, `Preprocessed`, `Rejecting`, `substituted` (defenses); `Poisoned`, `Trigger` (poisonings); `Classifier`,
-`Estimator` (architectures); `Recipe`, `Direct`, `Loss` (training methods); `Dataset`, `Fetch`, `Known`, `Remote`
-(sources).
+`Defended`, `Preprocessed`, `Randomised`, `Rejecting`, `substituted` (defenses); `Poisoned`, `Trigger` (poisonings);
+`Classifier`, `Estimator` (architectures); `Recipe`, `Direct`, `Loss` (training methods); `Dataset`, `Fetch`, `Known`,
+`Remote` (sources).
 
 Pieces: `project`, `within`, `steepest`, `random_in_ball`, `length` for the norms; `flat_features`, `floats`,
 `frozen`, `derive_seed`.
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from rivalry.attacks._oracles import Decisions as Decisions
     from rivalry.attacks._oracles import Gradients as Gradients
     from rivalry.attacks._oracles import Scores as Scores
-    from rivalry.attacks._random import Random as Random
-    from rivalry.attacks._random import random_in_ball as random_in_ball
     from rivalry.data._dataset import Dataset as Dataset
     from rivalry.data._dataset import source as source
     from rivalry.data._fetch import Fetch as Fetch
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from rivalry.data._splits import floats as floats
     from rivalry.defenses._defended import Defended as Defended
     from rivalry.defenses._defended import Preprocessed as Preprocessed
+    from rivalry.defenses._defended import Randomised as Randomised
     from rivalry.defenses._defended import Rejecting as Rejecting
     from rivalry.defenses._defended import defense as defense
     from rivalry.defenses._defended import substituted as substituted
@@ -52,6 +51,8 @@ if TYPE_CHECKING:
     from rivalry.poisoning._poisoning import Poisoned as Poisoned
     from rivalry.poisoning._poisoning import poisoning as poisoning
     from rivalry.poisoning._trigger import Trigger as Trigger
+    from rivalry.randomness import Random as Random
+    from rivalry.randomness import random_in_ball as random_in_ball
     from rivalry.seeds import derive_seed as derive_seed
     from rivalry.training._recipe import Direct as Direct
     from rivalry.training._recipe import Loss as Loss

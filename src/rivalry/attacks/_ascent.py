@@ -7,8 +7,8 @@ from torch import Tensor
 
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random, random_in_ball
 from rivalry.norms import column, steepest, within
+from rivalry.randomness import Random, random_in_ball
 
 
 def ascend(

@@ -18,11 +18,11 @@ from rivalry.answers import NO_ANSWER, answers, classify, reject_class
 from rivalry.attacks._checked import CheckedVictim, checked_images, computing
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Decisions, Ledger
-from rivalry.attacks._random import Random
 from rivalry.attacks._result import Fitted, Result
 from rivalry.devices import device_of, frozen
 from rivalry.errors import RivalryError, WrongArgument, nearest
 from rivalry.parameters import checked, checked_value
+from rivalry.randomness import Random
 from rivalry.seeds import derive_seed
 from rivalry.types import Budget, Goals, Norms, Sight, TargetRule
 
@@ -259,7 +259,7 @@ class Attack(Generic[P]):
         assert self._fit is not None
         started = time.perf_counter()
         n = len(images)
-        ledger = Ledger(n, functools.partial(_say, bar, "fitting, "), goal.labels)
+        ledger = Ledger(n, functools.partial(_say, bar, "fitting, "), goal.labels, victim.draws)
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
         settings = self.method.defaults | parameters  # the defaults stand in the attack alone
         tensors = self._fit(oracle, images, goal, Random.for_images(images, seed), **settings)
@@ -287,7 +287,7 @@ class Attack(Generic[P]):
         started = time.perf_counter()
         made = [] if fitted is None else [{name: tensor.to(images.device) for name, tensor in fitted.tensors.items()}]
         n = len(images)
-        ledger = Ledger(n, functools.partial(_say, bar, ""), goal.labels)
+        ledger = Ledger(n, functools.partial(_say, bar, ""), goal.labels, victim.draws)
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
 
         clean = oracle.clean_decisions(images)

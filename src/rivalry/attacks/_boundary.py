@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Decisions
-from rivalry.attacks._random import Random
 from rivalry.norms import column, length, steepest
+from rivalry.randomness import Random
 
 
 def bisect(victim: Decisions, images: Tensor, outside: Tensor, goal: Goal, norm: str | int, precision: float) -> Tensor:

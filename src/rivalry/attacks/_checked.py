@@ -39,6 +39,8 @@ class CheckedVictim:
     def __init__(self, victim: nn.Module, fits: Callable[[int], None] | None = None) -> None:
         self._victim, self._fits = victim, fits
         self._asked = self._writes = False
+        self.draws: int = getattr(victim, "draws", 1)
+        """Passes that an answer with gradients takes: of a victim that draws, the mean over so many draws."""
 
     def __call__(self, images: Tensor) -> Tensor:
         if not self._asked:

@@ -27,12 +27,16 @@ class Ledger:
     """Per-image counts of what an oracle was asked, each (N,).
 
     `watch`, if given, is called after every question with the images' number of forward passes so far. `labels`, if
-    given, are what images whose answer is NaN count as, so that this is never a success.
+    given, are what images whose answer is NaN count as, so that this is never a success. `draws` is how many passes an
+    answer with gradients takes.
     """
 
-    def __init__(self, n: int, watch: Callable[[int], None] | None = None, labels: Tensor | None = None) -> None:
+    def __init__(
+        self, n: int, watch: Callable[[int], None] | None = None, labels: Tensor | None = None, draws: int = 1
+    ) -> None:
         self.watch = watch
         self.labels = labels
+        self.draws = draws
         self.iterations = torch.zeros(n, dtype=torch.int64)
         """Calls for gradients, or what an attack that asks for none declared with `count_iteration`."""
         self.queries = torch.zeros(n, dtype=torch.int64)
@@ -181,6 +185,8 @@ class Gradients(Scores):
     """At most one: what the first question for gradients may use, and clears away."""
 
     def clean_decisions(self, images: Tensor) -> Tensor:
+        if self._ledger.draws > 1:
+            return super().clean_decisions(images)  # what one draw says, as whenever no gradients are asked for
         self._count(self._ledger.queries)
         leaf = images.detach().requires_grad_(True)
         logits = self._finite_logits(self._victim(leaf), self._rows)
@@ -189,7 +195,7 @@ class Gradients(Scores):
 
     def handed(self, images: Tensor, rows: Tensor) -> tuple[Self, Tensor]:
         oracle, chosen = super().handed(images, rows)
-        self._clean[0] = replace(self._clean[0], rows=rows, handed=chosen)
+        self._clean[:] = [replace(clean, rows=rows, handed=chosen) for clean in self._clean]
         return oracle, chosen
 
     def loss_gradient(
@@ -211,7 +217,7 @@ class Gradients(Scores):
         logits, loss, gradient : Tensor
             (N,K), (N,) and (N,C,H,W).
         """
-        self._count(self._ledger.gradients)
+        self._count(self._ledger.gradients, self._ledger.draws)
         self._count(self._ledger.iterations)
         passes: list[tuple[Tensor, ...]] = []
         for rows, leaf, logits, mine in self._passes(images):
@@ -246,7 +252,7 @@ class Gradients(Scores):
             ]
             passes.append((logits.detach(), torch.stack(gradients, dim=1)))
         logits, jacobian = _joined(passes)
-        self._count(self._ledger.gradients, jacobian.shape[1])
+        self._count(self._ledger.gradients, jacobian.shape[1] * self._ledger.draws)
         return logits, self._checked_gradients(jacobian)
 
     def _passes(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | slice]]:
@@ -261,7 +267,7 @@ class Gradients(Scores):
             if images is clean.handed:
                 yield everything, clean.leaf, clean.logits[clean.rows], clean.rows
                 return
-        self._count(self._ledger.queries)
+        self._count(self._ledger.queries, self._ledger.draws)
         for rows in everything.split(self.batch):
             whole = len(rows) == len(images)
             part = (images if whole else images[rows]).detach().requires_grad_(True)

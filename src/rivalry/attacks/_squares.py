@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from rivalry.attacks._random import Random
 from rivalry.norms import column, steepest
+from rivalry.randomness import Random
 
 
 def stripes(clean: Tensor, eps: float, random: Random) -> Tensor:

@@ -9,7 +9,7 @@ from torch.nn.functional import grid_sample
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random
+from rivalry.randomness import Random
 from rivalry.types import Count, Degrees, Few, LearningRate, OpenFraction
 
 

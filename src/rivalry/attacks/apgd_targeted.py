@@ -6,7 +6,7 @@ from rivalry.attacks._apgd import apgd, dlr
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random
+from rivalry.randomness import Random
 from rivalry.types import Count, Few, NonNegative, Norm
 
 

@@ -8,7 +8,7 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._linearising import cross_boundary
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random
+from rivalry.randomness import Random
 from rivalry.types import Count, Few, NonNegative, Norm
 
 

@@ -8,8 +8,8 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._projections import to_hyperplane
-from rivalry.attacks._random import Random, random_in_ball
 from rivalry.norms import column, length
+from rivalry.randomness import Random, random_in_ball
 from rivalry.types import Count, Few, Fraction, Norm, OpenFraction, Positive
 
 

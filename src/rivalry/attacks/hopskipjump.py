@@ -9,8 +9,8 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._boundary import bisect, normal_at, step_along
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Decisions
-from rivalry.attacks._random import Random
 from rivalry.norms import column, length, steepest
+from rivalry.randomness import Random
 from rivalry.types import Count, Norm
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random
+from rivalry.randomness import Random
 from rivalry.types import Fraction, SignedShare
 
 AT_ONCE = 2**22

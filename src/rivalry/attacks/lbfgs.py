@@ -9,8 +9,8 @@ from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
 from rivalry.attacks._penalised import lowered, margin
-from rivalry.attacks._random import Random
 from rivalry.norms import column, length
+from rivalry.randomness import Random
 from rivalry.types import Count, Few, Positive
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Scores
-from rivalry.attacks._random import Random
+from rivalry.randomness import Random
 from rivalry.types import Natural, Population, Positive
 
 

@@ -6,8 +6,8 @@ from torch import Tensor
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random
 from rivalry.norms import steepest
+from rivalry.randomness import Random
 from rivalry.types import Few, NonNegative, Norm
 
 

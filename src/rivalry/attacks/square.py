@@ -6,9 +6,9 @@ from torch import Tensor
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Scores
-from rivalry.attacks._random import Random
 from rivalry.attacks._squares import recoloured, shifted, stripes, tiles
 from rivalry.norms import column
+from rivalry.randomness import Random
 from rivalry.types import Count, Fraction, NonNegative, Norm
 
 HALVINGS = [0.001, 0.005, 0.02, 0.1, 0.2, 0.4, 0.6, 0.8]

@@ -10,10 +10,10 @@ from rivalry.architectures._classifier import Classifier
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Decisions, Gradients, Ledger
-from rivalry.attacks._random import Random
 from rivalry.attacks.fgsm import fgsm
 from rivalry.attacks.mi_fgsm import mi_fgsm
 from rivalry.devices import moved
+from rivalry.randomness import Random
 from rivalry.types import Count, Doublings, Epochs, LearningRate, MethodOf, NonNegative, Share
 from rivalry.victims import build_classifier
 

@@ -6,9 +6,9 @@ from torch import Tensor
 from rivalry.attacks._attack import attack
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random
 from rivalry.attacks.deepfool import deepfool
 from rivalry.norms import project
+from rivalry.randomness import Random
 from rivalry.types import Count, Few, Fraction, NonNegative, Norm
 
 

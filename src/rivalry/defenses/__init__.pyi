@@ -1,6 +1,7 @@
 # Generated: make generated
 from rivalry.defenses.binary_input_detector import binary_input_detector as binary_input_detector
 from rivalry.defenses.bit_depth import bit_depth as bit_depth
+from rivalry.defenses.denoising_autoencoder import denoising_autoencoder as denoising_autoencoder
 from rivalry.defenses.feature_detector import feature_detector as feature_detector
 from rivalry.defenses.jpeg import jpeg as jpeg
 from rivalry.defenses.low_pass import low_pass as low_pass

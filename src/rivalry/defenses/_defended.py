@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from rivalry.answers import reject_class
 from rivalry.devices import frozen
+from rivalry.randomness import Random
+from rivalry.seeds import derive_seed
 from rivalry.types import DefenseKind, Sides
 
 F = TypeVar("F", bound=Callable[..., "Defended"])
@@ -108,6 +110,49 @@ class Preprocessed(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The victim's logits of float32 images (N,C,H,W) in [0,1]."""
         logits: Tensor = self.victim(self.preprocessor(images))
+        return logits
+
+
+class Randomised(nn.Module):
+    """A victim behind a preprocessor that draws random numbers: again a classifier.
+
+    Asked without gradients, it answers for one draw. Asked with gradients, it answers with the mean log-probabilities
+    over several, so that an attack follows the expectation over them (EOT; Athalye, Carlini and Wagner, 2018), and
+    counts so many passes. What an image draws follows from its pixels, so that results do not depend on batches.
+
+    Parameters
+    ----------
+    preprocessor : nn.Module
+        Maps images (N,C,H,W) in [0,1] and their `Random` to images in [0,1].
+    victim : nn.Module
+        Maps images (N,C,H,W) in [0,1] to logits (N,K).
+    draws : int
+        How many an attacker with gradients takes the mean over.
+    seed : int
+        Seeds the draws.
+    """
+
+    def __init__(self, preprocessor: nn.Module, victim: nn.Module, draws: int, seed: int) -> None:
+        super().__init__()
+        self.preprocessor = preprocessor
+        self.victim = victim
+        self.draws = draws
+        self.seed = seed
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N,K) of float32 images (N,C,H,W) in [0,1]."""
+        if not images.requires_grad:
+            return self._answer(images, "deployed")
+        several = [self._answer(images, f"draw {number}").log_softmax(dim=1) for number in range(self.draws)]
+        return torch.stack(several).mean(dim=0)
+
+    def redraw(self) -> None:
+        """Draw other numbers from now on, as a deployed classifier does whenever it is asked again."""
+        self.seed = derive_seed(self.seed, "again")
+
+    def _answer(self, images: Tensor, name: str) -> Tensor:
+        random = Random.for_images(images.detach(), derive_seed(self.seed, name))
+        logits: Tensor = self.victim(self.preprocessor(images, random))
         return logits
 
 

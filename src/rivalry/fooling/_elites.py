@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rivalry.attacks._oracles import Scores
-from rivalry.attacks._random import Random
+from rivalry.randomness import Random
 
 Genomes = tuple[Tensor, ...]
 """N genomes: every tensor is (N, ...)."""

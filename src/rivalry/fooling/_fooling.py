@@ -15,10 +15,10 @@ from rivalry import registry
 from rivalry.answers import answers, classify, reject_class
 from rivalry.attacks._checked import CheckedVictim, checked_images, computing
 from rivalry.attacks._oracles import ORACLES, Ledger, Scores
-from rivalry.attacks._random import Random
 from rivalry.devices import frozen
 from rivalry.errors import WrongArgument
 from rivalry.parameters import checked
+from rivalry.randomness import Random
 from rivalry.seeds import derive_seed
 
 

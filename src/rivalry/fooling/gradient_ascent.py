@@ -7,9 +7,9 @@ from torch import Tensor
 
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
-from rivalry.attacks._random import Random
 from rivalry.fooling._fooling import fooling
 from rivalry.norms import steepest
+from rivalry.randomness import Random
 from rivalry.types import Count, OpenFraction, Positive, Share
 
 

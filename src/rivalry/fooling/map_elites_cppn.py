@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from rivalry.attacks._oracles import Scores
-from rivalry.attacks._random import Random
 from rivalry.fooling._elites import Genomes, illuminate
 from rivalry.fooling._fooling import fooling
+from rivalry.randomness import Random
 from rivalry.types import Count, Few, Fraction, Positive
 
 ACTIVATIONS: list[Callable[[Tensor], Tensor]] = [

@@ -15,7 +15,7 @@ from rivalry.answers import NO_ANSWER, answers, classify, reject_class
 from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split, select_images
-from rivalry.defenses._defended import Rejecting
+from rivalry.defenses._defended import Randomised, Rejecting
 from rivalry.devices import device, moved
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
@@ -84,6 +84,8 @@ def evaluate(
     """
     about = read_json(Place("defend", defended).facts)
     victim = moved(load_victim(defended), device(accelerator))
+    if isinstance(victim, Randomised):
+        victim.redraw()  # no attacker knows what the classifier draws when it meets the image
     test = load_split(data, "test")
     index = select_images(len(test), min(images, len(test)), data_seed)
     rows = pd.DataFrame({"index": index.numpy(), "label": test.labels[index].numpy(), "target": -1})

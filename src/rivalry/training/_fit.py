@@ -96,6 +96,7 @@ class _Task(lightning.LightningModule):
         order: _Batches,
         classes: int,
         auxiliary: nn.Module | None,
+        classifies: bool,
     ) -> None:
         super().__init__()
         self.victim = victim
@@ -105,6 +106,7 @@ class _Task(lightning.LightningModule):
         self.keys = keys
         self.order = order
         self.classes = classes
+        self.classifies = classifies
         self.average = (
             None
             if keys.ema is None
@@ -152,7 +154,7 @@ class _Task(lightning.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         images, targets, labels = batch
-        measured = {"validation_accuracy": _share_right(self.kept, images, labels)}
+        measured = {"validation_accuracy": _share_right(self.kept, images, labels)} if self.classifies else {}
         # The method's own loss: for adversarial training, that on attacked images.
         if self.recipe.attacked is None:
             loss = self._loss(self.kept, images, targets)
@@ -395,7 +397,7 @@ class Fit:
 def fit(
     victim: nn.Module,
     images: Tensor,
-    labels: Tensor,
+    labels: Tensor | None,
     recipe: Recipe,
     checkpoints: Path | None,
     keys: FittingKeys,
@@ -418,8 +420,8 @@ def fit(
     images : Tensor
         Training images, uint8 (N,C,H,W), or float of the same scale; the recipe has a target for each, or brings
         images of its own.
-    labels : Tensor
-        Their classes, int64 (N,), by which the validation accuracy is measured.
+    labels : Tensor or None
+        Their classes, int64 (N,), by which the validation accuracy is measured; None: what is trained tells none.
     recipe : Recipe
         Targets and loss.
     checkpoints : Path or None
@@ -447,7 +449,8 @@ def fit(
         raise RivalryError("batch_size: 1 is too few for batch normalisation, which needs at least 2 images")
     if sources is None:
         sources = torch.arange(len(images))
-    images, labels, sources = recipe.examples(images, labels, sources)
+    classifies = labels is not None
+    images, labels, sources = recipe.examples(images, sources if labels is None else labels, sources)
     validation, training = split_by_source(sources, keys.validation_fraction, seed)
     if recipe.learned is not None:
         training = training[recipe.learned[training]]
@@ -486,7 +489,7 @@ def fit(
         torch.manual_seed(derive_seed(seed, "auxiliary"))
         with frozen(victim), torch.no_grad():
             auxiliary = recipe.auxiliary(victim, floats(images[:2]))
-    task = _Task(victim, recipe, keys, row_order, classes, auxiliary)
+    task = _Task(victim, recipe, keys, row_order, classes, auxiliary, classifies)
     with warnings.catch_warnings():
         for message in EXPECTED:
             warnings.filterwarnings("ignore", message)
