@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from rivalry.artifacts import read_json, read_table, write_json, write_tensors
 from rivalry.checks._evidence import Evidence
 from rivalry.checks.images import images as images_repeat
 from rivalry.checks.scoring import scoring
+from rivalry.cli import main
 from rivalry.config import Mistakes, load_config
 from rivalry.errors import RivalryError
 from rivalry.fooling._fooling import fool
@@ -338,9 +341,18 @@ def configured(**keys: Any) -> dict[str, Any]:
     return content
 
 
-def test_the_job_that_trains_it_makes_the_fooling_images_itself() -> None:
+def test_the_job_that_trains_it_makes_the_fooling_images_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
+    monkeypatch.chdir(tmp_path)
     plan = Plan(load_config(configured()))
     told = plan.train_options("digits", "rubbish")
+    assert main(["train", *shlex.split(told)]) == 1
+    assert re.match(r"rivalry: results/data/digits/\S*: no such file", capsys.readouterr().err)
+    assert main(["train", *shlex.split(told.replace("gradient_ascent", "gradient_descent"))]) == 1
+    said = "rivalry: --set fooling: 'gradient_descent' is no fooling method; did you mean 'gradient_ascent'?"
+    assert capsys.readouterr().err.startswith(said)
     assert 'fooling={"method": "gradient_ascent", ' in told
     assert 'victim="results/victims/digits/plain"' in told
     assert "rivalry.fooling.gradient_ascent" in plan.modules("train", "digits", "rubbish")

@@ -16,7 +16,7 @@ from rivalry.layout import Layout, Place, parts
 from rivalry.options import Stage
 from rivalry.parameters import checked
 from rivalry.training._fitting import FittingKeys, contradictions
-from rivalry.types import Reference
+from rivalry.types import RUN, Reference
 from rivalry.verification import identify_all
 
 
@@ -89,17 +89,17 @@ def _named(parameters: options.ParametersOf, given: dict[str, Any]) -> registry.
 
 
 def _checked(method: registry.Method, given: dict[str, Any], prefix: str) -> dict[str, Any]:
-    """A method's parameters. An attack among them is told in full: its method and what that takes."""
+    """A method's parameters. What the job itself runs is told in full: a method and what that takes."""
     full = {}
     for name, section in _references(method):
-        attack = {"method": given[name]} if isinstance(given.get(name), str) else given.get(name)
-        if section == "attacks" and isinstance(attack, dict) and isinstance(attack.get("method"), str):
-            own = attack["method"]
-            if own not in registry.names("attacks"):
-                raise RivalryError(f"{prefix}{name}: '{own}' is no attack; {nearest(own, registry.names('attacks'))}")
-            settings = {key: value for key, value in attack.items() if key != "method"}
-            full[name] = {"method": own, **_checked(registry.method("attacks", own), settings, f"{prefix}{name}.")}
-    named = {name: attack["method"] for name, attack in full.items()}
+        told = {"method": given[name]} if isinstance(given.get(name), str) else given.get(name)
+        if section in RUN and isinstance(told, dict) and isinstance(told.get("method"), str):
+            own, known = told["method"], registry.names(section)
+            if own not in known:
+                raise RivalryError(f"{prefix}{name}: '{own}' is no {registry.singular(section)}; {nearest(own, known)}")
+            settings = {key: value for key, value in told.items() if key != "method"}
+            full[name] = {"method": own, **_checked(registry.method(section, own), settings, f"{prefix}{name}.")}
+    named = {name: told["method"] for name, told in full.items()}
     return checked(method, given | named, prefix, several=True) | full
 
 

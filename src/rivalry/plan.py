@@ -23,9 +23,7 @@ from rivalry.external.spec import code_in
 from rivalry.layout import Place, defended, parts, trained, training
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FITTING
-
-RUN = ("attacks", "fooling")
-"""Sections whose entries are run by the job of an entry that names them; the others have a job of their own."""
+from rivalry.types import RUN
 
 
 class Plan:

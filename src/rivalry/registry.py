@@ -251,7 +251,9 @@ def summary(doc: str) -> str:
 
 def singular(kind: str) -> str:
     """What one method of a kind is called."""
-    return {"sources": "data source", "training": "training method"}.get(kind, kind.rstrip("s"))
+    return {"sources": "data source", "training": "training method", "fooling": "fooling method"}.get(
+        kind, kind.rstrip("s")
+    )
 
 
 def parameters(

@@ -195,6 +195,9 @@ SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 REFUSED = -1
 """What tables give as the prediction of an image that is refused."""
 
+RUN = ("attacks", "fooling")
+"""Sections whose entries are run by the job of an entry that names them; the others have a job of their own."""
+
 VictimName = Annotated[str, Reference("victims")]
 VictimNames = Annotated[list[VictimName], Field(min_length=1, max_length=100)]
 PoisoningName = Annotated[str, Reference("poisonings")]
