@@ -32,7 +32,7 @@ from rivalry.stages.prepare import prepare
 ROOT = Path(__file__).parent.parent
 NORMS = [("inf", "inf"), (float("inf"), "inf"), ("Linf", "inf"), ("L2", 2), (2, 2)]
 
-SHIPPED = ["config.yaml", "config/course.yaml", "config/smoke.yaml", "config/training.yaml"]
+SHIPPED = ["config.yaml", *(str(file.relative_to(ROOT)) for file in sorted(ROOT.glob("config/**/*.yaml")))]
 
 GOOD = """
 seed: 3

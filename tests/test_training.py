@@ -535,6 +535,23 @@ def test_optimizers_are_told_what_the_keys_say() -> None:
     assert optimizer(model().parameters(), FittingKeys(optimizer="rmsprop")).defaults["momentum"] == 0
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_steps_of_all_weights_at_once_are_those_of_one_by_one(name: str) -> None:
+    """On a processor; weights stay the same to the byte."""
+    known = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    keys = FittingKeys(optimizer=name, weight_decay=0.01)
+    one, two = model(), model()
+    takers = optimizer(one.parameters(), keys), known(two.parameters(), lr=keys.learning_rate, weight_decay=0.01)
+    for _ in range(20):
+        for victim, taker in zip((one, two), takers, strict=True):
+            torch.manual_seed(0)
+            taker.zero_grad()
+            plain(*stripes(32)).loss(victim, stripes(32)[0] / 255, stripes(32)[1]).backward()
+            taker.step()
+    assert not torch.equal(weights(one), weights(model()))
+    assert torch.equal(weights(one), weights(two))
+
+
 def test_a_clipped_gradient_moves_weights_no_further_than_it_is_long() -> None:
     """One step of one batch: sgd without momentum moves by the learning rate times the gradient."""
     moved = {}

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from rivalry import _torchvision
@@ -44,7 +44,6 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO  # noqa: E402
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 EXPECTED = (
-    "The '(train|val)_dataloader' does not have many workers",  # images are in memory
     "Checkpoint directory .* exists and is not empty",  # a training that is resumed
     "GPU available but not used",  # the configuration says so
     "The `srun` command is available",  # Snakemake submits the jobs
@@ -53,25 +52,17 @@ EXPECTED = (
 """Warnings of Lightning's about what is meant to be so."""
 
 
-class _InMemory(Dataset[tuple[Tensor, ...]]):
-    """Images and what belongs to each, fetched a whole batch of rows at a time."""
+class _Batches:
+    """Images and what belongs to each, a whole batch of rows at a time.
 
-    def __init__(self, images: Tensor, *others: Tensor) -> None:
-        self.images, self.others = images, others
-
-    def __getitem__(self, rows: Tensor) -> tuple[Tensor, ...]:
-        return floats(self.images[rows]), *(other[rows] for other in self.others)
-
-
-class _Batches(Sampler[Tensor]):
-    """Rows of each batch, in an order that belongs to the epoch.
-
-    A last image that would be alone joins the batch before: of one image, batch normalisation has no deviation.
+    Those that are learned from come in an order that belongs to the epoch. A last one that would be alone joins the
+    batch before: of one image, batch normalisation has no deviation.
     """
 
-    def __init__(self, n: int, batch_size: int, seed: int) -> None:
-        self.seed, self.epoch = seed, 0
-        alone = batch_size > 1 and n > batch_size and n % batch_size == 1
+    def __init__(self, images: Tensor, *others: Tensor, batch_size: int, learned: bool, seed: int) -> None:
+        self.images, self.others, self.learned, self.seed, self.epoch = images, others, learned, seed, 0
+        n = len(images)
+        alone = learned and batch_size > 1 and n > batch_size and n % batch_size == 1
         whole, rest = divmod(n - alone, batch_size)
         self.sizes = [batch_size] * whole + [rest] * (rest > 0)
         if alone:
@@ -80,11 +71,30 @@ class _Batches(Sampler[Tensor]):
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         # A generator, so that the order is drawn with the first batch: Lightning asks for the iterator of an
         # epoch before it says which epoch it is.
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, f"order {self.epoch}"))
-        yield from torch.randperm(sum(self.sizes), generator=generator).split(self.sizes)
+        order = torch.arange(len(self.images))
+        if self.learned:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, f"order {self.epoch}"))
+            order = torch.randperm(len(self.images), generator=generator)
+        for rows in order.split(self.sizes):
+            yield floats(self.images[rows]), *(other[rows] for other in self.others)
+
+
+class _Mean:
+    """The mean of what is measured on batches. Lightning's `log` takes longer than a step of a small network."""
+
+    def __init__(self) -> None:
+        self.total, self.seen = torch.zeros(()), 0
+
+    def add(self, value: Tensor, images: int) -> None:
+        self.total = self.total.to(value.device) + value.detach() * images
+        self.seen += images
+
+    @property
+    def value(self) -> Tensor:
+        return self.total / self.seen
 
 
 class _Task(lightning.LightningModule):
@@ -93,7 +103,7 @@ class _Task(lightning.LightningModule):
         victim: nn.Module,
         recipe: Recipe,
         keys: FittingKeys,
-        order: _Batches,
+        learned: _Batches,
         classes: int,
         auxiliary: nn.Module | None,
         classifies: bool,
@@ -104,7 +114,7 @@ class _Task(lightning.LightningModule):
         self.auxiliary = auxiliary
         self.recipe = recipe
         self.keys = keys
-        self.order = order
+        self.learned = learned
         self.classes = classes
         self.classifies = classifies
         self.average = (
@@ -123,10 +133,9 @@ class _Task(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         # Every epoch starts from numbers of its own: a run that is resumed draws what it would have drawn.
-        torch.manual_seed(derive_seed(self.order.seed, f"epoch {self.current_epoch}"))
-        self.order.epoch = self.current_epoch
-        # The mean loss is kept here: `log` takes longer than a step of a small network.
-        self.total, self.seen = torch.zeros((), device=self.device), 0
+        torch.manual_seed(derive_seed(self.learned.seed, f"epoch {self.current_epoch}"))
+        self.learned.epoch = self.current_epoch
+        self.train_loss = _Mean()
 
     def transfer_batch_to_device(self, batch: tuple[Tensor, ...], device: torch.device, _: int) -> tuple[Tensor, ...]:
         return tuple(part.to(device) for part in batch)
@@ -141,8 +150,7 @@ class _Task(lightning.LightningModule):
             raise RivalryError(f"the method's loss is {given}; it must be one number that has a gradient: loss.mean()")
         if not loss.isfinite():
             raise self._diverged(f"loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {step + 1}")
-        self.total += loss.detach() * len(images)
-        self.seen += len(images)
+        self.train_loss.add(loss, len(images))
         return loss
 
     def on_train_batch_end(self, *_: object) -> None:
@@ -151,6 +159,9 @@ class _Task(lightning.LightningModule):
                 self.recipe.after_step(self.victim)
         if self.average is not None:
             self.average.update_parameters(self.victim)
+
+    def on_validation_epoch_start(self) -> None:
+        self.measured: defaultdict[str, _Mean] = defaultdict(_Mean)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
         images, targets, labels = batch
@@ -163,7 +174,11 @@ class _Task(lightning.LightningModule):
             measured["robust_accuracy"] = _share_right(self.kept, attacked, labels)
         if not loss.isfinite():
             raise self._diverged(f"validation loss is {loss.item()} in epoch {self.current_epoch + 1}")
-        self.log_dict({"validation_loss": loss} | measured, batch_size=len(images))
+        for name, value in ({"validation_loss": loss} | measured).items():
+            self.measured[name].add(value, len(images))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict({name: mean.value for name, mean in self.measured.items()})
 
     def _loss(self, victim: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
         given = () if self.auxiliary is None else (self.auxiliary,)
@@ -187,7 +202,7 @@ class _Task(lightning.LightningModule):
             rate = self.recipe.auxiliary_rate or self.keys.learning_rate
             groups.append({"params": list(self.auxiliary.parameters()), "lr": rate, "weight_decay": 0.0})
         taker = optimizer(groups, self.keys)
-        rates = schedule(taker, self.keys, len(self.order))
+        rates = schedule(taker, self.keys, len(self.learned))
         if rates is None:
             return taker
         return {"optimizer": taker, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
@@ -256,7 +271,7 @@ class _History(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
         assert isinstance(task, _Task)
         names = ("validation_loss", "validation_accuracy", "robust_accuracy")
-        row = {"train_loss": float(task.total / task.seen)}
+        row = {"train_loss": float(task.train_loss.value)}
         row |= {name: float(trainer.callback_metrics[name]) for name in names if name in trainer.callback_metrics}
         if self.guard is not None:
             row[GUARDED] = self.guard.accuracy(task.victim)
@@ -454,19 +469,10 @@ def fit(
     validation, training = split_by_source(sources, keys.validation_fraction, seed)
     if recipe.learned is not None:
         training = training[recipe.learned[training]]
-    row_order = _Batches(len(training), keys.batch_size, seed)
-    batches = DataLoader(
-        _InMemory(images[training], recipe.targets[training]),
-        sampler=row_order,
-        batch_size=None,
-        # Its own: a loader draws a number for its workers, before or after an epoch's seed is set.
-        generator=torch.Generator(),
-    )
-    validation_batches = DataLoader(
-        _InMemory(images[validation], recipe.targets[validation], labels[validation]),
-        sampler=torch.arange(len(validation)).split(keys.batch_size),
-        batch_size=None,
-    )
+    targets, size = recipe.targets, keys.batch_size
+    batches = _Batches(images[training], targets[training], batch_size=size, learned=True, seed=seed)
+    held_out = images[validation], targets[validation], labels[validation]
+    validation_batches = _Batches(*held_out, batch_size=size, learned=False, seed=seed)
 
     guard = None
     if recipe.attacked is not None and recipe.tolerance is not None:
@@ -489,7 +495,7 @@ def fit(
         torch.manual_seed(derive_seed(seed, "auxiliary"))
         with frozen(victim), torch.no_grad():
             auxiliary = recipe.auxiliary(victim, floats(images[:2]))
-    task = _Task(victim, recipe, keys, row_order, classes, auxiliary, classifies)
+    task = _Task(victim, recipe, keys, batches, classes, auxiliary, classifies)
     with warnings.catch_warnings():
         for message in EXPECTED:
             warnings.filterwarnings("ignore", message)
