@@ -127,7 +127,7 @@ def make(results: Path) -> Path:
     matches = [one for names in plan["attacks"] for one in undefended_matches(layout, names, CONFIG["confidence"])]
     matches += [one for names in plan["evaluations"] for one in evaluated_matches(layout, names, CONFIG["confidence"])]
     stated = literature.stated(layout, plan)
-    besides = literature.asked(stated, cases, CONFIG["confidence"])
+    besides = literature.asked(stated, matches, cases, CONFIG["confidence"])
     comparisons = compare(
         matches, clean_errors(layout, plan), cases, besides, confidence=CONFIG["confidence"], seed=CONFIG["seed"]
     )

@@ -279,12 +279,6 @@ def test_another_job_s_folder_is_not_taken_for_this_one(
     refused(STAGES[stage], folder, capsys)
 
 
-def test_tables_need_no_fooling_images(results: Path) -> None:
-    """Nothing of them is in a table, and no rule makes them before the tables."""
-    shutil.rmtree("results/fooling")
-    run(STAGES["tabulate"])
-
-
 def test_verify_misses_nothing_and_sees_nothing_that_is_not_there(results: Path) -> None:
     assert verify(results)[1:] == ([], [])
     noise, old = (Layout(results).attack("digits", "plain", name).folder for name in ("noise", "of an old plan"))

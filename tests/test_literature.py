@@ -143,7 +143,7 @@ def test_every_statement_can_be_cited_and_looked_at():
     entries = statements()
     for kind, room in (("victims", "training"), ("defenses", "defenses")):
         for entry in entries[kind]:
-            assert entry["facts"]["method"] in [*registry.names(room), *COMING], entry
+            assert entry["facts"]["method"] in registry.names(room), entry
             assert entry["name"]
             assert not entry.keys() - {"name", "facts", "unless", "claims", "breaks", "limits"}
             for statement in [*entry.get("claims", []), *entry.get("breaks", []), *entry.get("limits", [])]:
@@ -153,9 +153,6 @@ def test_every_statement_can_be_cited_and_looked_at():
                 assert {*under} <= {*registry.names("attacks")} or (len(under) == 1 and under[0] in WORDS), statement
                 assert ("than" in statement) == (expects == "stronger")
                 assert not statement.keys() - {expects, "source", "than", "over"}
-
-
-COMING = ["trades", "fast_adversarial_training", "ensemble_adversarial_training", "parseval", "pcl"]
 
 
 # ---- verdicts ----
@@ -182,6 +179,9 @@ COMING = ["trades", "fast_adversarial_training", "ensemble_adversarial_training"
         ("fooled", (0.8996, 0.8, 0.95), False, "reproduced"),  # is printed as 90.0
         ("fooled", (0.85, 0.7, 0.93), False, "not shown"),
         ("fooled", (0.0, 0.0, 0.1), False, "not reproduced"),
+        ("resists", (0.1, 0.02, 0.4), False, "reproduced"),
+        ("resists", (0.2, 0.06, 0.5), False, "not shown"),
+        ("resists", (1.0, 0.7, 1.0), False, "not reproduced"),
     ],
 )
 def test_a_verdict_follows_from_the_numbers_of_its_row(expects, numbers, significant, verdict):
@@ -396,7 +396,15 @@ def test_budgets_beyond_those_trained_for_are_left_alone(game):
     game.ensemble("madry", 400, (0.3,))
     row = only(game.of("madry"), role="claim")
     assert row["outcome"] == "not measured"
-    assert row["note"] == "it only met larger budgets than it was trained for"
+    assert row["note"] == "it met only larger budgets than it was trained for, or another norm"
+
+
+def test_claims_hold_in_the_norm_trained_for(game):
+    game.victim("madry", method="adversarial_training", parameters={"attack": "pgd", "eps": 0.2, "norm": "2"})
+    game.ensemble("plain", 400)
+    game.ensemble("madry", 100)
+    row = only(game.of("madry"), role="claim")
+    assert row["note"] == "it met only larger budgets than it was trained for, or another norm"
 
 
 def test_the_worst_case_at_the_budget_trained_for_joins_the_family(game):
@@ -447,6 +455,39 @@ def test_single_steps_are_withstood_and_others_not(game, fgsm, rand_fgsm, verdic
     assert row["value"] == pytest.approx((rand_fgsm - fgsm) / N)
     assert (row["under"], row["base"], row["outcome"]) == ("rand_fgsm", "fgsm", verdict)
     assert [row["accuracy"], row["base_accuracy"]] == pytest.approx([1 - rand_fgsm / N, 1 - fgsm / N])
+
+
+def test_attacks_are_compared_at_the_budget_trained_for(game):
+    game.victim("one_step", **ONE_STEP)
+    game.attack("one_step", "fgsm", 40, (0.1, 0.2, 0.3))
+    game.attack("one_step", "rand_fgsm", 300, (0.1, 0.2, 0.3))
+    row = only(game.of("one_step"), expects="stronger")
+    assert (row["eps"], row["outcome"]) == (0.2, "reproduced")
+    pairs = [c for c in game.comparisons() if c["kind"] == "attack"]
+    assert [c["eps_a"] for c in pairs] == [0.3, 0.2]
+    assert all(c["in_family"] for c in pairs)
+
+
+@pytest.mark.parametrize(
+    ("fools", "claim", "broken"),
+    [
+        (0, "reproduced", "not reproduced"),
+        (5, "not reproduced", "not reproduced"),
+        (10, "not reproduced", "reproduced"),
+    ],
+)
+def test_fooling_images(game, fools, claim, broken):
+    game.victim("rubbish", method="rubbish_class", parameters={"victim": "results/victims/toy/plain"})
+    game.victim("unfooled", method="rubbish_class")
+    game.plan["fooling"].append(["toy", "rubbish", "ascent"])
+    place = game.layout.fooling("toy", "rubbish", "ascent")
+    write_json(place.facts, place.about | {"n": 10})
+    write_table(place["scores"], pd.DataFrame({"success": np.arange(10) < fools}))
+    rows = game.of("rubbish")
+    assert {row["role"]: row["outcome"] for row in rows} == {"claim": claim, "break": broken}
+    assert all([row["value"], row["low"], row["high"]] == [fools / 10, *wilson_interval(fools, 10)] for row in rows)
+    other = game.of("unfooled")
+    assert {row["note"] for row in other} == {"no fooling images were made for it"}
 
 
 # ---- replayed images ----

@@ -298,7 +298,7 @@ CODE = "\nADDED = 1\n"
             "src/rivalry/fooling/map_elites_cppn.py",
             None,
             CODE,
-            {"fool_victim": 1, "check_results": 1, **DRAWN},
+            {"fool_victim": 1, **TABULATED},
         ),
         ("src/rivalry/statistics/paired.py", None, CODE, TABULATED),
         ("src/rivalry/statistics/reported.yaml", None, "# a comment\n", TABULATED),

@@ -66,10 +66,8 @@ FILES: dict[str, dict[str, str]] = {
 SOMETIMES = {("defend", "triggers")}
 """Files that not every job of their stage writes."""
 
-TABULATED = ("prepare", "poison", "train", "attack", "defend", "evaluate", "transfer")
-"""Stages that the tables are made of."""
-COMPUTED = (*TABULATED, "fool")
-"""Stages before checks, figures and report."""
+COMPUTED = ("prepare", "poison", "train", "attack", "defend", "evaluate", "transfer", "fool")
+"""Stages before tables, checks, figures and report."""
 
 MANIFESTS = ".*.manifest.json"
 """Pattern of all manifests' names."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from rivalry import registry, types
-from rivalry.layout import COMPUTED, TABULATED  # noqa: F401 (annotations of stages name them)
+from rivalry.layout import COMPUTED  # noqa: F401 (annotations of stages name them)
 from rivalry.registry import Parameter
 
 

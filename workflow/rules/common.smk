@@ -16,7 +16,7 @@ sys.path.insert(0, SOURCE)
 from rivalry.artifacts import sweep, write_json
 from rivalry.config import Mistakes, check_machine, load_config, read_files
 from rivalry.environment import export_environment
-from rivalry.layout import COMPUTED, JOINED, NAME, TABULATED, TRAINING, defended
+from rivalry.layout import COMPUTED, JOINED, NAME, TRAINING, defended
 from rivalry.plan import Plan
 from rivalry.stages.record import record_run
 from rivalry.verification import expected

@@ -37,7 +37,7 @@ rule record_configuration:
 
 rule tabulate_results:
     input:
-        made(*TABULATED),
+        made(*COMPUTED),
         LAYOUT.plan.facts,
     output:
         *(

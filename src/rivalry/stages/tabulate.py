@@ -11,11 +11,17 @@ from rivalry.statistics import literature, worst_case
 from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, TRANSFERS, WORST_CASES
 from rivalry.statistics.comparisons import compare, kept_apart
 from rivalry.statistics.reported import set_against_reported
-from rivalry.statistics.scores import ScoredMatch, clean_errors, evaluated_matches, undefended_matches
+from rivalry.statistics.scores import (
+    ScoredMatch,
+    clean_errors,
+    evaluated_matches,
+    fooling_rates,
+    undefended_matches,
+)
 from rivalry.statistics.transfers import transfer_rates
 
 if TYPE_CHECKING:
-    from rivalry.layout import TABULATED
+    from rivalry.layout import COMPUTED
     from rivalry.options import After, Plan
     from rivalry.types import Flag, Natural, OpenFraction
 
@@ -23,7 +29,7 @@ SETTINGS = ["undefended", "oblivious", "adaptive"]
 
 
 def tabulate(
-    results: Annotated[Path, After(TABULATED)],
+    results: Annotated[Path, After(COMPUTED)],
     output: Path,
     *,
     plan: Plan,
@@ -42,7 +48,8 @@ def tabulate(
     plan : dict
         What belongs to the run, so that left-over files are ignored: "victims" (data set, victim);
         "attacks" (data set, victim, attack), undefended;
-        "evaluations" (data set, victim, defense); "transfers" (data set, source). Tables keep its order.
+        "evaluations" (data set, victim, defense); "transfers" (data set, source); "fooling" (data set, victim,
+        fooling). Tables keep its order.
     confidence : float
         Confidence level of all intervals, in (0,1).
     seed : int
@@ -57,8 +64,9 @@ def tabulate(
     scores = [match.row | ({} if record_times else {"seconds": None}) for match in matches]
     cases = worst_case.worst_cases(layout, plan=plan, confidence=confidence)
     stated = literature.stated(layout, plan)
-    besides = literature.asked(stated, cases, confidence)
+    besides = literature.asked(stated, matches, cases, confidence)
     comparisons = compare(matches, clean_errors(layout, plan), cases, besides, confidence=confidence, seed=seed)
+    foolings = fooling_rates(layout, plan["fooling"], confidence)
     reported = set_against_reported(layout, matches, plan["victims"], confidence=confidence)
 
     tables = layout.tables.at(output)
@@ -66,7 +74,7 @@ def tabulate(
     WORST_CASES.write(tables["worst_cases"], [case.row for case in cases])
     COMPARISONS.write(tables["comparisons"], comparisons)
     TRANSFERS.write(tables["transfers"], transfer_rates(layout, plan, confidence))
-    CLAIMS.write(tables["claims"], literature.judged(stated, matches, cases, comparisons))
+    CLAIMS.write(tables["claims"], literature.judged(stated, matches, cases, comparisons, foolings))
     REPORTED.write(tables["reported"], reported)
     write_json(tables["kept_apart"], kept_apart(matches))
     write_manifest(tables)

@@ -62,7 +62,7 @@ def compare(
     cases : sequence of Case
         From `worst_case.worst_cases`.
     besides : sequence of dict
-        More rows, from `worst_case_row` and `replayed_row`.
+        More rows, from `attack_row`, `worst_case_row` and `replayed_row`.
     confidence : float
         Coverage of all intervals; comparisons are significant at what is missing to 1.
     seed : int
@@ -144,6 +144,11 @@ def _pairings(matches: Sequence[ScoredMatch]) -> Iterator[Pairing]:
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     eps = None if np.isnan(row["eps"]) else row["eps"]
     return row["dataset"], row["victim"], row["attack"], eps
+
+
+def attack_row(a: ScoredMatch, b: ScoredMatch, confidence: float) -> dict[str, Any]:
+    """Two attacks on one victim, on the images that both met."""
+    return _error_row(_attack_pairing(a, b), confidence)
 
 
 def _attack_pairing(a: ScoredMatch, b: ScoredMatch) -> Pairing:

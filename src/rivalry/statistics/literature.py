@@ -20,7 +20,7 @@ from rivalry.artifacts import read_json
 from rivalry.formatting import between, between_points, epsilon, missing, percent, points, probability
 from rivalry.layout import Layout, trained
 from rivalry.statistics.columns import CLAIMS
-from rivalry.statistics.comparisons import replayed_row, seen_from, worst_case_row
+from rivalry.statistics.comparisons import attack_row, replayed_row, seen_from, worst_case_row
 from rivalry.statistics.reported import fits
 from rivalry.statistics.scores import ScoredMatch
 from rivalry.statistics.tables import records
@@ -30,15 +30,17 @@ MARGIN = 0.05
 """A gain below this is none, as far as the literature's statements are concerned."""
 BROKEN = 0.9
 """The share of images that an attack turns at least where it breaks a method."""
+RESISTED = 0.1
+"""And at most where a method resists it."""
 ROUNDING = 1.01
 """Budgets that differ by less are one: 0.031 and 8/255."""
 
-EXPECTED = {"gain": "gain", "no_gain": "no gain", "fooled": "fooled", "stronger": "stronger"}
+EXPECTED = {"gain": "gain", "no_gain": "no gain", "fooled": "fooled", "resists": "resists", "stronger": "stronger"}
 """What a statement expects: its key, and the word in the table."""
 ROLES = {"claim": "claim", "break": "known break", "limit": "known limit"}
 """What a statement is: a gain; what takes it away; that there is none, of what nobody calls a defense."""
-ALL_ATTACKS, REPLAYED = "worst_case", "replayed"
-WORDS = {ALL_ATTACKS: "all attacks together", REPLAYED: "replayed images"}
+ALL_ATTACKS, REPLAYED, FOOLING = "worst_case", "replayed", "fooling"
+WORDS = {ALL_ATTACKS: "all attacks together", REPLAYED: "replayed images", FOOLING: "fooling images"}
 
 Outcome = Literal["reproduced", "reproduced in part", "not reproduced", "not shown", "not measured"]
 
@@ -73,7 +75,9 @@ class Stated:
     note : str
         How the twin differs otherwise, or why there is none.
     eps : float or None
-        The Linf budget that it was trained for.
+        The budget that it was trained for.
+    norm : str
+        In which norm; of what was trained for none, "".
     known : set of str
         Victims whose images it learned from, or may have.
     """
@@ -89,6 +93,7 @@ class Stated:
     base: Who | None
     note: str
     eps: float | None
+    norm: str
     known: frozenset[str]
 
 
@@ -125,14 +130,14 @@ def stated(layout: Layout, plan: dict[str, Any]) -> list[Stated]:
                     twin, note = _twin(statement.get("over", PLAIN), own, others, unlikely)
                     base = None if twin is None else (twin, "none")
                     about = (dataset, (name, "none"), entry["name"], role)
-                    found.append(_stated(*about, statement, base, note, parameters.get("eps"), known))
+                    found.append(_stated(*about, statement, base, note, parameters, known))
     for dataset, name, defense in plan["evaluations"]:
         own = read_json(layout.defense(dataset, name, defense).facts)
         for entry in entries["defenses"]:
             if fits(entry["facts"], own):
                 for role, statement in _listed(entry):
                     about = (dataset, (name, defense), entry["name"], role)
-                    found.append(_stated(*about, statement, (name, "none"), "", None, frozenset()))
+                    found.append(_stated(*about, statement, (name, "none"), "", {}, frozenset()))
     return found
 
 
@@ -148,12 +153,14 @@ def _stated(
     statement: dict[str, Any],
     base: Who | None,
     note: str,
-    eps: float | None,
+    parameters: dict[str, Any],
     known: frozenset[str],
 ) -> Stated:
     expects = next(key for key in EXPECTED if key in statement)
     rest = (statement[expects], statement.get("than", ""), statement["source"])
-    return Stated(dataset, who, name, role, expects, *rest, base, note, eps, known)
+    eps = parameters.get("eps")
+    norm = "" if eps is None else str(parameters.get("norm", "inf"))
+    return Stated(dataset, who, name, role, expects, *rest, base, note, eps, norm, known)
 
 
 def _listed(entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -200,16 +207,27 @@ def _unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     return [key for key in dict.fromkeys((*a, *b)) if a.get(key) != b.get(key)]
 
 
-def asked(found: Sequence[Stated], cases: Sequence[Case], confidence: float) -> list[dict[str, Any]]:
+def asked(
+    found: Sequence[Stated], matches: Sequence[ScoredMatch], cases: Sequence[Case], confidence: float
+) -> list[dict[str, Any]]:
     """The rows of comparisons that statements ask for and that no report without them has."""
     rows = []
     for one in found:
+        for strong, weak in _attack_pairs(one, matches, cases):
+            largest = all(
+                match.row["eps"] >= other.row["eps"]
+                for match in (strong, weak)
+                for other in matches
+                if (*_of(other.row), other.row["attack"]) == (*_of(match.row), match.row["attack"])
+            )
+            if not largest:
+                rows.append(attack_row(weak, strong, confidence))
         for place in _places(one, cases):
             if one.under == [REPLAYED]:
                 rows.append(replayed_row(place.mine, place.other, one.known, confidence))
             elif not place.mine.row["headline"]:
                 rows.append(worst_case_row(place.mine, place.other, confidence))
-    keys = ("kind", "dataset", "norm", "eps_a", "a", "b", "note")
+    keys = ("kind", "dataset", "victim", "norm", "eps_a", "a", "b", "note")
     return list({tuple(row[key] for key in keys): row for row in rows}.values())
 
 
@@ -238,6 +256,30 @@ def _met(one: Stated, cases: Sequence[Case]) -> list[Place]:
     ]
 
 
+def _attack_pairs(
+    one: Stated, matches: Sequence[ScoredMatch], cases: Sequence[Case]
+) -> list[tuple[ScoredMatch, ScoredMatch]]:
+    """The attacks that a statement calls stronger, each with the weaker one, at the budget at which it is looked at."""
+    if one.expects != "stronger":
+        return []
+    mine = [m for m in matches if _of(m.row) == (one.dataset, *one.who) and m.row["goal"] == "untargeted"]
+    pairs = [
+        (strong, weak)
+        for strong in mine
+        for weak in mine
+        if strong.attack["method"] in one.under
+        and weak.attack["method"] == one.than
+        and strong.row["norm"] == weak.row["norm"]
+        and strong.row["eps"] == weak.row["eps"]
+    ]
+    chosen = []
+    for norm in dict.fromkeys(strong.row["norm"] for strong, _ in pairs):
+        met = [pair for pair in pairs if pair[0].row["norm"] == norm]
+        eps = _budget(one, norm, [strong.row["eps"] for strong, _ in met], cases)
+        chosen += [pair for pair in met if pair[0].row["eps"] == eps]
+    return chosen
+
+
 def _meet(one: Stated, mine: Case, other: Case) -> bool:
     """Whether the attacks that a statement is about were run on both; of all attacks together, by two methods."""
     if one.under == [REPLAYED]:
@@ -255,12 +297,14 @@ def _of(row: Row) -> tuple[str, str, str]:
 def _budget(one: Stated, norm: str, met: Sequence[float], cases: Sequence[Case]) -> float | None:
     """The budget to look at: the largest that it was trained for, or up to the one that the report compares at.
 
-    None where it only met larger ones than it was trained for. Without a budget (NaN) there is nothing to choose.
+    None where it met only larger ones than it was trained for, or another norm. Without a budget (NaN) there is nothing
+    to choose.
     """
+    if one.eps is not None:
+        allowed = [eps for eps in met if norm == one.norm and (math.isnan(eps) or eps <= one.eps * ROUNDING)]
+        return max(allowed, default=None)
     if not met or any(math.isnan(eps) for eps in met):
         return met[0] if met else None
-    if one.eps is not None and norm == "inf":
-        return max((eps for eps in met if eps <= one.eps * ROUNDING), default=None)
     rows = [case.row for case in cases]
     headline = next(
         (r["eps"] for r in rows if r["headline"] and (r["dataset"], r["norm"]) == (one.dataset, norm)), None
@@ -270,7 +314,11 @@ def _budget(one: Stated, norm: str, met: Sequence[float], cases: Sequence[Case])
 
 
 def judged(
-    found: Sequence[Stated], matches: Sequence[ScoredMatch], cases: Sequence[Case], comparisons: pd.DataFrame
+    found: Sequence[Stated],
+    matches: Sequence[ScoredMatch],
+    cases: Sequence[Case],
+    comparisons: pd.DataFrame,
+    foolings: Sequence[Row] = (),
 ) -> pd.DataFrame:
     """One row for each statement and each attack or norm under which it was looked at, with what came of it.
 
@@ -283,8 +331,10 @@ def judged(
         Of the run.
     comparisons : DataFrame
         With the rows of `asked`.
+    foolings : sequence of dict
+        From `scores.fooling_rates`.
     """
-    table = _Table(records(comparisons), matches, cases)
+    table = _Table(records(comparisons), matches, cases, foolings)
     rows = []
     for one in found:
         measured = list(table.measured(one))
@@ -301,11 +351,25 @@ def judged(
 class _Table:
     """What a run measured, to be looked up."""
 
-    def __init__(self, comparisons: list[Row], matches: Sequence[ScoredMatch], cases: Sequence[Case]) -> None:
-        self.comparisons, self.matches, self.cases = comparisons, matches, cases
+    def __init__(
+        self,
+        comparisons: list[Row],
+        matches: Sequence[ScoredMatch],
+        cases: Sequence[Case],
+        foolings: Sequence[Row],
+    ) -> None:
+        self.comparisons, self.matches, self.cases, self.foolings = comparisons, matches, cases, foolings
 
     def measured(self, one: Stated) -> Iterator[Row]:
-        if one.expects == "fooled":
+        if one.under == [FOOLING]:
+            for fact in self.foolings:
+                if (fact["dataset"], fact["victim"], "none") == (one.dataset, *one.who) and fact["n"]:
+                    yield {
+                        **{"under": fact["fooling"], "n": fact["n"], "value": fact["rate"]},
+                        **{"low": fact["low"], "high": fact["high"]},
+                        "outcome": outcome(one.expects, fact["rate"], fact["low"], fact["high"], significant=False),
+                    }
+        elif one.expects == "fooled":
             yield from self._fooled(one)
         elif one.expects == "stronger":
             yield from self._stronger(one)
@@ -407,19 +471,17 @@ class _Table:
 
     def _stronger(self, one: Stated) -> Iterator[Row]:
         """Whether an attack turns more images than another: two attacks that are compared at one budget."""
-        weaker = {m.row["attack"] for m in self.matches if m.attack["method"] == one.than}
-        mine = {match.row["attack"] for match in self._mine(one)}
-        for row in self.comparisons:
-            sides = row["attack_a"], row["attack_b"]
-            if (row["kind"], *_of(row)) != ("attack", one.dataset, *one.who) or row["holm_p"] is None:
-                continue
-            for strong, weak in (sides, sides[::-1]):
-                if strong in mine and weak in weaker and row["goal"] == "untargeted":
-                    seen = seen_from(row, (*one.who, weak))
+        for strong, weak in _attack_pairs(one, self.matches, self.cases):
+            names, eps = {strong.row["attack"], weak.row["attack"]}, strong.row["eps"]
+            for row in self.comparisons:
+                if (row["kind"], *_of(row)) != ("attack", one.dataset, *one.who) or row["holm_p"] is None:
+                    continue
+                if {row["attack_a"], row["attack_b"]} == names and _same(row["eps_a"], eps):
+                    seen = seen_from(row, (*one.who, weak.row["attack"]))
                     yield {
-                        **{"under": strong, "norm": row["norm"], "eps": row["eps_a"], "base": weak, "n": seen["n"]},
+                        **{"under": strong.row["attack"], "norm": row["norm"], "eps": eps, "n": seen["n"]},
+                        **{"base": weak.row["attack"], "note": row["note"], "value": seen["ahead"]},
                         **{"accuracy": seen["accuracies"][1], "base_accuracy": seen["accuracies"][0]},
-                        **{"value": seen["ahead"], "note": row["note"]},
                         **{key: seen[key] for key in ("low", "high", "holm_p", "significant")},
                         "outcome": outcome("stronger", seen["ahead"], seen["low"], seen["high"], seen["significant"]),
                     }
@@ -429,8 +491,10 @@ class _Table:
         if one.base is None and one.expects in ("gain", "no_gain"):
             return one.note
         if _met(one, self.cases) or (one.base is not None and self._met_by_both(one)):
-            return "it only met larger budgets than it was trained for"
+            return "it met only larger budgets than it was trained for, or another norm"
         words = " or ".join(one.under)
+        if one.under == [FOOLING]:
+            return "no fooling images were made for it"
         if one.under == [REPLAYED]:
             return "no image of a third victim was replayed on both"
         if one.under == [ALL_ATTACKS]:
@@ -458,13 +522,15 @@ def outcome(expects: str, value: float, low: float, high: float, significant: bo
     expects : str
         A key of EXPECTED.
     value, low, high : float
-        The share of images turned ("fooled"), or how many more images are kept (or turned: "stronger"), as fractions,
-        with the interval.
+        The share of images that fool it ("fooled", "resists"), or how many more images are kept (or turned:
+        "stronger"), as fractions, with the interval.
     significant : bool
         Whether the paired test shows a difference.
     """
     # As they are printed: no verdict says "below 5" of a 5.0.
-    value, high = round(value, 3), round(high, 3)
+    value, low, high = (round(number, 3) for number in (value, low, high))
+    if expects == "resists":
+        return "reproduced" if value <= RESISTED else "not reproduced" if low > RESISTED else "not shown"
     if expects == "fooled":
         return "reproduced" if value >= BROKEN else "not reproduced" if high < BROKEN else "not shown"
     shown, none = significant and value > 0, high < MARGIN
@@ -490,6 +556,7 @@ def expected(row: Row) -> str:
         "gain": f"gains under {under}",
         "no gain": f"gains nothing under {under}",
         "fooled": f"falls to {under}",
+        "resists": f"resists {under}",
         "stronger": f"falls to {under} more than to {row['than']}",
     }[row["expects"]]
 
@@ -499,7 +566,7 @@ def found(row: Row) -> str:
     under = row["under"] + ("" if missing(row["eps"]) else f" (ε {epsilon(row['eps'])})")
     if row["outcome"] == "not measured":
         return f"{under} not measured, since {row['note']}"
-    if row["expects"] == "fooled":
+    if row["expects"] in ("fooled", "resists"):
         return f"{under} fools {percent(row['value'])} % [{between(row['low'], row['high'])}] of {row['n']} images"
     p = probability(row["holm_p"])
     about = f"({row['n']} images, Holm's p {p if p.startswith('<') else f'= {p}'})"

@@ -122,6 +122,16 @@ def clean_errors(layout: Layout, plan: dict[str, Any]) -> dict[tuple[str, str, s
     return errors
 
 
+def fooling_rates(layout: Layout, names: Sequence[Sequence[str]], confidence: float) -> list[dict[str, Any]]:
+    """The facts of sets of fooling images (data set, victim, fooling), and the share that fools: rate, low, high."""
+    found = []
+    for dataset, victim, fooling in names:
+        place = layout.fooling(dataset, victim, fooling)
+        fools = read_table(place["scores"])["success"]
+        found.append(read_json(place.facts) | rate(("rate", "low", "high"), fools, confidence))
+    return found
+
+
 def _scored(
     images: pd.DataFrame,
     attack: dict[str, Any],

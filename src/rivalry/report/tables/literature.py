@@ -6,7 +6,7 @@ from rivalry.formatting import MISSING, guarded
 from rivalry.references import named
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
-from rivalry.statistics.literature import BROKEN, MARGIN, ROLES, expected
+from rivalry.statistics.literature import BROKEN, MARGIN, RESISTED, ROLES, expected
 
 
 def claims(report: Row, dataset: str) -> Table:
@@ -32,15 +32,16 @@ def claims(report: Row, dataset: str) -> Table:
         "turns. Its interval is paired. It is called a gain only where the paired test shows one after Holm's "
         "correction, and no gain only where the whole interval lies below "
         f"{100 * MARGIN:g} points; what the numbers leave open is “not shown”. An attack breaks a method if it "
-        f"fools at least {100 * BROKEN:g} % of the images. Budgets are at most those that a victim was trained for. "
+        f"fools at least {100 * BROKEN:g} % of the images, and is resisted if it fools at most {100 * RESISTED:g} %. "
+        "Budgets are at most those that a victim was trained for. "
         f"{marks.MEANING}",
         [
-            Column("who", "victim", "name", width=0.1),
+            Column("who", "victim", "name", width=0.09),
             MARK,
             Column("name", "method", paper=False),
-            Column("says", "the literature says", width=0.21),
-            Column("source", "source", "cite", width=0.11),
-            Column("outcome", "verdict", width=0.09),
+            Column("says", "the literature says", width=0.17),
+            Column("source", "source", "cite", width=0.1),
+            Column("outcome", "verdict", width=0.085),
             Column("gain", "ours, gain", "points", low="gain_low", high="gain_high"),
             Column("fooled", "ours, fooled %", "rate", low="fooled_low", high="fooled_high"),
             Column("beside", "beside", width=0.08),
@@ -64,7 +65,7 @@ def _beside(row: Row) -> str:
 
 def _ours(row: Row) -> Row:
     """What was measured, in the columns of what it is."""
-    measures = "fooled" if row["expects"] == "fooled" else "gain"
+    measures = "fooled" if row["expects"] in ("fooled", "resists") else "gain"
     columns = {f"{name}{end}": None for name in ("gain", "fooled") for end in ("", "_low", "_high")}
     return columns | {measures: row["value"], f"{measures}_low": row["low"], f"{measures}_high": row["high"]}
 
