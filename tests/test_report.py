@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import inspect
+import itertools
 import json
 import math
 import os
@@ -37,6 +38,8 @@ from rivalry.report.collecting import _hashes, environment
 from rivalry.report.sections import RESULTS, SECTIONS, Shown, shown
 from rivalry.report.tables import checks, comparisons, data, defenses, robustness
 from rivalry.report.tables._table import Table, interval, text
+from rivalry.report.tables.reported import MARKS, counts
+from rivalry.report.tables.side_by_side import smallest_changes, under_attacks
 from rivalry.report.templates import FOLDER
 from rivalry.report.tex import breakable, tex
 from rivalry.stages.collect import collect
@@ -459,6 +462,128 @@ def test_defense_tables_pair_oblivious_with_adaptive(facts: dict[str, Any]) -> N
         scores["oblivious"],
         scores["adaptive"],
     )
+
+
+def test_victims_stand_side_by_side_under_each_attack_with_the_numbers_of_the_scores(facts: dict[str, Any]) -> None:
+    tables = {table.title: table for table in under_attacks(facts, "digits")}
+    scores = [row for row in facts["scores"] if row["dataset"] == "digits" and row["setting"] == "undefended"]
+    met = {attack: {row["victim"] for row in scores if row["attack"] == attack} for attack in attack_names(scores)}
+    assert set(tables) == {f"Victims under {attack}" for attack, victims in met.items() if len(victims) > 1}
+    for attack, victims in met.items():
+        if len(victims) < 2:
+            continue
+        table = tables[f"Victims under {attack}"]
+        assert {row["victim"] for row in table.rows} == victims
+        keys = {column.title: column for column in table.columns}
+        for row, score in itertools.product(table.rows, scores):
+            if (score["attack"], score["victim"]) != (attack, row["victim"]):
+                continue
+            title = attack if score["eps"] is None else f"ε {score['eps']:g}"
+            accuracy, confidence = keys[f"{title} %"], keys[f"{title}: confidence %"]
+            shown = [row[key] for key in (accuracy.key, accuracy.low, accuracy.high)]
+            assert shown == [score[key] for key in ("adversarial_accuracy", "adversarial_low", "adversarial_high")]
+            shown = [row[key] for key in (confidence.key, confidence.low, confidence.high)]
+            assert shown == [score[key] for key in ("confidence", "confidence_low", "confidence_high")]
+            assert row[keys["clean %"].key] == score["clean_accuracy"]
+            assert row[keys["clean: confidence %"].key] == score["clean_confidence"]
+
+
+def attack_names(scores: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["attack"] for row in scores))
+
+
+def grid(**parameters: dict[str, Any]) -> dict[str, Any]:
+    """Facts of some victims under one attack at two budgets; victim b met only the second."""
+    base = {"dataset": "d", "architecture": "mlp", "method": "l1_l2", "poisoning": None, "fitting": {"epochs": 3}}
+    score = {"dataset": "d", "attack": "fgsm", "setting": "undefended", "defense": "none", "n": 10}
+    score |= dict.fromkeys(("clean_accuracy", "clean_low", "clean_high", "clean_confidence"), 0.9)
+    score |= dict.fromkeys(("clean_confidence_low", "clean_confidence_high"), 0.9)
+    numbers = ("adversarial_accuracy", "adversarial_low", "adversarial_high")
+    numbers += ("confidence", "confidence_low", "confidence_high")
+    return {
+        "checks": [],
+        "victims": [base | {"victim": name} | own for name, own in parameters.items()],
+        "scores": [
+            score | {"victim": name, "eps": eps} | dict.fromkeys(numbers, eps)
+            for name in parameters
+            for eps in (0.1, 0.2)
+            if (name, eps) != ("b", 0.1)
+        ],
+    }
+
+
+def test_victims_are_told_apart_by_the_parameters_that_differ() -> None:
+    report = grid(
+        plain={"method": "plain", "parameters": {"temperature": 1.0}},
+        a={"parameters": {"l1": 0.0, "l2": 1e-4}},
+        b={"parameters": {"l1": 0.0, "l2": 1e-5}, "fitting": {"epochs": 4}},
+    )
+    (table,) = under_attacks(report, "d")
+    told = {row["victim"]: row["told"] for row in table.rows}
+    assert told == {
+        "plain": "method plain; epochs 3",
+        "a": "method l1_l2; l2 0.0001; epochs 3",
+        "b": "method l1_l2; l2 1e-05; epochs 4",
+    }
+    assert [row["at 0.1 accuracy"] for row in table.rows] == [0.1, 0.1, None]
+    assert text(next(c for c in table.columns if c.key == "at 0.1 accuracy"), table.rows[2]) == "–"
+
+
+def test_one_victim_alone_stands_beside_nobody() -> None:
+    assert under_attacks(grid(a={"parameters": {}}), "d") == []
+
+
+def test_the_paper_has_few_budgets_the_smallest_and_the_largest_among_them() -> None:
+    report = grid(a={"parameters": {}}, c={"parameters": {}})
+    one = report["scores"][0]
+    report["scores"] = [one | {"victim": v, "eps": k / 10} for v in ("a", "c") for k in range(1, 10)]
+    (table,) = under_attacks(report, "d")
+    printed = [column.key for column in table.in_paper().columns if column.key.startswith("at ")]
+    assert printed == [f"at {eps} accuracy" for eps in (0.1, 0.4, 0.6, 0.9)]
+
+
+def change(attack: str, eps: float | None, held: float, **other: Any) -> dict[str, Any]:
+    row = {"dataset": "d", "victim": "v", "attack": attack, "defense": "none", "setting": "undefended", "n": 100}
+    row |= {"goal": "untargeted", "sees": "gradients", "norm": "2", "budget": "fixed" if eps else "minimal", "eps": eps}
+    row |= {"adversarial_accuracy": held, "adversarial_low": held - 0.01, "adversarial_high": held + 0.01}
+    return row | {"rho_adv": 0.2, "rho_adv_low": 0.19, "rho_adv_high": 0.21, "seconds": 0.1} | other
+
+
+def test_smallest_changes_stand_beside_the_budget_that_misclassifies_nearly_all() -> None:
+    rows = [
+        *(change("fgsm", eps, held) for eps, held in ((0.1, 0.5), (0.2, 0.12), (0.3, 0.1), (0.4, 0.0))),
+        change("deepfool", None, 0.3),
+        change("at_once", 0.1, 0.0),
+        *(change("never", eps, held) for eps, held in ((0.1, 0.4), (0.2, 0.6))),
+        change("noise", 0.1, 0.9, sees="nothing"),
+        change("aimed", 0.1, 0.0, goal="targeted"),
+        change("fgsm", 0.1, 0.0, defense="median", setting="adaptive"),
+        change("fgsm", 0.1, 0.0, dataset="other"),
+    ]
+    table = smallest_changes({"scores": rows, "checks": []}, "d")
+    assert [(row["attack"], row["limit"], row["before"]) for row in table.rows] == [
+        ("fgsm", "0.3", "0.2: 88.0 %"),
+        ("deepfool", "none", "–"),
+        ("at_once", "0.1", "none was run"),
+    ]
+    assert [round(row["wrong"], 2) for row in table.rows] == [0.9, 0.7, 1.0]
+    assert all(row["wrong_low"] < row["wrong"] < row["wrong_high"] for row in table.rows)
+    assert "No ε of this run goes so far with never on v (60.0 %)." in table.note
+    column = next(one for one in table.columns if one.key == "rho_adv")
+    assert interval(column, table.rows[0]) == "0.190–0.210"
+
+
+def test_a_run_without_attacks_has_no_smallest_changes() -> None:
+    table = smallest_changes({"scores": [], "checks": []}, "d")
+    assert (table.rows, "No ε" in table.note) == ([], False)
+
+
+def test_printed_numbers_are_counted_by_document_and_mark() -> None:
+    marked = [("S3", "agrees"), ("S3", "differs"), ("S3", "differs"), ("S4", "not comparable"), ("S3", "not measured")]
+    table = counts({"reported": [{"source": source, "mark": mark} for source, mark in marked]})
+    assert [row["source"] for row in table.rows] == ["S3", "S4"]
+    assert [row["rows"] for row in table.rows] == [4, 1]
+    assert [table.rows[0][mark] for mark in MARKS] == [1, 2, 0, 0, 1]
 
 
 def test_self_checks_are_counted_by_kind_and_only_doubts_are_listed(

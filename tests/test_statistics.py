@@ -21,6 +21,8 @@ from rivalry.statistics import (
     verdict,
     wilson_interval,
 )
+from rivalry.statistics.headlines import smallest_budgets
+from rivalry.statistics.rates import mean_interval
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
@@ -117,6 +119,42 @@ def test_wilson_of_none_and_all_ends_at_the_rate_exactly(confidence):
         assert low == 0.0 < high < 1
         low, high = wilson_interval(n, n, confidence)
         assert 0 < low < high == 1.0
+
+
+def test_students_interval_of_a_mean():
+    # Of 1 to 5: 3, give or take 2.776 (t with 4 degrees of freedom) times the root of 2.5 / 5.
+    assert mean_interval([1, 2, 3, 4, 5]) == pytest.approx((3 - 1.9632, 3 + 1.9632), abs=1e-4)
+    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
+    for values in ([], [0.5], [0.5, math.nan]):
+        assert all(math.isnan(end) for end in mean_interval(values))
+
+
+def test_students_interval_holds_the_mean_as_often_as_it_says():
+    drawn = np.random.default_rng(0).beta(8, 1, (2000, 100))  # like confidences: most of them near 1
+    held = [low <= 8 / 9 <= high for low, high in map(mean_interval, drawn)]
+    assert 0.93 < np.mean(held) < 0.97
+
+
+def budget(eps: float, held: float, **other: object) -> dict[str, object]:
+    match = {"dataset": "d", "victim": "v", "attack": "fgsm", "defense": "none", "setting": "undefended"}
+    return match | {"goal": "untargeted", "n": 10, "eps": eps, "adversarial_accuracy": held} | other
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "found"),
+    [
+        ([budget(0.3, 0.0), budget(0.1, 0.5), budget(0.2, 0.1)], 0.9, [0.2]),
+        ([budget(0.1, 0.2), budget(0.2, 0.2)], 0.9, []),
+        # Success that falls again: the smallest budget counts.
+        ([budget(0.1, 0.1), budget(0.2, 0.5)], 0.9, [0.1]),
+        ([budget(0.1, 0.1), budget(0.2, 0.0)], 1.0, [0.2]),
+        ([budget(0.1, 0.0, victim="a"), budget(0.2, 0.0, victim="b")], 0.9, [0.1, 0.2]),
+        ([budget(0.1, 0.0, goal="targeted"), budget(math.nan, 0.0)], 0.9, []),
+        ([], 0.9, []),
+    ],
+)
+def test_the_smallest_budget_that_misclassifies_a_share(rows, share, found):
+    assert [row["eps"] for row in smallest_budgets(rows, share)] == found
 
 
 def test_wilson_refuses_more_successes_than_images():

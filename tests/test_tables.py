@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +255,8 @@ def test_every_column_of_an_undefended_row(run):
         "success_rate": easy,
         "success_low": 0.25046,
         "success_high": 0.84178,
-        "confidence": 0.75,
+        **{f"clean_confidence{end}": 0.8 for end in ("", "_low", "_high")},
+        **{f"confidence{end}": 0.75 for end in ("", "_low", "_high")},
         "mean_l0": 2,
         "median_l0": 2,
         "mean_l2": length,
@@ -263,7 +265,7 @@ def test_every_column_of_an_undefended_row(run):
         "median_linf": 0.2,
         "mean_l2_channels": length,
         "mean_linf_channels": 0.2,
-        "rho_adv": length / clean,
+        **{f"rho_adv{end}": length / clean for end in ("", "_low", "_high")},
         "iterations": 1,
         "queries": 5,
         "gradients": 3,
@@ -717,6 +719,7 @@ def test_reported_numbers_meet_matches_by_method_and_eps_not_by_name(tmp_path):
     absent = row(table, reported=0.2881)
     assert math.isnan(absent["measured"])
     assert absent["note"].endswith("not in this configuration")
+    assert (found["mark"], absent["mark"]) == ("agrees", "not measured")
     assert set(table["source"]) == {"S0", "S3", "S4"}
     clean = row(table[table["where"] == "2.5, figure 3"], metric="clean_accuracy")
     assert (clean["measured"], clean["what"]) == (7 / 8, "anything")
@@ -751,7 +754,8 @@ def test_a_number_that_waits_says_for_what(tmp_path, monkeypatch):
     run.victim("anything")
     run.attack("some_name", (0.3,), victim="anything", method="fgsm")
     table = run.tables()["reported"]
-    assert list(table["note"]) == ["printed twice; not comparable: there is no capsules here"]
+    assert list(table["note"]) == ["printed twice; there is no capsules here"]
+    assert list(table["mark"]) == ["not comparable"]
     assert table["measured"].isna().all()
 
 
@@ -767,11 +771,78 @@ def test_what_the_documents_contradict_is_noted():
     assert all("eps = 3" in e["note"] for e in course if e["attack"].get("eps") == 0.3)
 
 
+REPORTED_ENTRY = {"source": "S9", "where": "table 1", "dataset": "mnist", "victim": {"method": "plain"}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "mark", "measured"),
+    [
+        ({"metric": "clean_accuracy", "value": 0.9}, "agrees", 7 / 8),
+        ({"metric": "clean_accuracy", "value": 0.2}, "differs", 7 / 8),
+        ({"metric": "clean_accuracy", "value": 0.9, "not_comparable": "five classes"}, "not comparable", 7 / 8),
+        ({"metric": "confidence", "value": 0.8}, "agrees", 0.8),
+        ({"metric": "macro_recall", "value": 0.8}, "no interval", 8 / 9),
+        # Of the four budgets, .01 turns none of eight images, .2 the four easy ones, .4 and .5 all but none.
+        ({"metric": "rho_adv", "value": 9, "attack": {"method": "fgsm", "misclassified": 0.9}}, "differs", 0.4),
+        ({"metric": "rho_adv", "value": 9, "attack": {"method": "fgsm", "misclassified": 0.6}}, "differs", 0.2),
+        ({"metric": "confidence", "value": 0.75, "attack": {"method": "fgsm", "eps": 0.5}}, "agrees", 0.75),
+        ({"metric": "rho_adv", "value": 0.1, "attack": {"method": "fgsm", "eps": 0.01}}, "not measured", math.nan),
+        ({"metric": "rho_adv", "value": 0.1, "attack": {"method": "deepfool"}}, "not measured", math.nan),
+    ],
+)
+def test_a_printed_number_is_marked_by_what_was_measured(tmp_path, monkeypatch, entry, mark, measured):
+    monkeypatch.setattr(reported, "reported_numbers", lambda: [REPORTED_ENTRY | entry])
+    run = Run(tmp_path, source="mnist")
+    run.victim("anything")
+    run.attack("some_name", (0.01, 0.2, 0.4, 0.5), victim="anything", method="fgsm")
+    tables = run.tables()
+    found = tables["reported"].iloc[0]
+    if "misclassified" in entry.get("attack", {}):
+        # rho_adv there is that of the score at the budget; the printed 9 is outside of any interval.
+        measured = row(tables["scores"], eps=measured)["rho_adv"]
+    assert found["mark"] == mark
+    assert found["measured"] == pytest.approx(measured, nan_ok=True)
+    within = None if pd.isna(found["within"]) else bool(found["within"])
+    assert within == {"agrees": True, "differs": False}.get(mark)
+    assert ("five classes" in found["note"]) == ("not_comparable" in entry)
+
+
+def test_a_share_that_no_budget_reaches_is_not_measured(tmp_path, monkeypatch):
+    entry = {"metric": "rho_adv", "value": 0.2, "attack": {"method": "fgsm", "misclassified": 0.9}}
+    monkeypatch.setattr(reported, "reported_numbers", lambda: [REPORTED_ENTRY | entry])
+    run = Run(tmp_path, source="mnist")
+    run.victim("anything")
+    run.attack("some_name", (0.01, 0.2), victim="anything", method="fgsm")
+    found = run.tables()["reported"].iloc[0]
+    assert (found["mark"], found["note"]) == ("not measured", "90 % are misclassified at none of the budgets")
+
+
+def test_times_are_set_against_printed_ones_only_where_they_are_recorded(tmp_path, monkeypatch):
+    entry = {"metric": "seconds", "value": 4, "attack": {"method": "fgsm", "eps": 0.2}, "not_comparable": "elsewhere"}
+    monkeypatch.setattr(reported, "reported_numbers", lambda: [REPORTED_ENTRY | entry])
+    run = Run(tmp_path, source="mnist")
+    run.victim("anything")
+    run.attack("some_name", (0.2,), victim="anything", method="fgsm")
+    found = run.tables()["reported"].iloc[0]
+    assert (found["mark"], found["measured"]) == ("not comparable", 0.5)
+    found = run.tables(times=False)["reported"].iloc[0]
+    assert (found["mark"], math.isnan(found["measured"])) == ("not measured", True)
+
+
+def test_as_many_numbers_are_entered_as_the_documents_print():
+    """S2: 3 and 3 accuracies, 2 with pcl, 10 of table 1. S3: 6, 8 x 6, 2 x 4. S4: 3, and 6 networks' 28 + 10."""
+    counted = Counter(entry["source"] for entry in reported_numbers())
+    assert {source: counted[source] for source in ("S2", "S3", "S4")} == {"S2": 18, "S3": 62, "S4": 41}
+    distillation = [entry for entry in reported_numbers() if str(entry["where"]).startswith("2.4, figure")]
+    # Of eight rows of four numbers each, the two without an attack are printed in both figures.
+    assert len(distillation) == 8 * 4 - 4 * 2
+
+
 def test_reported_entries_are_rates_or_sizes_of_known_columns():
     clean_only = {"clean_accuracy", "confidence", "macro_precision", "macro_recall"}
     for entry in reported_numbers():
-        assert 0 <= entry["value"] <= 1, entry
-        assert entry["dataset"] in {"mnist", "cifar10"}
+        assert 0 <= entry["value"] <= (100 if entry["metric"] == "seconds" else 1), entry
+        assert entry["dataset"] in {"mnist", "cifar10", "ilsvrc2012"}
         assert entry["metric"] in (SCORES.columns if "attack" in entry or "defense" in entry else clean_only), entry
     assert set(COUNTED) <= set(SCORES.columns)
 

@@ -20,7 +20,9 @@ from PIL import Image
 
 from rivalry import registry
 from rivalry.artifacts import HOST, read_json, read_tensors
+from rivalry.config import load_config, read_yaml
 from rivalry.data._files import mirrored
+from rivalry.plan import Plan
 from rivalry.statistics.checked import CHECKED
 from rivalry.statistics.columns import SCORES
 
@@ -164,6 +166,17 @@ def test_the_readme_repeats_what_its_option_replaces() -> None:
 )
 def test_job_counts_of_shipped_configurations(file: str, jobs: dict[str, int], tmp_path: Path) -> None:
     assert planned(copy_project(tmp_path), "--configfile", file) == jobs | ENDING
+
+
+@pytest.mark.parametrize("name", sorted(file.name for file in (ROOT / "config/seeds").glob("*.yaml")))
+def test_the_documents_experiments_are_planned_whole(name: str, tmp_path: Path) -> None:
+    file = f"config/seeds/{name}"
+    plan = Plan(load_config(read_yaml(ROOT / file), file))
+    jobs = planned(copy_project(tmp_path), "--configfile", file)
+    assert jobs["all"] == 1
+    assert jobs["train_victim"] == len(plan.victims)
+    assert jobs["attack_victim"] == len(plan.attacks)
+    assert jobs["draw_figures"] == len(plan.datasets)
 
 
 def test_a_folder_and_a_file_are_renamed_in_one_place(tmp_path: Path) -> None:

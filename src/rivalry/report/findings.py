@@ -398,13 +398,13 @@ def _whole_run(report: Fact) -> Iterator[Finding]:
         "bad" if fails else "open" if warns or not kinds else "good",
         checked(report) + (" A failed check means that the numbers which it names may be wrong." if fails else ""),
     )
-    measured = [row for row in report["reported"] if row["measured"] is not None]
-    if measured:
-        agree = sum(bool(row["within"]) for row in measured)
+    judged = [row for row in report["reported"] if row["within"] is not None]
+    if judged:
+        agree = sum(row["within"] for row in judged)
         yield Finding(
             "Reported numbers",
-            f"{agree} of {len(measured)} agree",
+            f"{agree} of {len(judged)} agree",
             "neutral",
-            f"{plural(len(measured), 'number')} that the source documents print could be measured; {agree} "
-            "of them lie within the interval of this run.",
+            f"{plural(len(judged), 'number')} that the source documents print could be measured and compared; {agree} "
+            "of them lie within the interval of this run, which is that of its test images alone.",
         )

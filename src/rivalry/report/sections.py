@@ -25,6 +25,7 @@ from rivalry.report.tables import (
     provenance,
     reported,
     robustness,
+    side_by_side,
     transfer,
     victims,
 )
@@ -133,7 +134,7 @@ RESULTS = (
         "attacks",
         "Attacks",
         figures=("accuracy", "accuracy_by_eps", "budgets", "cost", "queries"),
-        tables=(attacks.attacks, attacks.fitted),
+        tables=(side_by_side.under_attacks, side_by_side.smallest_changes, attacks.attacks, attacks.fitted),
     ),
     Section(
         "transfer",
@@ -222,7 +223,7 @@ SECTIONS = (
         tables=(checks.kinds, checks.doubts),
         empty="No self-check was made.",
     ),
-    Section("reported", "Reported against measured", tables=(reported.reported,)),
+    Section("reported", "Reported against measured", tables=(reported.counts, reported.reported)),
     Section(
         "apart",
         "Not compared or not run",

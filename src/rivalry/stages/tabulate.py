@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,7 +62,9 @@ def tabulate(
     matches = [match for names in plan["attacks"] for match in undefended_matches(layout, names, confidence)]
     matches += [match for names in plan["evaluations"] for match in evaluated_matches(layout, names, confidence)]
     matches.sort(key=lambda match: _position(match, plan))
-    scores = [match.row | ({} if record_times else {"seconds": None}) for match in matches]
+    if not record_times:
+        for match in matches:
+            match.row["seconds"] = math.nan
     cases = worst_case.worst_cases(layout, plan=plan, confidence=confidence)
     stated = literature.stated(layout, plan)
     besides = literature.asked(stated, matches, cases, confidence)
@@ -70,7 +73,7 @@ def tabulate(
     reported = set_against_reported(layout, matches, plan["victims"], confidence=confidence)
 
     tables = layout.tables.at(output)
-    SCORES.write(tables["scores"], scores)
+    SCORES.write(tables["scores"], [match.row for match in matches])
     WORST_CASES.write(tables["worst_cases"], [case.row for case in cases])
     COMPARISONS.write(tables["comparisons"], comparisons)
     TRANSFERS.write(tables["transfers"], transfer_rates(layout, plan, confidence))

@@ -9,8 +9,11 @@ SCORES = Table(
     ("number", "eps"),
     ("count", "n n_attacked n_crafted"),
     ("number", "clean_accuracy clean_low clean_high adversarial_accuracy adversarial_low adversarial_high"),
-    ("number", "success_rate success_low success_high confidence"),
-    ("number", "mean_l0 median_l0 mean_l2 median_l2 mean_linf median_linf mean_l2_channels mean_linf_channels rho_adv"),
+    ("number", "success_rate success_low success_high"),
+    ("number", "clean_confidence clean_confidence_low clean_confidence_high"),
+    ("number", "confidence confidence_low confidence_high"),
+    ("number", "mean_l0 median_l0 mean_l2 median_l2 mean_linf median_linf mean_l2_channels mean_linf_channels"),
+    ("number", "rho_adv rho_adv_low rho_adv_high"),
     ("number", "iterations queries gradients zero_gradient_share"),
     ("count", "non_finite"),
     ("number", "flagged_clean flagged_adversarial auc macro_precision macro_recall seconds"),
@@ -64,7 +67,7 @@ REPORTED = Table(
     ("text", "source where dataset what metric"),
     ("number", "reported measured low high"),
     ("flag", "within"),
-    ("text", "note"),
+    ("text", "mark note"),
 )
 
 TABLES = {

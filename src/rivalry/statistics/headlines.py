@@ -1,4 +1,5 @@
-"""The budget at which a report compares, who leads there, which replayed sets it shows, and how attacks are listed."""
+"""Which budgets a report looks at: where it compares, who leads there, which replayed sets it shows, and from which
+budget on an attack misclassifies nearly all; and how attacks are listed."""
 
 from __future__ import annotations
 
@@ -10,6 +11,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 Row = dict[str, Any]
+
+MATCH = ("dataset", "victim", "attack", "defense", "setting")
+"""What the scores of one match have in common, whatever their budget."""
 
 
 class Listed(NamedTuple):
@@ -35,6 +39,24 @@ def headline_budget(budgets: Iterable[float]) -> float:
     """
     met = Counter(budgets)
     return max(met, key=lambda eps: (met[eps], eps))
+
+
+MISCLASSIFIED = 0.9
+"""The share of images by which DeepFool's authors choose the budget of an attack that does not look for one."""
+
+
+def smallest_budgets(scores: Iterable[Row], share: float = MISCLASSIFIED) -> list[Row]:
+    """Of each match, the row at the smallest of its budgets at which `share` of all n images are misclassified.
+
+    Images that are misclassified without an attack count. A match that none of its budgets brings there has no row,
+    and neither has an attack without budgets.
+    """
+    first: dict[tuple[str, ...], Row] = {}
+    for row in sorted((row for row in scores if pd.notna(row["eps"])), key=lambda row: float(row["eps"])):
+        held = round(row["adversarial_accuracy"] * row["n"])
+        if row["goal"] == "untargeted" and row["n"] - held >= share * row["n"] - 1e-9:
+            first.setdefault(tuple(row[key] for key in MATCH), row)
+    return list(first.values())
 
 
 def ranking(rows: Sequence[Row]) -> list[Row]:

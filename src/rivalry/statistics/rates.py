@@ -1,11 +1,14 @@
-"""Single rates and differences of two: the course's interval, Wilson's, and what they say in words."""
+"""Single rates and means, and differences of two rates: their intervals, and what they say in words."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
+import numpy as np
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
 
 from rivalry.errors import RivalryError
 
@@ -79,6 +82,28 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
     # Computed, these two ends are off by a rounding, and then do not hold the rate itself.
     return 0.0 if successes == 0 else float(low), 1.0 if successes == n else float(high)
+
+
+def mean_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Student's interval of a mean over images, such as that of their confidences.
+
+    Parameters
+    ----------
+    values : iterable of float
+        One number for each image.
+    confidence : float
+        Coverage, in (0,1).
+
+    Returns
+    -------
+    low, high : float
+        Limits of the mean; NaN of fewer than two values, or where one is missing.
+    """
+    numbers = np.asarray(list(values), dtype=float)
+    if len(numbers) < 2 or np.isnan(numbers).any():
+        return math.nan, math.nan
+    low, high = DescrStatsW(numbers).tconfint_mean(alpha=1 - confidence)
+    return float(low), float(high)
 
 
 def significance_level(confidence: float) -> float:

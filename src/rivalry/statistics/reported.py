@@ -15,7 +15,8 @@ from rivalry import registry
 from rivalry.artifacts import read_json, read_table
 from rivalry.layout import Layout
 from rivalry.statistics.columns import REPORTED
-from rivalry.statistics.rates import wilson_interval
+from rivalry.statistics.headlines import smallest_budgets
+from rivalry.statistics.rates import mean_interval, wilson_interval
 from rivalry.statistics.scores import ScoredMatch, macro_measures
 
 COUNTED = {
@@ -25,7 +26,9 @@ COUNTED = {
     "flagged_clean": "n",
     "flagged_adversarial": "n_crafted",
 }
-"""Metrics that are rates, and what they are rates of; the others get no interval."""
+"""Metrics that are rates, and what they are rates of."""
+MEANS = ("confidence", "rho_adv")
+"""Metrics that are means over images, beside whose column in the scores stand its limits; others get no interval."""
 
 
 def set_against_reported(
@@ -36,6 +39,9 @@ def set_against_reported(
     Entries are matched by method and parameters, never by the names that a configuration gives. A number on
     a data set of this run that nothing here corresponds to keeps its row, with nothing measured.
 
+    `mark` says how the two compare: agrees (the measured number's interval holds the printed one), differs, no
+    interval, not comparable (the note says why), not measured.
+
     Parameters
     ----------
     layout : Layout
@@ -45,8 +51,7 @@ def set_against_reported(
     victims : sequence of (data set, victim)
         All victims of the run.
     confidence : float
-        Coverage of the Wilson interval of each measured rate; `within` says whether it holds the printed
-        number.
+        Coverage of the interval of each measured rate or mean; `within` says whether it holds the printed number.
     """
     sources = {name: read_json(layout.data(name).facts)["source"] for name, _ in victims}
     facts = {(dataset, victim): _victim_facts(layout, dataset, victim) for dataset, victim in victims}
@@ -60,16 +65,27 @@ def set_against_reported(
         ]
         if names and not found:
             unknown = unregistered(entry)
-            why = f"not comparable: there is no {', '.join(unknown)} here" if unknown else "not in this configuration"
-            found = [{"dataset": names[0], "what": _describe(entry), "note": why}]
+            why = f"there is no {', '.join(unknown)} here" if unknown else "not in this configuration"
+            absent = {"mark": "not comparable" if unknown else "not measured", "note": why}
+            found = [{"dataset": names[0], "what": _describe(entry), **absent}]
         for measured in found:
-            notes = [entry.get("note", ""), measured.get("note", "")]
             row = {name: entry[name] for name in ("source", "where", "metric")} | measured
+            notes = [entry.get("note", ""), measured.get("note", ""), entry.get("not_comparable", "")]
             row |= {"reported": entry["value"], "note": "; ".join(note for note in notes if note)}
-            if "low" in row:
-                row["within"] = row["low"] <= entry["value"] <= row["high"]
-            rows.append(row)
+            rows.append(_marked(entry, row))
     return REPORTED.frame(rows)
+
+
+def _marked(entry: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what its numbers say about the printed one."""
+    if math.isnan(row.get("measured", math.nan)):
+        return {"mark": "not measured"} | row
+    if "not_comparable" in entry:
+        return row | {"mark": "not comparable"}
+    if math.isnan(row.get("low", math.nan)):
+        return row | {"mark": "no interval"}
+    within = row["low"] <= entry["value"] <= row["high"]
+    return row | {"within": within, "mark": "agrees" if within else "differs"}
 
 
 def reported_numbers() -> list[dict[str, Any]]:
@@ -89,7 +105,7 @@ def unregistered(entry: dict[str, Any]) -> list[str]:
         ("training", victim.get("method"), {key: victim[key] for key in ("temperature", "labels") if key in victim}),
         ("architectures", victim.get("architecture"), {}),
         ("poisonings", poisoning.get("method"), poisoning.get("parameters", {})),
-        ("attacks", attack.get("method"), attack.get("parameters", {})),
+        *(("attacks", name, attack.get("parameters", {})) for name in _listed(attack.get("method"))),
         ("defenses", defense.get("method"), defense.get("parameters", {})),
         ("architectures", defense.get("parameters", {}).get("architecture"), {}),
     ]
@@ -120,21 +136,31 @@ def _measured(
             predictions = read_table(layout.victim(dataset, name)["predictions"])
             yield {"what": name, **_clean_measure(predictions, metric, confidence)}
         return
+    met = [match for match in matches if match.row["dataset"] == dataset and match.row["victim"] in fitting]
+    defense, attack = entry.get("defense"), dict(entry.get("attack", {}))
+    share = attack.pop("misclassified", None)
+    met = [match for match in met if match.row["setting"] == ("oblivious" if defense else "undefended")]
+    if defense:
+        met = [match for match in met if fits(defense, match.defense or {})]
+    met = [match for match in met if fits(attack, match.attack | {"eps": match.row["eps"]})]
+    if share is not None and met:
+        first = smallest_budgets([match.row for match in met], share)
+        what = ", ".join(dict.fromkeys(f"{match.row['victim']} under {match.row['attack']}" for match in met))
+        met = [match for match in met if any(match.row is row for row in first)]
+        if not met:
+            why = f"{100 * share:.0f} % are misclassified at none of the budgets"
+            yield {"what": what, "note": why, "mark": "not measured"}
     seen = set()
-    for match in matches:
-        row, defense = match.row, entry.get("defense")
-        if row["dataset"] != dataset or row["victim"] not in fitting:
-            continue
-        if row["setting"] != ("oblivious" if defense else "undefended"):
-            continue
-        if defense and not fits(defense, match.defense or {}):
-            continue
-        if "attack" in entry and not fits(entry["attack"], match.attack | {"eps": row["eps"]}):
-            continue
+    for match in met:
+        row = match.row
         what = row["victim"] + (f" behind {row['defense']}" if defense else "")
         what += f" under {match.name}" if "attack" in entry else ""
-        if what not in seen:
-            seen.add(what)
+        if what in seen:
+            continue
+        seen.add(what)
+        if metric in MEANS:
+            yield {"what": what, "measured": row[metric], "low": row[f"{metric}_low"], "high": row[f"{metric}_high"]}
+        else:
             yield {"what": what, **_with_interval(row[metric], row.get(COUNTED.get(metric, "")), confidence)}
 
 
@@ -143,7 +169,8 @@ def _clean_measure(predictions: pd.DataFrame, metric: str, confidence: float) ->
     if metric == "clean_accuracy":
         return _with_interval(float((labels == predicted).mean()), len(labels), confidence)
     if metric == "confidence":
-        return {"measured": predictions["confidence"].mean()}
+        low, high = mean_interval(predictions["confidence"], confidence)
+        return {"measured": predictions["confidence"].mean(), "low": low, "high": high}
     precision, recall = macro_measures(labels, predicted)
     return {"measured": precision if metric == "macro_precision" else recall}
 
@@ -153,6 +180,10 @@ def _with_interval(value: float, n: int | None, confidence: float) -> dict[str, 
         return {"measured": value}
     low, high = wilson_interval(round(value * n), n, confidence)
     return {"measured": value, "low": low, "high": high}
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _victim_facts(layout: Layout, dataset: str, victim: str) -> dict[str, Any]:

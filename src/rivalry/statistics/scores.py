@@ -2,7 +2,8 @@
 
 Rates: `clean_accuracy`, `adversarial_accuracy` and the macro measures are over all evaluated images, those
 that the victim gets wrong unattacked included; `success_rate` is over the `n_attacked` that were attacked and
-that the (defended) victim handles unattacked. Perturbation sizes are over those on which the attack succeeded,
+that the (defended) victim handles unattacked. Confidences are means over all evaluated images, of the probability of
+whatever class is given, unattacked and attacked. Perturbation sizes are over those on which the attack succeeded,
 and empty when there are none. Work (iterations, queries, gradients, seconds), `flagged_adversarial` and `auc` are
 over the `n_crafted` images that the attack changed: in an oblivious set those that the undefended victim has right.
 
@@ -23,7 +24,7 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from rivalry.artifacts import read_json, read_table
 from rivalry.layout import Layout, defended
-from rivalry.statistics.rates import wilson_interval
+from rivalry.statistics.rates import mean_interval, wilson_interval
 from rivalry.types import REFUSED
 
 SIZES = ["l0", "l2", "linf"]
@@ -67,6 +68,8 @@ def undefended_matches(layout: Layout, names: Sequence[str], confidence: float) 
     scores["clean_handled"] = scores["clean_prediction"] == scores["label"]
     scores["clean_flagged"] = scores["clean_prediction"] == REFUSED
     scores["flagged"] = scores["prediction"] == REFUSED
+    answers = read_table(layout.victim(dataset, victim)["predictions"]).set_index("index")
+    scores["clean_confidence"] = scores["index"].map(answers["confidence"])
     right = scores["prediction"] == scores["label"]
     scores["handled"] = scores["clean_handled"] & (right | scores["flagged"] | ~scores["attacked"])
     return [
@@ -94,6 +97,8 @@ def evaluated_matches(layout: Layout, names: Sequence[str], confidence: float) -
         traces = read_table(place["scores"])[["index", "eps", *TRACES]]
         rows = rows.drop(columns=[name for name in TRACES if name in rows])
         for _, images in rows.merge(traces, on=["index", "eps"], how="left").groupby("eps", dropna=False):
+            if "confidence" in clean:
+                images["clean_confidence"] = images["index"].map(clean["confidence"])
             if refuses:
                 images = images.join(clean[["flagged", "score"]].add_prefix("clean_"), on="index")
             context = {"victim": victim, "defense": defense, "setting": str(setting)}
@@ -162,13 +167,14 @@ def _scored(
         **rate(("clean_accuracy", "clean_low", "clean_high"), images["clean_handled"], confidence),
         **rate(("adversarial_accuracy", "adversarial_low", "adversarial_high"), images["handled"], confidence),
         **rate(("success_rate", "success_low", "success_high"), attacked["success"], confidence),
-        # A mean in single precision, with the digits that it has.
-        "confidence": float(str(images["confidence"].mean())) if "confidence" in images else np.nan,
+        **_mean("clean_confidence", images, confidence),
+        **_mean("confidence", images, confidence),
     }
     for size in SIZES:
         row[f"mean_{size}"], row[f"median_{size}"] = fooled[size].mean(), fooled[size].median()
     row |= {f"mean_{size}": fooled[size].mean() for size in ("l2_channels", "linf_channels")}
     row["rho_adv"] = fooled["relative_l2"].mean()
+    row["rho_adv_low"], row["rho_adv_high"] = mean_interval(fooled["relative_l2"], confidence)
     row |= {name: crafted[name].mean() for name in WORK}
     row["zero_gradient_share"] = crafted["zero_gradient"].mean()
     row["non_finite"] = int((~crafted["finite"].astype(bool)).sum())
@@ -187,6 +193,15 @@ def _scored(
     success = aimed["success"] & aimed["attacked"] & aimed["clean_handled"]
     slim = pd.DataFrame({"wrong": success if targeted else ~aimed["handled"], "success": success, "l2": aimed["l2"]})
     return ScoredMatch(row, slim, attack, defense)
+
+
+def _mean(name: str, images: pd.DataFrame, confidence: float) -> dict[str, float]:
+    """The mean of a column and its interval; NaN where there is no such column."""
+    if name not in images:
+        return {}
+    low, high = mean_interval(images[name], confidence)
+    # A mean in single precision, with the digits that it has.
+    return {name: float(str(images[name].mean())), f"{name}_low": low, f"{name}_high": high}
 
 
 def macro_measures(labels: pd.Series, predictions: pd.Series) -> tuple[float, float]:

@@ -47,7 +47,7 @@ class Column:
     form : str
         How it is printed: text, name, code, cite, status, mark, measure, rate, points, number, count, eps, p, time.
     low, high : str
-        Keys of a rate's or difference's interval.
+        Keys of the interval of a rate, a difference or a mean.
     width : float
         In the paper, the share of the text width of a column of words; 0 leaves it as wide as it needs.
     paper : bool
@@ -118,7 +118,11 @@ def interval(column: Column, row: Row) -> str:
     if not column.low or missing(row[column.low]):
         return ""
     ends = row[column.low], row[column.high]
-    return between_points(*ends) if column.form == "points" else between(*ends)
+    if column.form == "points":
+        return between_points(*ends)
+    if column.form == "number" or (column.form == "measure" and not row["rate"]):
+        return f"{number(ends[0])}–{number(ends[1])}"
+    return between(*ends)
 
 
 def mark(found: list[Row]) -> Row:
