@@ -524,6 +524,18 @@ def test_what_does_not_fit_in_the_images_is_found_beforehand(side, path, value, 
     load_config(content)
 
 
+def test_a_value_that_says_nothing_of_a_side_needs_none(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "im", {"train": 2, "test": 2}, ["cat", "dog"], (20, 20))
+    content = with_pictures(folder)
+    content["poisonings"]["corner"] |= {"target": 1, "trigger": "image", "image": str(next(folder.glob("**/*.png")))}
+    content["defenses"] = {"several": {"method": "denoising_autoencoder", "layers": 3}}
+    content["matches"] = [
+        {"datasets": ["mine"], "victims": ["backdoored"], "attacks": ["fgsm"], "defenses": ["several"]}
+    ]
+    content["transfers"] = []
+    load_config(content)
+
+
 @pytest.mark.parametrize(("kind", "name"), [("poisonings", "backdoor"), ("defenses", "spatial_smoothing")])
 def test_a_method_refuses_images_exactly_below_the_side_that_it_declares(kind: str, name: str) -> None:
     method = registry.method(kind, name)

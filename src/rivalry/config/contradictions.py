@@ -236,7 +236,7 @@ def _least_sides(config: Config, section: str, name: str, dataset: str) -> Itera
         if isinstance(least, int):
             yield key, method.name, least
         else:
-            yield from ((own, str(entry[own]), sides[entry[own]]) for own, sides in least.items())
+            yield from ((own, str(entry[own]), sides.get(entry[own], 1)) for own, sides in least.items())
 
 
 def folders(config: Config) -> Iterator[str]:

@@ -43,7 +43,7 @@ def defense(
     kind: DefenseKind,
     source: str = "",
     backdoors: bool = False,
-    side: Sides | None = None,
+    side: Sides | int | None = None,
 ) -> Callable[[F], F]:
     """Register a function (victim, images, labels, seed, batch_size, *, ...) -> Defended.
 
@@ -58,8 +58,8 @@ def defense(
         Citation key of the paper.
     backdoors : bool
         Whether it removes backdoors by training the victim on, in epochs: it is put around poisoned victims only.
-    side : mapping, optional
-        A parameter -> its values -> how many pixels the shorter side of images must have for each.
+    side : int or mapping, optional
+        How many pixels the shorter side of images must have; or a parameter -> its values -> that for each.
     """
 
     def register(function: F) -> F:

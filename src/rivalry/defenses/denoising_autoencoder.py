@@ -17,7 +17,7 @@ from rivalry.training._recipe import Recipe
 from rivalry.types import Epochs, Few, LearningRate, NonNegative, SampleSize
 
 
-@defense(kind="preprocessor", source="vincent2010", side={"layers": {1: 4}})
+@defense(kind="preprocessor", source="vincent2010", side=4)
 def denoising_autoencoder(
     victim: nn.Module,
     images: Tensor,
