@@ -5,7 +5,6 @@ import math
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rivalry.errors import RivalryError
 from rivalry.training._recipe import Recipe, training_method
 from rivalry.types import OpenFraction
 
@@ -24,8 +23,8 @@ def parseval(images: Tensor, labels: Tensor, *, beta: OpenFraction = 0.0003) -> 
     stay as they are: a sum around layers (resnet18, mobilenet_v3_small, vit_tiny) is not made convex, and batch
     normalisation and attention may lengthen what they are given.
 
-    The pull must keep up with the optimizer: a step of adam moves every weight by about the learning rate. Use sgd,
-    or a larger beta.
+    Where singular values are so large that this would throw them beyond 0, beta is less. The pull must keep up with the
+    optimizer: a step of adam moves every weight by about the learning rate. Use sgd, or a larger beta.
 
     Parameters
     ----------
@@ -40,14 +39,13 @@ def parseval(images: Tensor, labels: Tensor, *, beta: OpenFraction = 0.0003) -> 
         for layer in victim.modules():
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 w = matrices(layer)
-                cube = (w @ w.mT) @ w if w.shape[1] <= w.shape[2] else w @ (w.mT @ w)
-                pulled = ((1 + beta) * w - beta * cube) / _reads(layer)
-                if not pulled.isfinite().all():
-                    raise RivalryError(
-                        f"beta: {beta:g} drives weights to infinity, as their singular values are far above 1; "
-                        "lower it, or learning_rate"
-                    )
-                layer.weight.copy_(pulled.view(layer.weight.shape))
+                wide = w.shape[1] <= w.shape[2]
+                gram = w @ w.mT if wide else w.mT @ w
+                # Its largest absolute row sum is at least the largest squared singular value.
+                most = gram.abs().sum(dim=2).amax(dim=1)[:, None, None]
+                strength = beta / (beta * most).clamp_min(1)
+                pulled = w + strength * (w - (gram @ w if wide else w @ gram))
+                layer.weight.copy_((pulled / _reads(layer)).view(layer.weight.shape))
 
     return Recipe(labels, loss, after_step=retract)
 
