@@ -17,12 +17,14 @@ from statsmodels.stats.proportion import proportion_confint
 from rivalry import artifacts
 from rivalry.adversarial import CraftedSet, write_crafted
 from rivalry.data._croissant import croissant
-from rivalry.layout import Layout
+from rivalry.layout import Layout, trained, training
 from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, literature, undefended_matches, worst_case
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, TRANSFERS, WORST_CASES
-from rivalry.statistics.scores import clean_errors
+from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, SPREADS, TRANSFERS, WORST_CASES
+from rivalry.statistics.comparisons import Method
+from rivalry.statistics.merging import spreads
+from rivalry.statistics.scores import clean_errors, joined, tested
 
 N = 48
 EPS = [0.1, 0.2, 0.3]
@@ -96,6 +98,7 @@ PLAN: dict[str, list] = {
     "adaptive": [],
     "fooling": [["digits", "plain", "ascent"], ["digits", "plain", "patterns"], ["digits", "adversarial", "ascent"]],
     "transfers": [["digits", "plain"], ["digits", "adversarial"]],
+    "without_chance": [["digits", "poisoned"]],
     "kept_apart": [
         {
             "what": "digits: adaptive noise on plain+median3",
@@ -112,28 +115,50 @@ KEPT_APART = [
 ]
 
 
-def make(results: Path) -> Path:
-    """Write the whole folder (everything but figures/ and report/) and return it."""
-    layout = Layout(results)
+def plan_of(seeds: int) -> dict[str, list]:
+    """The plan in which every victim is trained so often; but one on each data set leaves nothing to chance."""
+    repeated = {"victims": 1, "attacks": 1, "evaluations": 1}
+    plan = PLAN | {
+        key: [
+            [*names[:place], training(names[place], seed), *names[place + 1 :]]
+            for names in PLAN[key]
+            for seed in range(1, 1 + (1 if [names[0], names[place]] in PLAN["without_chance"] else seeds))
+        ]
+        for key, place in repeated.items()
+    }
+    return plan
+
+
+def make(results: Path, seeds: int = 1) -> Path:
+    """Write the whole folder (everything but figures/ and report/) and return it; `seeds` trainings of each victim."""
+    layout, whole = Layout(results), plan_of(seeds)
     scores: list[dict] = []
     for number, (dataset, (channels, size)) in enumerate(DATASETS.items()):
-        scores += _Dataset(layout, dataset, channels, size, np.random.default_rng(number)).write()
+        scores += _Dataset(layout, dataset, channels, size, np.random.default_rng(number)).write(whole)
     tables = results / "tables"
     SCORES.write(tables / "scores.csv", scores)
-    plan = PLAN | {"transfers": []}  # they are a table alone, without the images behind it
+    plan = whole | {"transfers": []}  # they are a table alone, without the images behind it
     cases = worst_case.worst_cases(layout, plan=plan, confidence=CONFIG["confidence"])
     WORST_CASES.write(tables / "worst_cases.csv", [case.row for case in cases])
     matches = [one for names in plan["attacks"] for one in undefended_matches(layout, names, CONFIG["confidence"])]
     matches += [one for names in plan["evaluations"] for one in evaluated_matches(layout, names, CONFIG["confidence"])]
-    stated = literature.stated(layout, plan)
-    besides = literature.asked(stated, matches, cases, CONFIG["confidence"])
-    comparisons = compare(
-        matches, clean_errors(layout, plan), cases, besides, confidence=CONFIG["confidence"], seed=CONFIG["seed"]
-    )
+    method = Method(CONFIG["confidence"], {(dataset, victim) for dataset, victim in plan["without_chance"]})
+    together, all_cases = joined(matches), worst_case.joined(cases)
+    stated = literature.stated(layout, PLAN)
+    besides = literature.asked(stated, together, all_cases, method)
+    comparisons = compare(together, clean_errors(layout, plan), all_cases, besides, method=method, seed=CONFIG["seed"])
     COMPARISONS.write(tables / "comparisons.csv", comparisons)
-    TRANSFERS.write(tables / "transfers.csv", _transfers())
+    transfers = [row | {"seed": seed} for row in _transfers() for seed in range(1, seeds + 1)]
+    TRANSFERS.write(tables / "transfers.csv", transfers)
+    of_trainings = {
+        "victims": tested(layout, plan),
+        "scores": scores,
+        "worst_cases": [case.row for case in cases],
+        "transfers": transfers,
+    }
+    SPREADS.write(tables / "spreads.csv", spreads(of_trainings, CONFIG["confidence"]))
     CHECKED.write(tables / "checks.csv", _checks())
-    CLAIMS.write(tables / "claims.csv", literature.judged(stated, matches, cases, comparisons))
+    CLAIMS.write(tables / "claims.csv", literature.judged(stated, together, all_cases, comparisons))
     REPORTED.write(tables / "reported.csv", _reported())
     artifacts.write_json(tables / "kept_apart.json", KEPT_APART)
     artifacts.write_manifest(layout.tables, sorted(tables.glob("*.csv")))
@@ -148,11 +173,11 @@ class _Dataset:
         self.names = [str(k) for k in range(10)] if dataset == "digits" else SHAPES
         self.rows: list[dict] = []
 
-    def write(self) -> list[dict]:
+    def write(self, plan: dict[str, list]) -> list[dict]:
         """Write the data set's files; the rows of its scores."""
         self._data()
-        for victim in MEET[self.dataset][0]:
-            self._victim(victim, VICTIMS[victim])
+        for victim in (name for dataset, name in plan["victims"] if dataset == self.dataset):
+            self._victim(victim, VICTIMS[trained(victim)[0]])
         return self.rows
 
     def _data(self) -> None:
@@ -228,7 +253,7 @@ class _Dataset:
                 "victim": victim,
                 "architecture": "cnn_mnist" if self.dataset == "digits" else "cnn_cifar",
                 "method": {"distilled": "defensive_distillation", "adversarial": "adversarial_training"}.get(
-                    victim, "plain"
+                    trained(victim)[0], "plain"
                 ),
                 "parameters": {},
                 "fitting": {"epochs": 6, "learning_rate": 0.001, "optimizer": "adam"},
@@ -244,17 +269,19 @@ class _Dataset:
                 "epochs_run": 6,
                 "best_epoch": 5,
                 "seconds": 21.5,
-                "source": {"distilled": "papernot2016", "adversarial": "madry2018"}.get(victim, "goodfellow2016"),
+                "source": {"distilled": "papernot2016", "adversarial": "madry2018"}.get(
+                    trained(victim)[0], "goodfellow2016"
+                ),
             },
         )
         artifacts.write_manifest(place)
         if victim == "poisoned":
             self._poisoning()
-        for attack in [a for d, v, a in PLAN["attacks"] if (d, v) == (self.dataset, victim)]:
+        for attack in [a for d, v, a in PLAN["attacks"] if (d, v) == (self.dataset, trained(victim)[0])]:
             self._attack(victim, victim, attack, correct, margin)
         for fooling in [f for d, v, f in PLAN["fooling"] if (d, v) == (self.dataset, victim)]:
             self._fooling(victim, fooling)
-        for defense in GUARDED[self.dataset].get(victim, []):
+        for defense in GUARDED[self.dataset].get(trained(victim)[0], []):
             self._defense(victim, defense, correct, margin)
 
     def _poisoning(self) -> None:
@@ -375,7 +402,7 @@ class _Dataset:
                         "queries": 10,
                         "gradients": 10 if sees == "gradients" else 0,
                         "finite": True,
-                        "zero_gradient": rng.random(N) < (0.2 if victim == "distilled" else 0.0),
+                        "zero_gradient": rng.random(N) < (0.2 if victim.startswith("distilled") else 0.0),
                         "seconds": 0.01,
                     }
                 )
@@ -530,7 +557,8 @@ class _Dataset:
         detector = flags_clean is not None and DEFENSES[defense][1] == "detector"
         row = {
             "dataset": self.dataset,
-            "victim": victim,
+            "victim": trained(victim)[0],
+            "seed": trained(victim)[1],
             "attack": attack,
             "defense": defense,
             "setting": setting,
@@ -562,7 +590,7 @@ class _Dataset:
             "iterations": 10,
             "queries": 10,
             "gradients": 10 if sees == "gradients" else 0,
-            "zero_gradient_share": 0.2 if victim == "distilled" else 0.0,
+            "zero_gradient_share": 0.2 if victim.startswith("distilled") else 0.0,
             "non_finite": 0,
             "flagged_clean": flags_clean.mean() if detector and flags_clean is not None else float("nan"),
             "flagged_adversarial": flagged.mean() if detector else float("nan"),

@@ -711,7 +711,11 @@ def test_the_report_tells_what_was_brought(run: Path) -> None:
     changes = {"arguments": {}, "outputs": "probabilities"}
     facts = read_json(brought(run, "soft", model=f"{file}:Net", weights=str(weights), **changes) / "victim.json")
     assert ["probabilities" in warning for warning in facts["warnings"]] == [True]
-    report = {"victims": [facts | {"clean_low": 0, "clean_high": 1, "n_test": 1}], "checks": [], "datasets": []}
+    report = {
+        "victims": [facts | {"clean_low": 0, "clean_high": 1, "n_test": 1, "seeds": 1, "chance": False}],
+        "checks": [],
+        "datasets": [],
+    }
     (row,) = victims.brought(report, "digits").rows
     digits = hashlib.sha256(weights.read_bytes()).hexdigest()[: victims.DIGITS]
     assert row["model"] == "net.py:Net"
@@ -723,7 +727,7 @@ def test_the_report_tells_what_was_brought(run: Path) -> None:
     part = {"dataset": "digits", "provenance": {}, "n_train": 1, "n_train_available": 2, "n_test": 1}
     said = limits(report | {"attacks": [], "datasets": [part], "plugins": []})
     assert [sentence.partition(".")[0] for sentence in said if "train" in sentence] == ["Not trained here: soft"]
-    ours = [fact | {"architecture": "cnn"} for fact in report["victims"]]
+    ours = [fact | {"architecture": "cnn", "chance": True} for fact in report["victims"]]
     told = limits(report | {"victims": ours, "attacks": [], "plugins": []})
     assert not [sentence for sentence in told if "trained here" in sentence]
     evidence = Evidence(

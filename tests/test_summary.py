@@ -23,6 +23,7 @@ def case(victim: str, accuracy: float | None, defense: str = "none", **other: An
         "n": 200,
         "clean_accuracy": 0.97,
         "accuracy": accuracy,
+        "seeds": 1,
         "low": None if accuracy is None else max(0.0, accuracy - 0.05),
         "high": None if accuracy is None else min(1.0, accuracy + 0.05),
         "strongest": "apgd_ce",
@@ -155,7 +156,8 @@ def whole(*rows: dict[str, Any], comparisons: tuple[dict[str, Any], ...] = (), *
     """The five sentences by topic."""
     report = {
         "datasets": [{"dataset": "digits"}],
-        "victims": [{"victim": name, "architecture": "lenet5"} for name in ("plain", "robust")],
+        "victims": [{"victim": name, "architecture": "lenet5", "seeds": 1} for name in ("plain", "robust")],
+        "trainings": {"scores": [], "attacks": []},
         "attacks": [
             {"dataset": "digits", "victim": "plain", "attack": name, "n": 200} for name in ("apgd_ce", "square")
         ],
@@ -274,5 +276,20 @@ def test_effort_counts_what_was_asked_of_victims() -> None:
     ],
 )
 def test_what_was_brought_was_not_trained(architectures: list[str | None], words: str) -> None:
-    victims = [{"victim": str(number), "architecture": one} for number, one in enumerate(architectures)]
+    victims = [{"victim": str(number), "architecture": one, "seeds": 1} for number, one in enumerate(architectures)]
     assert whole(victims=victims)["Effort"].startswith(words)
+
+
+def test_effort_counts_every_training() -> None:
+    victims = [{"victim": str(seeds), "architecture": "lenet5", "seeds": seeds} for seeds in (1, 3, 3)]
+    score = {"setting": "undefended", "queries": 10.0, "gradients": 5.0, "n_crafted": 100}
+    fitted = {"fits": [{"queries": 7, "gradients": 3}]}
+    said = whole(victims=victims, scores=[score], trainings={"scores": [score] * 3, "attacks": [fitted]})["Effort"]
+    assert said.startswith("2 victims trained 3 times each and 1 victim trained once each, ")
+    assert "3,007 forward and 1,503 gradient passes" in said
+
+
+def test_a_leader_of_several_trainings_is_told_with_their_spread() -> None:
+    first, second = case("a", 0.5, seeds=3, accuracy_seeds=[0.4, 0.6, 0.5]), case("b", 0.3)
+    said = leader(*ranked(first, second, comparisons=(against(first, second, -0.2, 0.001),)))
+    assert "of 200 images (clean 97.0 %), the mean of 3 trainings (40.0–60.0 %), +20.0 points" in said

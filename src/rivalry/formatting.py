@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from anyascii import anyascii
 
@@ -87,6 +88,11 @@ def _sided(fraction: Number) -> str:
     if end == 0 or abs(end) >= 0.05:
         return points(fraction)
     return f"{end:+.{-math.floor(math.log10(abs(end)))}f}".replace("-", "−")
+
+
+def spread(rates: Sequence[float] | None) -> str:
+    """The lowest and the highest rate of several trainings, in percent: '41.7–50.0'; of one training nothing."""
+    return between(min(rates), max(rates)) if rates and len(rates) > 1 else MISSING
 
 
 def number(value: Number) -> str:

@@ -51,6 +51,7 @@ FILES: dict[str, dict[str, str]] = {
         "comparisons": "comparisons.csv",
         "transfers": "transfers.csv",
         "claims": "claims.csv",
+        "spreads": "spreads.csv",
         "reported": "reported.csv",
         "kept_apart": "kept_apart.json",
     },

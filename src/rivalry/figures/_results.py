@@ -12,13 +12,25 @@ import pandas as pd
 from rivalry import artifacts
 from rivalry.figures._looks import Dash, Look, Marker, looks
 from rivalry.formatting import epsilon, missing
-from rivalry.layout import Layout
+from rivalry.layout import Layout, parts, trained
 from rivalry.statistics import marks
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import COMPARISONS, SCORES, TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, WORST_CASES
+from rivalry.statistics.merging import KINDS, over_seeds
 from rivalry.statistics.tables import Table, records
 
 Fact = dict[str, Any]
+
+
+OF_SEEDS = {
+    "dots": "values are means over trainings, intervals cover seeds and images, and small dots are single trainings",
+    "lines": "curves are means over trainings, bands cover seeds and images, and thin lines are single trainings",
+    "curves": "the first training has markers, and thin lines are the validation of the others",
+    "cells": "values are means over trainings, with the lowest and the highest below",
+    "tests": "differences are means over trainings, and a pair differs if McNemar's test says so in each",
+    "first": "the first training is shown",
+}
+"""How figures show several trainings of a victim."""
 
 
 def each(table: pd.DataFrame) -> list[Any]:
@@ -34,6 +46,10 @@ def label(attack: str, eps: float | None) -> str:
 @dataclass(frozen=True)
 class Results:
     """What the stages before wrote about one data set.
+
+    Of victims that were trained several times, facts, images and tables of single images are those of the first
+    training; scores, transfers and worst cases are over all of them (`rivalry.statistics.merging`), with RATE_seeds,
+    the values of each.
 
     Attributes
     ----------
@@ -56,12 +72,17 @@ class Results:
         return Layout.of(self.folder, self.plan)
 
     def planned(self, what: str) -> list[tuple[str, ...]]:
-        """The plan's entries for this data set, without its name."""
-        return [tuple(entry[1:]) for entry in self.plan[what] if entry[0] == self.dataset]
+        """The plan's entries for this data set, without its name: of victims, the first training."""
+        own = [tuple(entry[1:]) for entry in self.plan[what] if entry[0] == self.dataset]
+        return [names for names in own if trained(parts(names[0])[0])[1] == 1]
+
+    def trainings(self, victim: str) -> list[str]:
+        """What the trainings of a victim are called, in the order of seeds."""
+        return [name for dataset, name in self.plan["victims"] if (dataset, trained(name)[0]) == (self.dataset, victim)]
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        return self._own(SCORES, self.layout.tables["scores"])
+        return self._over_seeds("scores", SCORES)
 
     @cached_property
     def comparisons(self) -> pd.DataFrame:
@@ -69,11 +90,29 @@ class Results:
 
     @cached_property
     def transfers(self) -> pd.DataFrame:
-        return self._own(TRANSFERS, self.layout.tables["transfers"])
+        return self._over_seeds("transfers", TRANSFERS)
 
     @cached_property
     def worst_cases(self) -> list[Fact]:
-        return records(self._own(WORST_CASES, self.layout.tables["worst_cases"]))
+        return over_seeds(
+            "worst_cases", records(self._own(WORST_CASES, self.layout.tables["worst_cases"])), self._spreads
+        )
+
+    @cached_property
+    def _spreads(self) -> list[Fact]:
+        return records(self._own(SPREADS, self.layout.tables["spreads"]))
+
+    def _over_seeds(self, name: str, table: Table) -> pd.DataFrame:
+        """A table of matches, one row for all trainings of a victim."""
+        rows = over_seeds(name, records(self._own(table, self.layout.tables[name])), self._spreads)
+        frame = table.frame(rows)
+        columns = ("seeds", *(f"{key}_seeds" for key in KINDS[name].shown))
+        return frame.assign(**{column: [row[column] for row in rows] for column in columns})
+
+    def of_seeds(self, how: str) -> str:
+        """What a caption says of victims that were trained several times, by how their trainings are shown; else ""."""
+        several = any(len(self.trainings(victim)) > 1 for victim in self.victims)
+        return f" Of victims that were trained several times, {OF_SEEDS[how]}." if several else ""
 
     @cached_property
     def checks(self) -> list[Fact]:

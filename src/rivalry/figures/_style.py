@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -24,7 +24,7 @@ from seaborn.utils import relative_luminance
 
 from rivalry.figures._looks import GREY, INK, Look
 from rivalry.figures._results import Results
-from rivalry.formatting import percent
+from rivalry.formatting import percent, spread
 
 WIDTH = 4.8
 """Inches: narrow enough that a phone shows 10-point text legibly."""
@@ -156,11 +156,14 @@ def cell_size(rows: Sequence[str], columns: int) -> float:
     return max(4.5, min(9.5, room / columns / 4.9))
 
 
-def matrix(axes: Axes, cells: pd.DataFrame, signs: pd.DataFrame) -> None:
+def matrix(
+    axes: Axes, cells: pd.DataFrame, signs: pd.DataFrame, of_seeds: Mapping[tuple[Hashable, Hashable], list[float]]
+) -> None:
     """A table of rates: percent in cells whose colour grows brighter with the rate, grey where there is none.
 
     The more columns, the smaller the numbers, so that none leaves its cell. `signs`, of the same shape, holds what
-    stands behind a number that a self-check touches.
+    stands behind a number that a self-check touches. `of_seeds`, by the names of row and column, holds the rates of
+    single trainings: the lowest and the highest stand below.
     """
     rates = cells.astype(float)
     size = cell_size([str(name) for name in cells.index], len(cells.columns))
@@ -170,6 +173,11 @@ def matrix(axes: Axes, cells: pd.DataFrame, signs: pd.DataFrame) -> None:
     ]
     shades = mpl.colormaps["cividis"].with_extremes(bad=NOTHING)
     heatmap(axes, rates, np.array(texts), cmap=shades, vmin=0, vmax=1, annot_kws={"fontsize": size})
+    places = [(row, column) for row in rates.index for column in rates.columns if pd.notna(rates.loc[row, column])]
+    for place, shown in zip(places, axes.texts, strict=True):
+        if of_seeds.get(place):
+            shown.set_text(f"{shown.get_text()}\n{spread(of_seeds[place])}")
+            shown.set(fontsize=0.78 * size, linespacing=1.1)
     for row, column in np.argwhere(rates.isna().to_numpy()):
         axes.text(column + 0.5, row + 0.5, percent(None), ha="center", va="center", fontsize=size, color=ON_BRIGHT)
     names_above(axes, [str(name) for name in cells.columns], 25)
@@ -218,6 +226,20 @@ def dots(axes: Axes, data: Results, table: pd.DataFrame, *, x: str, y: str, fill
     colors = points.get_facecolor()
     points.set_edgecolor(colors)
     points.set_facecolor([(*color[:3], fill) for color in to_rgba_array(colors)])
+
+
+def trainings(axes: Axes, rows: Iterable[float], rates: Iterable[Sequence[float]]) -> None:
+    """A small dot for every training of a victim that was trained several times, on the row of their mean."""
+    points = pd.DataFrame([(rate, row) for row, of_seeds in zip(rows, rates, strict=True) for rate in of_seeds])
+    single_trainings(axes, points)
+
+
+def single_trainings(axes: Axes, points: pd.DataFrame) -> None:
+    """A small dot at each of some places, x and y."""
+    if len(points):
+        points = points.set_axis(["x", "y"], axis="columns")
+        look = {"color": INK, "s": 9, "linewidth": 0, "alpha": 0.75, "zorder": 4, "clip_on": False}
+        sns.scatterplot(points, x="x", y="y", ax=axes, legend=False, **look)
 
 
 def beside(axes: Axes, row: float, text: str) -> None:

@@ -19,8 +19,10 @@ from rivalry.figures._style import (
     legend,
     rate_axis,
     rows_axis,
+    single_trainings,
     stack,
     stems,
+    trainings,
 )
 from rivalry.formatting import NORMS, epsilon, percent
 from rivalry.statistics import marks
@@ -45,6 +47,7 @@ def _accuracies(data: Results, page: Page, number: int, of: int) -> Drawn:
         stems(axes, table["row"], table["adversarial_accuracy"], table["attack"].map(data.palette))
         axes.hlines(table["row"], table["adversarial_low"], table["adversarial_high"], color=INK, linewidth=1)
         dots(axes, data, table, x="adversarial_accuracy", y="row")
+        trainings(axes, range(len(table) + 1), [first["clean_accuracy_seeds"], *table["adversarial_accuracy_seeds"]])
         axes.hlines(0, first["clean_low"], first["clean_high"], color=INK, linewidth=1)
         clean = {"marker": "o", "facecolor": "none", "edgecolor": INK, "s": 36, "linewidth": 1.1, "clip_on": False}
         sns.scatterplot(x=[first["clean_accuracy"]], y=[0], ax=axes, zorder=3, **clean)
@@ -64,7 +67,8 @@ def _accuracies(data: Results, page: Page, number: int, of: int) -> Drawn:
         "Each point is the accuracy that one attack leaves of a victim, at the attack's largest budget; "
         "the open circle on top is the accuracy on the same images without an attack. The thin line is the Wilson "
         "interval, the number at the right the accuracy in percent. Farther left is a stronger attack. "
-        f"Targeted attacks need one particular class and therefore often leave more. {marks.MEANING}",
+        f"Targeted attacks need one particular class and therefore often leave more."
+        f"{data.of_seeds('dots')} {marks.MEANING}",
         f"Dot chart of accuracy under attack. {'. '.join(sentences)}.",
         figure,
     )
@@ -103,6 +107,8 @@ def _by_eps(data: Results, norm: str, table: pd.DataFrame) -> Drawn:
                 axes.vlines(
                     first["eps"], first["adversarial_low"], first["adversarial_high"], color=look.color, linewidth=1
                 )
+                points = [(first["eps"], rate) for rate in first["adversarial_accuracy_seeds"]]
+                single_trainings(axes, pd.DataFrame(points))
                 sentences.append(
                     f"{victim} under {attack} keeps {percent(first['adversarial_accuracy'])} % at ε "
                     f"{epsilon(first['eps'])}"
@@ -112,6 +118,9 @@ def _by_eps(data: Results, norm: str, table: pd.DataFrame) -> Drawn:
                 line = pd.concat([pd.DataFrame([{"attack": attack, "eps": 0.0} | clean]), line], ignore_index=True)
                 band = line["eps"], line["adversarial_low"], line["adversarial_high"]
                 axes.fill_between(*band, color=look.color, alpha=0.13, linewidth=0)
+                of_seeds = [first["clean_accuracy_seeds"], *line["adversarial_accuracy_seeds"].iloc[1:]]
+                for rates in zip(*of_seeds, strict=True):
+                    axes.plot(line["eps"], rates, color=look.color, linewidth=0.6, alpha=0.6, zorder=1)
                 left = [percent(value) for value in line["adversarial_accuracy"]]
                 sentences.append(
                     f"{victim} under {attack} goes from {left[0]} % to {left[-1]} % at ε "
@@ -134,7 +143,7 @@ def _by_eps(data: Results, norm: str, table: pd.DataFrame) -> Drawn:
         "Accuracy that each attack leaves as its budget ε grows; at ε = 0 it is the accuracy on "
         "the same images without an attack. Bands are Wilson intervals; an attack that was run at "
         "one budget is a point with its interval. A curve that rises again belongs to an attack "
-        "that overshoots, or to a victim whose gradients mislead it.",
+        f"that overshoots, or to a victim whose gradients mislead it.{data.of_seeds('lines')}",
         f"Line chart. {'; '.join(sentences)}.",
         figure,
     )

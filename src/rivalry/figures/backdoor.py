@@ -14,7 +14,7 @@ from rivalry.figures._figure import Absent, Drawn, figure
 from rivalry.figures._images import show
 from rivalry.figures._looks import ALARM, CALM, GREY, INK
 from rivalry.figures._results import Results, each
-from rivalry.figures._style import WIDTH, beside, legend, rate_axis, rows_axis
+from rivalry.figures._style import WIDTH, beside, legend, rate_axis, rows_axis, trainings
 from rivalry.formatting import percent
 
 COLORS = {"clean accuracy": CALM, "trigger succeeds": ALARM}
@@ -48,6 +48,7 @@ def backdoor(data: Results) -> list[Drawn]:
         axes.hlines(row + 0.19, bar.success_low, bar.success_high, color=INK, linewidth=1.1)
         beside(axes, row - 0.19, percent(bar.clean_accuracy))
         beside(axes, row + 0.19, percent(bar.success_rate))
+        trainings(axes, [row - 0.19, row + 0.19], [bar.clean_accuracy_seeds, bar.success_rate_seeds])
     several = len(triggers) > 1
     rows_axis(axes, [f"{name}\n({s.attack})" if several else name for name, s in zip(names, bars, strict=True)])
     rate_axis(axes, "")
@@ -70,7 +71,7 @@ def backdoor(data: Results) -> list[Drawn]:
             "Accuracy without an attack on the images that the trigger was tried on (solid), and the share of those "
             "of other classes that it turns into its target class (hatched), per victim. The victim trained on clean "
             "data is the control: the trigger should do nothing there. A repair is good when the hatched bar vanishes "
-            "and the solid one stays. Thin lines are Wilson intervals.",
+            f"and the solid one stays. Thin lines are Wilson intervals.{data.of_seeds('dots')}",
             f"Bar chart. {'; '.join(sentences)}.",
             figure,
         )
@@ -124,7 +125,7 @@ def _reconstructed(data: Results, victim: str, defense: str) -> list[Drawn]:
             "For every class the smallest trigger that turns other images into it (left), and how far its size "
             "lies from the median over the classes, in robust standard deviations (right). A class whose trigger "
             "is smaller than the median by more than the dashed line is suspected to be the target of a backdoor "
-            "(coloured and hatched).",
+            f"(coloured and hatched).{data.of_seeds('first')}",
             f"Bar chart of anomaly indices. Suspected: {', '.join(suspects) or 'no class'}.",
             figure,
         )

@@ -8,7 +8,7 @@ from rivalry.figures._figure import Absent, Drawn, figure
 from rivalry.figures._looks import INK
 from rivalry.figures._pages import ROW, Page, numbered, pages
 from rivalry.figures._results import Results, each, label
-from rivalry.figures._style import beside, dots, rows_axis, stack, stems
+from rivalry.figures._style import beside, dots, rows_axis, stack, stems, trainings
 from rivalry.formatting import number
 from rivalry.statistics import marks
 
@@ -34,6 +34,7 @@ def _budgets(data: Results, page: Page, place: int, of: int) -> Drawn:
             dots(axes, data, table, x=f"mean_{norm}", y="row")
             median = {"marker": "|", "color": INK, "s": 130, "linewidth": 1.2, "zorder": 2}
             sns.scatterplot(table, x=f"median_{norm}", y="row", ax=axes, **median)
+            trainings(axes, table["row"], table[f"mean_{norm}_seeds"])
             for row, mean in enumerate(table[f"mean_{norm}"]):
                 beside(axes, row, number(mean))
         rows_axis(left, data.labels(part))
@@ -59,7 +60,7 @@ def _budgets(data: Results, page: Page, place: int, of: int) -> Drawn:
         "Mean perturbation of the images on which an attack succeeded (point and number) and its median "
         "(tick): L2 at the left, L∞ at the right, pixel values in [0, 1]. Each attack at its largest "
         "ε. Compare attacks that look for the smallest change only with each other, not with "
-        f"attacks that use their whole ε. {marks.MEANING}",
+        f"attacks that use their whole ε.{data.of_seeds('dots')} {marks.MEANING}",
         f"Dot chart of perturbation sizes. {'. '.join(sentences)}.",
         figure,
     )

@@ -11,7 +11,17 @@ from rivalry import artifacts
 from rivalry.figures._figure import Absent, Drawn, figure
 from rivalry.figures._looks import INK
 from rivalry.figures._results import Results, each
-from rivalry.figures._style import attack_keys, dots, facets, key_columns, label_facets, legend, log_axis, stack
+from rivalry.figures._style import (
+    attack_keys,
+    dots,
+    facets,
+    key_columns,
+    label_facets,
+    legend,
+    log_axis,
+    single_trainings,
+    stack,
+)
 from rivalry.formatting import NORMS, count, number, percent
 from rivalry.types import SIZES
 
@@ -32,6 +42,8 @@ def cost(data: Results) -> list[Drawn]:
         colors = part["attack"].map(data.palette)
         axes.vlines(part["passes"], part["success_low"], part["success_high"], color=colors, linewidth=1)
         dots(axes, data, part, x="passes", y="success_rate")
+        of_seeds = [(one.passes, rate) for one in each(part) for rate in one.success_rate_seeds]
+        single_trainings(axes, pd.DataFrame(of_seeds))
         log_axis(axes, scores["passes"])
     label_facets(grid, "passes per image", "success")
     legend(figure, attack_keys(keys), columns=key_columns(list(keys)))
@@ -46,7 +58,7 @@ def cost(data: Results) -> list[Drawn]:
             "What success costs",
             "Success rate of each attack at its largest budget, or without one, against the forward and backward "
             "passes through the victim that it took per image (logarithmic). Up and to the left is stronger and "
-            "cheaper. Vertical lines are Wilson intervals.",
+            f"cheaper. Vertical lines are Wilson intervals.{data.of_seeds('dots')}",
             f"Scatter chart. {'; '.join(sentences)}.",
             figure,
         )
@@ -124,7 +136,8 @@ def queries(data: Results) -> list[Drawn]:
             "Attacks that see no gradients and look for the smallest change: the median size of the change (point) "
             "and the range of the middle half of the images (line) against the queries per image (logarithmic). "
             "Dashed: the best median of attacks that see gradients; with more queries, the others come closer to "
-            "it. Only images that all attacks of a panel met are counted; a failure counts as infinitely large.",
+            "it. Only images that all attacks of a panel met are counted; a failure counts as infinitely large."
+            f"{data.of_seeds('first')}",
             f"Scatter chart. {'; '.join(sentences)}.",
             figure,
         )

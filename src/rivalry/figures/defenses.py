@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from rivalry.figures._figure import Absent, Drawn, figure
 from rivalry.figures._looks import GREY
 from rivalry.figures._results import Fact, Results, each, label
-from rivalry.figures._style import WIDTH, beside, dots, key, legend, matrix, rate_axis, rows_axis, stack
+from rivalry.figures._style import WIDTH, beside, dots, key, legend, matrix, rate_axis, rows_axis, stack, trainings
 from rivalry.formatting import missing, number, percent
 from rivalry.statistics import marks
 
@@ -63,7 +63,7 @@ def detectors(data: Results) -> list[Drawn]:
             "the attacker does not know of it, full when the attack was aimed at the detector too. The dashed line is "
             "the share of clean images that it flags by mistake: a point near it or left of it says that the "
             "detector does not see the attack. Numbers at the right are oblivious / adaptive, in percent. Points have "
-            "the attacks' colours and markers.",
+            f"the attacks' colours and markers.{data.of_seeds('dots')}",
             f"Dot chart. {'. '.join(sentences)}.",
             figure,
         )
@@ -99,7 +99,8 @@ def preprocessors(data: Results) -> list[Drawn]:
             "with it when the attacker does not know of it (pale), and when the attack goes "
             "through it (full, and the number at the right in percent). Pale bands are Wilson "
             "intervals. Only the full point is robustness: where it falls back to the open one, the "
-            "defense only hid the victim. Points have the attacks' colours and markers.",
+            "defense only hid the victim. Points have the attacks' colours and markers."
+            f"{data.of_seeds('dots')}",
             f"Dot chart. {'. '.join(sentences)}.",
             figure,
         )
@@ -134,7 +135,8 @@ def defense_budgets(data: Results) -> list[Drawn]:
             "Mean L2 of the changes that succeeded: without the defense (open), against a defense "
             "the attacker does not know (pale) and against one it knows (full, and the number "
             "at the right). For attacks that look for the smallest change, a full point to the right of the "
-            "open one says that the defense makes larger changes necessary; the others always use their whole budget.",
+            "open one says that the defense makes larger changes necessary; the others always use their whole budget."
+            f"{data.of_seeds('dots')}",
             f"Dot chart of mean L2. {'. '.join(sentences)}.",
             figure,
         )
@@ -156,6 +158,8 @@ def _rows(
     axes.hlines(ends.index, ends["min"], ends["max"], color=[colors[row] for row in ends.index], linewidth=1, zorder=1)
     for setting, (_, fill) in SETTINGS.items():
         dots(axes, data, table[table["setting"] == setting], x=column, y="row", fill=fill)
+    of_seeds = [(row, score[f"{column}_seeds"]) for row, pair in enumerate(pairs.values()) for score in pair.values()]
+    trainings(axes, [row for row, _ in of_seeds], [values for _, values in of_seeds])
     scores = [[score for name, score in pair.items() if name != "undefended"] for pair in pairs.values()]
     rows_axis(axes, [data.label(*mine) for mine in scores])
     axes.set_xlabel("")
@@ -208,19 +212,24 @@ def attack_defense(data: Results) -> list[Drawn]:
         cells = part.pivot_table(index="attack", columns="defense", values="adversarial_accuracy")
         cells = cells.reindex(index=attacks, columns=["none", *defenses])
         figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.36 * len(attacks)))
+        cells = cells.rename(columns={"none": "undefended"})
         signs = cells.astype(object)
+        of_seeds = {}
         scored: list[Any] = part.to_dict("records")
         for score in scored:
             if score["attack"] in met:
-                signs.loc[score["attack"], score["defense"]] = marks.sign(marks.of_score(data.checks, score))
-        matrix(axes, cells.rename(columns={"none": "undefended"}), signs)
+                place = score["attack"], score["defense"].replace("none", "undefended")
+                signs.loc[place] = marks.sign(marks.of_score(data.checks, score))
+                of_seeds[place] = score["adversarial_accuracy_seeds"]
+        matrix(axes, cells, signs, of_seeds)
         drawn.append(
             Drawn(
                 f"attack_defense_{victim}",
                 f"Attacks against defenses on {victim}",
                 "Accuracy in percent under each attack (row) at its largest budget, without a defense and "
                 "with each defense (column) that the attack knows of. Brighter is more accurate. For "
-                f"detectors an image counts as held when it is flagged or classified correctly. {marks.MEANING}",
+                "detectors an image counts as held when it is flagged or classified correctly."
+                f"{data.of_seeds('cells')} {marks.MEANING}",
                 f"Table of accuracies on {victim}. "
                 + "; ".join(
                     f"{attack}: " + ", ".join(f"{name} {percent(cells[name][attack])} %" for name in cells.columns)

@@ -59,7 +59,7 @@ def fitted(data: Results) -> list[Drawn]:
             "One change for all images",
             "Universal perturbations (grey is none, amplified to full contrast) and patches, fitted to training images "
             "and measured on test images they have not seen: how many of the correctly classified ones they fool, and "
-            "the classes that these are taken for most often.",
+            f"the classes that these are taken for most often.{data.of_seeds('first')}",
             f"Images. {'; '.join(sentences)}.",
             figure,
         )

@@ -45,7 +45,7 @@ def fooling(data: Results) -> list[Drawn]:
                 f"of the data. Under each stands the class it is meant for and the victim's probability of that class. "
                 "Bold and coloured: at least "
                 f"{_confidence(fact['asked_confidence'])}, so the victim is fooled, as by {fact['n_success']} of "
-                f"{fact['n']}.{some}",
+                f"{fact['n']}.{some}{data.of_seeds('first')}",
                 f"Fooling images and what {victim} takes them for: {', '.join(sentences)}.",
                 figure,
                 group=f"fooling_{fooling}",

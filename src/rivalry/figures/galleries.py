@@ -75,7 +75,8 @@ def _gallery(
         f"Test image {index}. Per attack: the original, the change (grey is none, amplified to full "
         "contrast, its size below) and the attacked image, with the victim's prediction and "
         "confidence. Bold and coloured: the attack succeeded. Of several budgets the smallest that "
-        "succeeded is shown, else the largest; the image is the one that most attacks fooled.",
+        "succeeded is shown, else the largest; the image is the one that most attacks fooled."
+        f"{data.of_seeds('first')}",
         f"Images. Test image {index} is classified as {before[0]} ({100 * before[1]:.0f} %); {'; '.join(sentences)}.",
         figure,
         group="gallery",
@@ -131,7 +132,7 @@ def gallery_by_eps(data: Results) -> list[Drawn]:
                 f"Test image {index} as the budget ε grows from left to right, one attack a row, with the "
                 "victim's prediction and confidence. Bold and coloured: the attack succeeded. Where a "
                 "person would no longer name the original class, a budget is too large to speak of an "
-                "adversarial example.",
+                f"adversarial example.{data.of_seeds('first')}",
                 f"Images of test image {index}, classified as {before[0]} when clean: {'; '.join(sentences)}.",
                 figure,
                 group="gallery_by_eps",

@@ -8,7 +8,7 @@ import seaborn as sns
 from rivalry.figures._figure import Absent, Drawn, figure
 from rivalry.figures._looks import ALARM, GREY, INK
 from rivalry.figures._results import Results
-from rivalry.figures._style import beside, key, legend, rate_axis, rows_axis, stack
+from rivalry.figures._style import beside, key, legend, rate_axis, rows_axis, stack, trainings
 from rivalry.formatting import NORMS, epsilon, guarded, percent
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import ranking
@@ -40,6 +40,8 @@ def worst_case(data: Results) -> list[Drawn]:
         worst = {"x": "accuracy", "marker": "D", "color": ALARM, "edgecolor": ALARM}
         for what in (clean, worst):
             sns.scatterplot(measured, y="row", s=32, linewidth=1.1, clip_on=False, zorder=3, ax=axes, **what)
+        for rate in ("clean_accuracy", "accuracy"):
+            trainings(axes, measured["row"], measured[f"{rate}_seeds"])
         phrases = []
         for row, (name, case) in enumerate(zip(names, part, strict=True)):
             if case["reason"]:
@@ -64,7 +66,8 @@ def worst_case(data: Results) -> list[Drawn]:
             "Accuracy without an attack (circle) and on the worst case of the same images (diamond), best first: an "
             "image counts only if no attack of that norm turns it within the budget. A defended classifier is judged "
             "by attacks that know the defense and by those that ignore it together. Lines through the diamonds "
-            f"are Wilson intervals; the numbers at the right are the worst-case accuracies in percent. {marks.MEANING}",
+            f"are Wilson intervals; the numbers at the right are the worst-case accuracies in percent."
+            f"{data.of_seeds('dots')} {marks.MEANING}",
             f"Dot chart of accuracies. {'. '.join(sentences)}.",
             figure,
         )

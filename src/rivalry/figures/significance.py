@@ -35,13 +35,14 @@ def significance(data: Results) -> list[Drawn]:
             eps |= dict(zip(part["attack_b"], part["eps_b"], strict=True))
             if eps:
                 names = {name: label(name, eps[name]) for name in data.methods if name in eps}
-                drawn.append(_matrix(part, names, victim, *game.split()))
+                drawn.append(_matrix(part, names, victim, game, data.of_seeds("tests")))
     if not drawn:
         raise Absent("no two attacks of one norm met the same victim")
     return drawn
 
 
-def _matrix(part: pd.DataFrame, names: dict[str, str], victim: str, goal: str, norm: str) -> Drawn:
+def _matrix(part: pd.DataFrame, names: dict[str, str], victim: str, game: str, of_seeds: str) -> Drawn:
+    goal, norm = game.split()
     attacks, shown = list(names), list(names.values())
     size = len(attacks)
     crowded = size > CROWDED
@@ -96,7 +97,7 @@ def _matrix(part: pd.DataFrame, names: dict[str, str], victim: str, goal: str, n
         "percentage points, each attack at its largest budget. Bold and coloured: an exact McNemar "
         "test, Holm-corrected over all like-for-like comparisons, tells the two apart. Hatched: budgets "
         "differ, so that nothing is tested, or (empty) the two are not compared at all. Pairs of attacks of "
-        "different norms are only in the table.",
+        f"different norms are only in the table.{of_seeds}",
         f"Matrix of differences between {kind} attacks on {victim}. "
         f"{'; '.join(sentences) or 'No pair is like for like'}.",
         figure,

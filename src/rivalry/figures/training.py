@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 
 from rivalry import artifacts
 from rivalry.figures._figure import Absent, Drawn, figure
-from rivalry.figures._looks import ALARM, CALM, HUES, INK
+from rivalry.figures._looks import ALARM, CALM, GREY, HUES, INK
 from rivalry.figures._results import Results
 from rivalry.figures._style import key, legend, stack
 from rivalry.formatting import listing, percent
@@ -45,6 +45,11 @@ def training(data: Results) -> list[Drawn]:
             axes.set_xlabel("")
             axes.locator_params(axis="x", integer=True, nbins=6)
             axes.locator_params(axis="y", nbins=4)
+        for name in data.trainings(victim)[1:]:
+            other = artifacts.read_table(data.layout.victim(data.dataset, name)["curve"])
+            thin = {"color": GREY, "linewidth": 0.7, "alpha": 0.8, "zorder": 1}
+            left.plot(other["epoch"], other["validation_loss"], **thin)
+            right.plot(other["epoch"], other["validation_accuracy"], **thin)
         left.set_ylim(bottom=0)
         left.set_title(victim)
         kept = log[log["epoch"] == data.victims[victim]["best_epoch"]]
@@ -68,7 +73,7 @@ def training(data: Results) -> list[Drawn]:
             "Loss (left) and accuracy on validation images (right) after each epoch; where training attacks, also on "
             "the same images under ten steps of an attack. Circles mark the epoch whose weights were kept, chosen on "
             "validation images, never on test images. The losses of a victim with a regularised or adversarial loss "
-            "cannot be compared with those of other victims.",
+            f"cannot be compared with those of other victims.{data.of_seeds('curves')}",
             f"Line charts. {listing(sentences)}.",
             figure,
         )

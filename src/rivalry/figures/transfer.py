@@ -35,7 +35,7 @@ def transfer(data: Results) -> list[Drawn]:
         replayed: list[Any] = part.to_dict("records")
         for one in replayed:
             signs.loc[one["source"], one["victim"]] = marks.sign(marks.of_transfer(data.checks, one))
-        matrix(axes, cells, signs)
+        matrix(axes, cells, signs, {(one["source"], one["victim"]): one["transfer_rate_seeds"] for one in replayed})
         for row, source in enumerate(sources):
             axes.add_patch(
                 Rectangle((victims.index(source) + 0.03, row + 0.04), 0.94, 0.92, fill=False, ec=ALARM, lw=2)
@@ -53,7 +53,7 @@ def transfer(data: Results) -> list[Drawn]:
                 "those that both classified correctly before. Brighter is more. The framed diagonal is the attack on "
                 "its own victim. A row of bright cells is a source whose images fool many; a column of dark cells is "
                 "a victim that is hard to fool without knowing it. A victim that noise fools as well is "
-                f"simply easy to fool. {marks.MEANING}",
+                f"simply easy to fool.{data.of_seeds('cells')} {marks.MEANING}",
                 f"Table of transfer rates of {name}. "
                 + "; ".join(
                     f"crafted on {source}: "

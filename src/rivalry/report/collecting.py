@@ -14,14 +14,15 @@ import yaml
 
 from rivalry import artifacts, registry
 from rivalry.external.spec import parse
-from rivalry.layout import COMPUTED, Layout, Place
+from rivalry.layout import COMPUTED, Layout, Place, trained
 from rivalry.references import source_of, works
 from rivalry.report.findings import find
 from rivalry.report.limits import limits
 from rivalry.report.summary import rankings, summarise
 from rivalry.statistics import marks
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import TABLES
+from rivalry.statistics.columns import SPREADS, TABLES
+from rivalry.statistics.merging import KINDS, over_seeds
 from rivalry.statistics.rates import wilson_interval
 from rivalry.statistics.tables import records
 from rivalry.statistics.trust import summary
@@ -81,19 +82,29 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
         "configuration": yaml.dump(config, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100),
         "seeds": [],
     }
+    spreads = records(SPREADS.read(layout.tables["spreads"]))
+    report["trainings"] = {}
     for entry, (jobs, place) in FACTS.items():
         report[entry] = []
+        report["trainings"][entry] = []
         for job in plan[jobs]:
             names = [job] if isinstance(job, str) else job
             where = place(layout, *names)
             fact = artifacts.read_json(where.facts)
-            report[entry].append(fact)
+            if "victim" in fact:
+                fact["victim"], fact["training"] = trained(fact["victim"])
+            first = fact.get("training", 1) == 1
+            (report if first else report["trainings"])[entry].append(fact)
             if "seed" in fact:
                 report["seeds"].append({"stage": where.stage, "what": ", ".join(names), "seed": fact["seed"]})
             if not config["record_times"]:
                 fact["seconds"] = None
     report["environment"] = environment([fact for fact in report["victims"] if "prepared" in fact])
-    report |= {name: records(table.read(layout.tables[name])) for name, table in TABLES.items()}
+    for name, table in TABLES.items():
+        rows = records(table.read(layout.tables[name]))
+        report[name] = over_seeds(name, rows, spreads) if name in KINDS else rows
+        if name in KINDS:
+            report["trainings"][name] = rows if len(rows) > len(report[name]) else []
     report |= {
         "checks": (checks := records(CHECKED.read(layout.checks["checks"]))),
         "check_summary": summary(checks),
@@ -103,10 +114,16 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
         "run_times": _run_times(layout) if config["record_times"] else [],
     }
     tested = {fact["dataset"]: fact["n_test"] for fact in report["datasets"]}
-    for fact in report["victims"]:
+    for fact in (*report["victims"], *report["trainings"]["victims"]):
         n = tested[fact["dataset"]]
         low, high = wilson_interval(round(fact["clean_accuracy"] * n), n, config["confidence"])
         fact |= {"n_test": n, "clean_low": low, "clean_high": high}
+    together = over_seeds("victims", map(_outcome, (*report["victims"], *report["trainings"]["victims"])), spreads)
+    if report["trainings"]["victims"]:
+        report["trainings"]["victims"] = [*map(dict, report["victims"]), *report["trainings"]["victims"]]
+    for fact, outcome in zip(report["victims"], together, strict=True):
+        fact |= outcome
+        fact["chance"] = [fact["dataset"], fact["victim"]] not in plan.get("without_chance", [])
     for case in report["worst_cases"]:
         case["marks"] = marks.of_case(checks, case)
     report["rankings"] = rankings(report)
@@ -120,6 +137,14 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
     sources |= {row["source"] for row in report["claims"]}
     report["references"] = works(sources)
     return report
+
+
+OUTCOME = ("validation_accuracy", "epochs_run", "best_epoch", "seconds", "clean_accuracy", "clean_low", "clean_high")
+"""What differs between trainings of a victim."""
+
+
+def _outcome(fact: dict[str, Any]) -> dict[str, Any]:
+    return {name: fact[name] for name in ("dataset", "victim", "n_test", *OUTCOME)}
 
 
 def _plugins(report: dict[str, Any]) -> list[dict[str, str]]:

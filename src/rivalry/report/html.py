@@ -65,7 +65,7 @@ def _source(key: str) -> Markup:
 def cell(column: Column, row: Row) -> Markup:
     """A table cell, with the raw value by which it sorts and which the CSV file gets."""
     value, shown = row[column.key], text(column, row)
-    raw = "" if formatting.missing(value) else value
+    raw = "" if formatting.missing(value) else shown if column.form == "spread" else value
     classes = [f"f-{column.form}", f"k-{column.key.replace('_', '-')}"]
     if column.numeric:
         classes.append("num")

@@ -121,6 +121,16 @@ TERMS = (
         "distinguishable” means that this run cannot tell the two apart, not that they are equal.",
     ),
     (
+        "Seeds",
+        "A victim may be trained several times, each time with a seed of its own, since what one training gives is "
+        "partly luck {cite:bouthillier2021}. Its numbers are then means over trainings, beside the spread between "
+        "them. The interval of a rate joins that of the images (Wilson) and that of the seeds (Student) "
+        "{cite:howe1974}. Two victims differ only where the difference exceeds the spread between seeds: the test "
+        "joins the variance between trainings, with Welch's degrees of freedom {cite:welch1938}, and that of paired "
+        "images in the same way. Two attacks on one victim, or a victim with and without a defense, differ where "
+        "McNemar's test says so in every training {cite:berger1982}.",
+    ),
+    (
         "Tables",
         "On the page, a click on a column's title sorts by it, and every table can be saved as a CSV file with full "
         "precision. All numbers are in report.json beside it.",
@@ -129,7 +139,12 @@ TERMS = (
 
 RESULTS = (
     Section("robustness", "Robustness", figures=("worst_case",), tables=(robustness.worst_cases,)),
-    Section("victims", "Victims", figures=("training", "sweeps"), tables=(victims.victims, victims.brought)),
+    Section(
+        "victims",
+        "Victims",
+        figures=("training", "sweeps"),
+        tables=(victims.victims, victims.trainings, victims.spreads, victims.brought),
+    ),
     Section(
         "attacks",
         "Attacks",
@@ -188,8 +203,8 @@ RESULTS = (
         "comparisons",
         "Comparisons",
         words=(
-            "Differences are in percentage points, with the paired interval. Two sides are “like for like” when goal "
-            "and budget agree.",
+            "Differences are in percentage points, with the interval that belongs to the test. Two sides are “like for "
+            "like” when goal and budget agree.",
         ),
         figures=("significance",),
         tables=(comparisons.comparisons,),

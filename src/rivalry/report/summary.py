@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rivalry.formatting import (
@@ -18,6 +19,7 @@ from rivalry.formatting import (
     plural,
     points,
     probability,
+    spread,
 )
 from rivalry.statistics.comparisons import seen_from
 from rivalry.statistics.headlines import ranking
@@ -73,6 +75,8 @@ def leader(report: Fact, place: Fact) -> str:
     best, n = rows[0], len(rows)
     keeps = f"{guarded(best['victim'], best['defense'])} keeps {percent(best['accuracy'])} % "
     keeps += f"[{between(best['low'], best['high'])}] of {best['n']} images (clean {percent(best['clean_accuracy'])} %)"
+    if best["seeds"] > 1:
+        keeps += f", the mean of {best['seeds']} trainings ({spread(best['accuracy_seeds'])} %)"
     if best["accuracy"] == 0:
         return f"{budget}, none of {plural(n, 'classifier')} keeps any of its images"
     if n == 1:
@@ -206,17 +210,22 @@ def _survivors(report: Fact) -> str:
 
 
 def _effort(report: Fact) -> str:
-    made = [row for row in report["scores"] if row["setting"] in ("undefended", "adaptive")]
+    scores = report["trainings"]["scores"] or report["scores"]
+    made = [row for row in scores if row["setting"] in ("undefended", "adaptive")]
+    attacks = [*report["attacks"], *report["trainings"]["attacks"]]
     work = {
         name: sum((row[name] or 0) * row["n_crafted"] for row in made)
-        + sum(fit[name] for fact in report["attacks"] for fit in fact.get("fits") or [])
+        + sum(fit[name] for fact in attacks for fit in fact.get("fits") or [])
         for name in ("queries", "gradients")
     }
-    trained = sum(fact["architecture"] is not None for fact in report["victims"])
-    brought = len(report["victims"]) - trained
-    victims = [f"{plural(trained, 'victim')} trained once each"] if trained else []
+    brought = sum(fact["architecture"] is None for fact in report["victims"])
+    times = Counter(fact["seeds"] for fact in report["victims"] if fact["architecture"] is not None)
+    victims = [
+        f"{plural(number, 'victim')} trained {'once' if seeds == 1 else f'{seeds} times'} each"
+        for seeds, number in sorted(times.items(), reverse=True)
+    ]
     victims += [f"{plural(brought, 'victim')} from outside"] if brought else []
-    text = " and ".join(victims)
+    text = listing(victims)
     text += f", {count(work['queries'])} forward and {count(work['gradients'])} gradient passes of attacks"
     seconds = sum(row["seconds"] for row in report["run_times"])
     if seconds:

@@ -9,7 +9,7 @@ from rivalry.artifacts import write_manifest
 from rivalry.checks import CHECKS
 from rivalry.checks._evidence import Evidence
 from rivalry.devices import device
-from rivalry.layout import Layout
+from rivalry.layout import Layout, trained
 from rivalry.statistics.checked import CHECKED
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def check(
     checks.csv has one row a result. Its columns: `check`, `dataset`, `subject`; `status` (pass, warn, fail); `found`;
     `images`, ten at most, that caused it. And which numbers it touches: `victim`, `defense` ("none" is one), `attack`
     (several with spaces between) and `eps`, each empty where it concerns all of them; see
-    `rivalry.statistics.touching`.
+    `rivalry.statistics.touching`. `seed` is the number of the victim's training.
 
     Parameters
     ----------
@@ -46,7 +46,10 @@ def check(
     rows = []
     for dataset in dict.fromkeys(dataset for dataset, _ in plan["victims"]):
         evidence = Evidence(Layout.of(results, plan), dataset, plan, where)
-        rows += [{"dataset": dataset, **row} for check in CHECKS for row in check(evidence)]
+        for check in CHECKS:
+            for row in check(evidence):
+                victim, seed = trained(row["victim"])
+                rows.append({"dataset": dataset, **row, "victim": victim, "seed": seed if victim else None})
     place = Layout(results).checks.at(output)
     CHECKED.write(place["checks"], rows)
     write_manifest(place)

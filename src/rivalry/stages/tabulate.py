@@ -7,18 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rivalry.artifacts import write_json, write_manifest
-from rivalry.layout import Layout
+from rivalry.layout import Layout, trained, training
 from rivalry.statistics import literature, worst_case
-from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, TRANSFERS, WORST_CASES
-from rivalry.statistics.comparisons import compare, kept_apart
+from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, SPREADS, TRANSFERS, WORST_CASES
+from rivalry.statistics.comparisons import Method, compare, kept_apart
+from rivalry.statistics.merging import spreads
 from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import (
     ScoredMatch,
     clean_errors,
     evaluated_matches,
     fooling_rates,
+    joined,
+    tested,
     undefended_matches,
 )
+from rivalry.statistics.tables import records
 from rivalry.statistics.transfers import transfer_rates
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from rivalry.options import After, Plan
     from rivalry.types import Flag, Natural, OpenFraction
 
+OF_VICTIMS = ("victims", "attacks", "evaluations")
+"""Of the plan, what names victims in the second place."""
 SETTINGS = ["undefended", "oblivious", "adaptive"]
 
 
@@ -50,7 +56,8 @@ def tabulate(
         What belongs to the run, so that left-over files are ignored: "victims" (data set, victim);
         "attacks" (data set, victim, attack), undefended;
         "evaluations" (data set, victim, defense); "transfers" (data set, source); "fooling" (data set, victim,
-        fooling). Tables keep its order.
+        fooling). Tables keep its order. Of a victim that was trained several times, each training is one: plain,
+        plain@2, ... "without_chance" (data set, victim): what would be the same with any seed.
     confidence : float
         Confidence level of all intervals, in (0,1).
     seed : int
@@ -66,30 +73,42 @@ def tabulate(
         for match in matches:
             match.row["seconds"] = math.nan
     cases = worst_case.worst_cases(layout, plan=plan, confidence=confidence)
-    stated = literature.stated(layout, plan)
-    besides = literature.asked(stated, matches, cases, confidence)
-    comparisons = compare(matches, clean_errors(layout, plan), cases, besides, confidence=confidence, seed=seed)
+    method = Method(confidence, frozenset((dataset, victim) for dataset, victim in plan.get("without_chance", [])))
+    together, whole = joined(matches), worst_case.joined(cases)
+    first = plan | {key: [names for names in plan[key] if trained(names[1])[1] == 1] for key in OF_VICTIMS}
+    stated = literature.stated(layout, first)
+    besides = literature.asked(stated, together, whole, method)
+    comparisons = compare(together, clean_errors(layout, plan), whole, besides, method=method, seed=seed)
     foolings = fooling_rates(layout, plan["fooling"], confidence)
-    reported = set_against_reported(layout, matches, plan["victims"], confidence=confidence)
+    reported = set_against_reported(layout, together, plan["victims"], confidence=confidence)
 
     tables = layout.tables.at(output)
     SCORES.write(tables["scores"], [match.row for match in matches])
     WORST_CASES.write(tables["worst_cases"], [case.row for case in cases])
     COMPARISONS.write(tables["comparisons"], comparisons)
-    TRANSFERS.write(tables["transfers"], transfer_rates(layout, plan, confidence))
-    CLAIMS.write(tables["claims"], literature.judged(stated, matches, cases, comparisons, foolings))
+    transfers = transfer_rates(layout, plan, confidence)
+    TRANSFERS.write(tables["transfers"], transfers)
+    CLAIMS.write(tables["claims"], literature.judged(stated, together, whole, comparisons, foolings))
+    of_trainings = {
+        "victims": tested(layout, plan),
+        "scores": [match.row for match in matches],
+        "worst_cases": [case.row for case in cases],
+        "transfers": records(transfers),
+    }
+    SPREADS.write(tables["spreads"], spreads(of_trainings, confidence))
     REPORTED.write(tables["reported"], reported)
-    write_json(tables["kept_apart"], kept_apart(matches))
+    write_json(tables["kept_apart"], kept_apart(together))
     write_manifest(tables)
 
 
 def _position(match: ScoredMatch, plan: dict[str, Any]) -> tuple[int, ...]:
     """Where the configuration names the match's data set and victim, its attack and its defense."""
     row = match.row
+    victim = training(row["victim"], row["seed"])
     names = {
-        "victims": (row["dataset"], row["victim"]),
-        "attacks": (row["dataset"], row["victim"], row["attack"]),
-        "evaluations": (row["dataset"], row["victim"], row["defense"]),
+        "victims": (row["dataset"], victim),
+        "attacks": (row["dataset"], victim, row["attack"]),
+        "evaluations": (row["dataset"], victim, row["defense"]),
     }
     places = {part: [tuple(entry) for entry in plan[part]] for part in names}
     # "none" is no defense of the plan and comes before all of them.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rivalry.statistics.tables import Table
 
-CHECKED = Table(("text", "check dataset subject status found images victim defense attack"), ("number", "eps"))
+CHECKED = Table(
+    ("text", "check dataset subject status found images victim defense attack"), ("number", "eps"), ("count", "seed")
+)
 """One row a result: what was checked, on what, whether it passed, what was found, test images that caused it, and whose
-numbers it touches (`rivalry.statistics.touching`)."""
+numbers it touches (`rivalry.statistics.touching`); of which training, where it is about one victim."""
 
 STATUSES = ("pass", "warn", "fail")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from rivalry.statistics.tables import Table
 
 SCORES = Table(
-    ("text", "dataset victim attack defense setting goal target sees norm budget"),
+    ("text", "dataset victim"),
+    ("count", "seed"),
+    ("text", "attack defense setting goal target sees norm budget"),
     ("number", "eps"),
     ("count", "n n_attacked n_crafted"),
     ("number", "clean_accuracy clean_low clean_high adversarial_accuracy adversarial_low adversarial_high"),
@@ -23,7 +25,7 @@ WORST_CASES = Table(
     ("number", "eps"),
     ("flag", "headline"),
     ("text", "victim defense"),
-    ("count", "n"),
+    ("count", "seed n"),
     ("number", "clean_accuracy accuracy low high"),
     ("text", "strongest"),
     ("number", "strongest_accuracy median_distance"),
@@ -33,11 +35,12 @@ WORST_CASES = Table(
 )
 COMPARISONS = Table(
     ("text", "dataset kind victim attack defense setting goal norm"),
-    *(("text", "a victim_a defense_a attack_a"), ("number", "eps_a"), ("count", "n_a")),
-    *(("text", "b victim_b defense_b attack_b"), ("number", "eps_b"), ("count", "n_b")),
+    *(("text", "a victim_a defense_a attack_a"), ("number", "eps_a"), ("count", "seeds_a n_a")),
+    *(("text", "b victim_b defense_b attack_b"), ("number", "eps_b"), ("count", "seeds_b n_b")),
     ("number", "error_a error_b difference low high paired_low paired_high"),
     ("count", "discordant_a discordant_b"),
-    ("number", "mcnemar_p median_l2_a median_l2_b median_difference rank_correlation wilcoxon_p"),
+    ("number", "mcnemar_p deviation_a deviation_b seeds_p"),
+    ("number", "median_l2_a median_l2_b median_difference rank_correlation wilcoxon_p"),
     ("flag", "in_family"),
     ("number", "holm_p"),
     ("flag", "significant"),
@@ -49,7 +52,7 @@ TRANSFERS = Table(
     ("text", "dataset attack norm"),
     ("number", "eps"),
     ("text", "goal source victim"),
-    ("count", "n"),
+    ("count", "seed n"),
     ("number", "transfer_rate low high"),
     ("count", "n_fooling"),
     ("number", "rate_fooling low_fooling high_fooling"),
@@ -63,6 +66,14 @@ CLAIMS = Table(
     ("flag", "significant"),
     ("text", "outcome note"),
 )
+SPREADS = Table(
+    ("text", "dataset victim defense setting attack source norm"),
+    ("number", "eps"),
+    ("text", "rate"),
+    ("count", "seeds"),
+    ("number", "mean low high deviation lowest highest"),
+)
+"""One row a rate of a victim that was trained several times: over its trainings (`rivalry.statistics.over_seeds`)."""
 REPORTED = Table(
     ("text", "source where dataset what metric"),
     ("number", "reported measured low high"),
@@ -76,6 +87,7 @@ TABLES = {
     "comparisons": COMPARISONS,
     "transfers": TRANSFERS,
     "claims": CLAIMS,
+    "spreads": SPREADS,
     "reported": REPORTED,
 }
 """By the names that `rivalry.layout` and report.json give them."""

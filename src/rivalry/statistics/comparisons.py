@@ -13,12 +13,14 @@ import pandas as pd
 from rivalry.seeds import derive_seed
 from rivalry.statistics.budgets import budget_verdict, compare_budgets
 from rivalry.statistics.columns import COMPARISONS
+from rivalry.statistics.over_seeds import difference_in_every_training, difference_over_seeds
 from rivalry.statistics.paired import holm, mcnemar_exact, paired_interval
 from rivalry.statistics.rates import difference_of_error_rates, significance_level, verdict
 from rivalry.statistics.scores import ScoredMatch
 from rivalry.statistics.worst_case import Case, in_common, replayed_in_common
 
-CleanErrors = dict[tuple[str, str, str], pd.Series]
+IN_EVERY_TRAINING = "of every training by itself: the largest p, and an interval that holds all of theirs"
+CleanErrors = dict[tuple[str, str, str], list[pd.Series]]
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,41 @@ class Pairing:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Side:
+    """Who stands on one side, and whether it errs on each image, by row of the test split: a series a training."""
+
+    victim: str
+    errs: Sequence[pd.Series]
+
+
+@dataclass(frozen=True)
+class Method:
+    """How two sides are compared.
+
+    Attributes
+    ----------
+    confidence : float
+        Coverage of the intervals.
+    without_chance : collection of (data set, victim)
+        Victims that would be the same with any seed: their one training is all that there are.
+    """
+
+    confidence: float
+    without_chance: Collection[tuple[str, str]]
+
+    def repeated(self, dataset: str, side: Side) -> bool:
+        """Whether a side's trainings tell how much luck there is in them."""
+        return len(side.errs) > 1 or (dataset, side.victim) in self.without_chance
+
+
 def compare(
     matches: Sequence[ScoredMatch],
     clean: CleanErrors,
     cases: Sequence[Case],
     besides: Sequence[dict[str, Any]] = (),
     *,
-    confidence: float,
+    method: Method,
     seed: int,
 ) -> pd.DataFrame:
     """Set everything against everything that it can be compared with.
@@ -49,48 +79,58 @@ def compare(
     image by image under all attacks that were aimed at both; "replayed", under all images that were crafted on others.
     Error rates are over the images both sides saw; for targeted attacks the error is to give the target.
 
+    Of victims that were trained several times, all trainings together are one side. Two victims differ where the
+    difference exceeds the spread between seeds, too (`difference_over_seeds`); two attacks on one victim, or it and
+    itself behind a defense, where they do in every training (`difference_in_every_training`). Where one of two victims
+    was trained only once, the first trainings are compared as if there were no others, and the note says so.
+
     One family of tests is corrected after Holm: all comparisons of all kinds and data sets that are like for like
     (`in_family`). What is not gets no p-value.
 
     Parameters
     ----------
     matches : sequence of ScoredMatch
-        In the order of the configuration; it decides the order of rows and which side is called a, nothing
-        else.
+        Of several trainings `joined`, as cases are. In the order of the configuration; it decides the order of rows and
+        which side is called a, nothing else.
     clean : dict
         From `scores.clean_errors`.
     cases : sequence of Case
         From `worst_case.worst_cases`.
     besides : sequence of dict
         More rows, from `attack_row`, `worst_case_row` and `replayed_row`.
-    confidence : float
-        Coverage of all intervals; comparisons are significant at what is missing to 1.
+    method : Method
+        Comparisons are significant at what is missing to 1 of its confidence.
     seed : int
         Seed of the bootstrap.
     """
+    confidence = method.confidence
     rows: list[dict[str, Any]] = []
     for pairing in _pairings(matches):
         if not pairing.reason:
-            rows.append(_error_row(pairing, confidence))
+            rows.append(_error_row(pairing, method))
             if pairing.kind == "attack":
                 rows += _budget_rows(pairing, confidence, seed)
-    rows += _clean_rows(clean, confidence)
-    rows += _worst_case_rows(cases, confidence)
+    rows += _clean_rows(clean, method)
+    rows += _worst_case_rows(cases, method)
     rows += besides
 
     for row in rows:
-        test = "wilcoxon_p" if row["kind"] == "budget" else "mcnemar_p"
-        row["in_family"] = bool(row["like_for_like"]) and not np.isnan(row[test])
+        row["in_family"] = bool(row["like_for_like"]) and not np.isnan(row[_test(row)])
         if not row["in_family"]:
-            row[test] = np.nan
+            row[_test(row)] = np.nan
         row |= {"holm_p": np.nan, "significant": False}
     family = [row for row in rows if row["in_family"]]
-    tests = [row["wilcoxon_p"] if row["kind"] == "budget" else row["mcnemar_p"] for row in family]
-    for row, p in zip(family, holm(tests), strict=True):
+    for row, p in zip(family, holm([row[_test(row)] for row in family]), strict=True):
         row |= {"holm_p": p, "significant": p < significance_level(confidence)}
     for row in rows:
         row["verdict"] = _verdict(row, confidence)
     return COMPARISONS.frame(rows)
+
+
+def _test(row: dict[str, Any]) -> str:
+    """The column that holds the p-value of a row's test."""
+    over_seeds = max(row["seeds_a"], row["seeds_b"]) > 1
+    return "wilcoxon_p" if row["kind"] == "budget" else "seeds_p" if over_seeds else "mcnemar_p"
 
 
 def kept_apart(matches: Sequence[ScoredMatch]) -> list[dict[str, str]]:
@@ -146,9 +186,9 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["dataset"], row["victim"], row["attack"], eps
 
 
-def attack_row(a: ScoredMatch, b: ScoredMatch, confidence: float) -> dict[str, Any]:
+def attack_row(a: ScoredMatch, b: ScoredMatch, method: Method) -> dict[str, Any]:
     """Two attacks on one victim, on the images that both met."""
-    return _error_row(_attack_pairing(a, b), confidence)
+    return _error_row(_attack_pairing(a, b), method)
 
 
 def _attack_pairing(a: ScoredMatch, b: ScoredMatch) -> Pairing:
@@ -167,7 +207,7 @@ def _no_shared_images(a: ScoredMatch, b: ScoredMatch) -> str:
     return "" if len(a.images.index.intersection(b.images.index)) else "they share no test image"
 
 
-def _error_row(pairing: Pairing, confidence: float) -> dict[str, Any]:
+def _error_row(pairing: Pairing, method: Method) -> dict[str, Any]:
     a, b = pairing.a.row, pairing.b.row
     like, note = _like_for_like(pairing)
     names = (pairing.a.name, pairing.b.name) if pairing.kind == "attack" else (_under_attack(a), _under_attack(b))
@@ -175,6 +215,9 @@ def _error_row(pairing: Pairing, confidence: float) -> dict[str, Any]:
         note.append("of all images of other classes: one that was not attacked is no hit")
     if a["setting"] == "oblivious":
         note.append("oblivious: made without knowing of the defense")
+    sides = [
+        Side(one.row["victim"], [each.images["wrong"] for each in one.trainings]) for one in (pairing.a, pairing.b)
+    ]
     return {
         "dataset": a["dataset"],
         "kind": pairing.kind,
@@ -184,7 +227,7 @@ def _error_row(pairing: Pairing, confidence: float) -> dict[str, Any]:
         "setting": a["setting"],
         "goal": a["goal"],
         **_sides(names, a, b),
-        **_errors(pairing.a.images["wrong"], pairing.b.images["wrong"], confidence, note),
+        **_errors(a["dataset"], sides[0], sides[1], method, note),
         "like_for_like": like,
         "note": "; ".join(note),
     }
@@ -204,7 +247,7 @@ def _sides(names: tuple[str, str], a: dict[str, Any], b: dict[str, Any]) -> dict
     return sides
 
 
-def _clean_rows(clean: CleanErrors, confidence: float) -> Iterator[dict[str, Any]]:
+def _clean_rows(clean: CleanErrors, method: Method) -> Iterator[dict[str, Any]]:
     for a, b in combinations(clean, 2):
         (dataset, victim, defense), (place, other, none) = a, b
         if place != dataset or ("none" in (defense, none) and defense != none and victim != other):
@@ -224,41 +267,49 @@ def _clean_rows(clean: CleanErrors, confidence: float) -> Iterator[dict[str, Any
             "setting": "clean",
             "goal": "",
             **_sides((names[0], names[1]), *sides),
-            **_errors(clean[a], clean[b], confidence, note),
+            **_errors(dataset, Side(a[1], clean[a]), Side(b[1], clean[b]), method, note),
             "like_for_like": True,
             "note": "; ".join(note),
         }
 
 
-def _worst_case_rows(cases: Sequence[Case], confidence: float) -> Iterator[dict[str, Any]]:
+def _worst_case_rows(cases: Sequence[Case], method: Method) -> Iterator[dict[str, Any]]:
     """Every two classifiers that were measured at the headline budget of their data set and norm."""
     measured = [case for case in cases if case.row["headline"] and case.measured and case.row["eps"] is not None]
     for one, other in combinations(measured, 2):
         if any(one.row[key] != other.row[key] for key in ("dataset", "norm", "eps")):
             continue
-        yield worst_case_row(one, other, confidence)
+        yield worst_case_row(one, other, method)
 
 
-def worst_case_row(one: Case, other: Case, confidence: float) -> dict[str, Any]:
+def worst_case_row(one: Case, other: Case, method: Method) -> dict[str, Any]:
     """Two measured cases of one data set, norm and budget, under the attacks that were aimed at both."""
     held_a, held_b, attacks = in_common(one, other)
-    row = _case_row("worst case", one, other) | {"like_for_like": not held_a.empty}
-    if held_a.empty:
+    row = _case_row("worst case", one, other) | {"like_for_like": not held_a[0].empty}
+    if held_a[0].empty:
         why = "no image met all of them" if attacks else "no attack was aimed at both"
         return row | _nothing_measured() | {"note": why}
     note = [f"under {', '.join(attacks)}"]
-    return row | _errors(~held_a, ~held_b, confidence, note) | {"note": "; ".join(note)}
+    return row | _lost(one, other, held_a, held_b, method, note) | {"note": "; ".join(note)}
 
 
-def replayed_row(one: Case, other: Case, without: Collection[str], confidence: float) -> dict[str, Any]:
+def replayed_row(one: Case, other: Case, without: Collection[str], method: Method) -> dict[str, Any]:
     """Two cases of one data set, norm and budget, under the images that were crafted on victims other than `without`.
 
     They must have such images in common.
     """
     held_a, held_b, sets = replayed_in_common(one, other, without)
     note = [f"under {', '.join(sets)}"]
-    row = _case_row("replayed", one, other) | _errors(~held_a, ~held_b, confidence, note)
+    row = _case_row("replayed", one, other) | _lost(one, other, held_a, held_b, method, note)
     return row | {"like_for_like": True, "note": "; ".join(note)}
+
+
+def _lost(
+    one: Case, other: Case, held_a: list[pd.Series], held_b: list[pd.Series], method: Method, note: list[str]
+) -> dict[str, Any]:
+    """The comparison of what two classifiers lose, given what each training of theirs holds."""
+    sides = [Side(case.row["victim"], [~series for series in held]) for case, held in ((one, held_a), (other, held_b))]
+    return _errors(one.row["dataset"], sides[0], sides[1], method, note)
 
 
 def _case_row(kind: str, one: Case, other: Case) -> dict[str, Any]:
@@ -314,47 +365,85 @@ def _behind(victim: str, defense: str) -> str:
 
 
 def _nothing_measured() -> dict[str, Any]:
-    rates = ("error_a", "error_b", "difference", "low", "high", "paired_low", "paired_high", "mcnemar_p")
-    return dict.fromkeys(rates, np.nan) | {"n_a": 0, "n_b": 0, "discordant_a": None, "discordant_b": None}
+    rates = ("error_a", "error_b", "difference", "low", "high", "paired_low", "paired_high", "mcnemar_p", "seeds_p")
+    return dict.fromkeys(rates, np.nan) | dict.fromkeys(("n_a", "n_b", "seeds_a", "seeds_b"), 0)
 
 
-def _errors(a: pd.Series, b: pd.Series, confidence: float, note: list[str]) -> dict[str, Any]:
-    shared = a.index.intersection(b.index).sort_values()
-    n = len(shared)
-    if n < max(len(a), len(b)):
-        note.append(f"on the {n} images both saw, of {len(a)} and {len(b)}")
-    wrong_a, wrong_b = a.loc[shared].to_numpy(dtype=bool), b.loc[shared].to_numpy(dtype=bool)
+def _errors(dataset: str, a: Side, b: Side, method: Method, note: list[str]) -> dict[str, Any]:
+    """Both sides' errors on the images that all of their trainings saw, and the test of their difference."""
+    if max(len(a.errs), len(b.errs)) > 1 and not (method.repeated(dataset, a) and method.repeated(dataset, b)):
+        many, once = (a, b) if len(a.errs) > 1 else (b, a)
+        note.append(f"{once.victim} was trained once, so only the first training of {many.victim} is compared")
+        a, b = Side(a.victim, a.errs[:1]), Side(b.victim, b.errs[:1])
+    every = [*a.errs, *b.errs]
+    shared = every[0].index
+    for errs in every[1:]:
+        shared = shared.intersection(errs.index)
+    shared, n = shared.sort_values(), len(shared)
+    if n < max(map(len, every)):
+        note.append(f"on the {n} images both saw, of {max(map(len, a.errs))} and {max(map(len, b.errs))}")
+    wrong_a, wrong_b = (
+        np.array([errs.loc[shared].to_numpy(dtype=bool) for errs in side.errs], dtype=bool) for side in (a, b)
+    )
     error_a, error_b = float(wrong_a.mean()), float(wrong_b.mean())
-    low, high = difference_of_error_rates(error_a, error_b, n, n, confidence)
-    paired_low, paired_high = paired_interval(wrong_a, wrong_b, confidence)
-    only_a, only_b, p = mcnemar_exact(wrong_a, wrong_b)
-    return {
+    image = wrong_a.mean(axis=0) - wrong_b.mean(axis=0)
+    row = {
+        "seeds_a": len(wrong_a),
+        "seeds_b": len(wrong_b),
         "n_a": n,
         "n_b": n,
         "error_a": error_a,
         "error_b": error_b,
         "difference": error_a - error_b,
+        "discordant_a": int((image > 0).sum()),
+        "discordant_b": int((image < 0).sum()),
+    }
+    if len(every) > 2:
+        within = a.victim == b.victim
+        if within:
+            note.append(IN_EVERY_TRAINING)
+        over = (difference_in_every_training if within else difference_over_seeds)(wrong_a, wrong_b, method.confidence)
+        deviations = {
+            f"deviation_{side}": float(wrong.mean(axis=1).std(ddof=1))
+            for side, wrong in (("a", wrong_a), ("b", wrong_b))
+            if len(wrong) > 1
+        }
+        return row | deviations | {"paired_low": over.low, "paired_high": over.high, "seeds_p": over.p}
+    low, high = difference_of_error_rates(error_a, error_b, n, n, method.confidence)
+    paired_low, paired_high = paired_interval(wrong_a[0], wrong_b[0], method.confidence)
+    *_, p = mcnemar_exact(wrong_a[0], wrong_b[0])
+    return row | {
         "low": low,
         "high": high,
         "paired_low": paired_low,
         "paired_high": paired_high,
-        "discordant_a": only_a,
-        "discordant_b": only_b,
         "mcnemar_p": p,
     }
 
 
 def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dict[str, Any]]:
-    """The comparison of L2 sizes, if any image was fooled by both attacks."""
+    """The comparison of L2 sizes, if any image was fooled by both attacks, and in every training.
+
+    Of several trainings each is tested by itself, and what counts is the weakest: the largest p and an interval that
+    holds all of theirs, so that a verdict speaks of every one of them.
+    """
     a, b = pairing.a.row, pairing.b.row
-    fooled = pairing.a.images.merge(pairing.b.images, on="index", suffixes=("_a", "_b")).sort_index()
-    fooled = fooled[fooled["success_a"] & fooled["success_b"]]
-    if fooled.empty:
-        return
     # The seed's names are sorted, so that a run with the attacks in another order resamples the same images.
     own_seed = derive_seed(seed, "budget", a["dataset"], a["victim"], *sorted([pairing.a.name, pairing.b.name]))
-    compared = compare_budgets(fooled["l2_a"], fooled["l2_b"], confidence=confidence, seed=own_seed)
+    found, sizes = [], []
+    for one, other in zip(pairing.a.trainings, pairing.b.trainings, strict=True):
+        fooled = one.images.merge(other.images, on="index", suffixes=("_a", "_b")).sort_index()
+        fooled = fooled[fooled["success_a"] & fooled["success_b"]]
+        if fooled.empty:
+            return
+        found.append(compare_budgets(fooled["l2_a"], fooled["l2_b"], confidence=confidence, seed=own_seed))
+        sizes.append((len(fooled), fooled["l2_a"].median(), fooled["l2_b"].median()))
     like, note = _like_for_like(pairing)
+    if len(found) > 1:
+        note.append(IN_EVERY_TRAINING)
+    counts, medians_a, medians_b = zip(*sizes, strict=True)
+    ranks = [one.rank_correlation for one in found]
+    agree = min(ranks) > 0 or max(ranks) < 0
     yield {
         "dataset": a["dataset"],
         "kind": "budget",
@@ -364,15 +453,17 @@ def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dic
         "setting": a["setting"],
         "goal": a["goal"],
         **_sides((pairing.a.name, pairing.b.name), a, b),
-        "n_a": len(fooled),
-        "n_b": len(fooled),
-        "low": compared.low,
-        "high": compared.high,
-        "median_l2_a": fooled["l2_a"].median(),
-        "median_l2_b": fooled["l2_b"].median(),
-        "median_difference": compared.median_difference,
-        "rank_correlation": compared.rank_correlation,
-        "wilcoxon_p": compared.p,
+        "seeds_a": len(found),
+        "seeds_b": len(found),
+        "n_a": min(counts),
+        "n_b": min(counts),
+        "low": np.min([one.low for one in found]),
+        "high": np.max([one.high for one in found]),
+        "median_l2_a": np.mean(medians_a),
+        "median_l2_b": np.mean(medians_b),
+        "median_difference": np.mean([one.median_difference for one in found]),
+        "rank_correlation": min(ranks, key=abs) if agree or len(ranks) == 1 else 0.0,
+        "wilcoxon_p": max(one.p for one in found),
         "like_for_like": like,
         "note": "; ".join([*note, "L2 on images that both fooled"]),
     }
@@ -411,4 +502,7 @@ def _verdict(row: dict[str, Any], confidence: float) -> str:
     else:
         errs = "causes more errors than" if row["kind"] == "attack" else "errs more than"
     interval = (row["paired_low"], row["paired_high"])
-    return verdict(row["a"], row["b"], row["error_a"], row["error_b"], interval, row["holm_p"], confidence, errs)
+    errors, of = (row["error_a"], row["error_b"]), "paired"
+    if _test(row) == "seeds_p":
+        of = "widest paired" if row["victim_a"] == row["victim_b"] else "seed-and-image"
+    return verdict(row["a"], row["b"], *errors, interval, row["holm_p"], confidence, errs, of)

@@ -20,7 +20,7 @@ from rivalry.artifacts import read_json
 from rivalry.formatting import between, between_points, epsilon, missing, percent, points, probability
 from rivalry.layout import Layout, trained
 from rivalry.statistics.columns import CLAIMS
-from rivalry.statistics.comparisons import attack_row, replayed_row, seen_from, worst_case_row
+from rivalry.statistics.comparisons import Method, attack_row, replayed_row, seen_from, worst_case_row
 from rivalry.statistics.reported import fits
 from rivalry.statistics.scores import ScoredMatch
 from rivalry.statistics.tables import records
@@ -208,7 +208,7 @@ def _unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def asked(
-    found: Sequence[Stated], matches: Sequence[ScoredMatch], cases: Sequence[Case], confidence: float
+    found: Sequence[Stated], matches: Sequence[ScoredMatch], cases: Sequence[Case], method: Method
 ) -> list[dict[str, Any]]:
     """The rows of comparisons that statements ask for and that no report without them has."""
     rows = []
@@ -221,12 +221,12 @@ def asked(
                 if (*_of(other.row), other.row["attack"]) == (*_of(match.row), match.row["attack"])
             )
             if not largest:
-                rows.append(attack_row(weak, strong, confidence))
+                rows.append(attack_row(weak, strong, method))
         for place in _places(one, cases):
             if one.under == [REPLAYED]:
-                rows.append(replayed_row(place.mine, place.other, one.known, confidence))
+                rows.append(replayed_row(place.mine, place.other, one.known, method))
             elif not place.mine.row["headline"]:
-                rows.append(worst_case_row(place.mine, place.other, confidence))
+                rows.append(worst_case_row(place.mine, place.other, method))
     keys = ("kind", "dataset", "victim", "norm", "eps_a", "a", "b", "note")
     return list({tuple(row[key] for key in keys): row for row in rows}.values())
 
@@ -283,11 +283,11 @@ def _attack_pairs(
 def _meet(one: Stated, mine: Case, other: Case) -> bool:
     """Whether the attacks that a statement is about were run on both; of all attacks together, by two methods."""
     if one.under == [REPLAYED]:
-        return not replayed_in_common(mine, other, one.known)[0].empty
+        return not replayed_in_common(mine, other, one.known)[0][0].empty
     if not (mine.measured and other.measured):
         return False
     held, _, names = in_common(mine, other)
-    return not held.empty and len({tried.method for tried in mine.attacks if tried.name in names}) > 1
+    return not held[0].empty and len({tried.method for tried in mine.attacks if tried.name in names}) > 1
 
 
 def _of(row: Row) -> tuple[str, str, str]:

@@ -60,13 +60,13 @@ def difference_of_error_rates(
     return error_a - error_b - half, error_a - error_b + half
 
 
-def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of one rate (1927): keeps its coverage near 0 and 1, where robustness lives.
 
     Parameters
     ----------
-    successes, n : int
-        So many of so many images; `n` at least 1.
+    successes, n : float
+        So many of so many images; `n` at least 1. No whole numbers where they are means.
     confidence : float
         Coverage, in (0,1).
 
@@ -120,6 +120,7 @@ def verdict(
     p: float,
     confidence: float = 0.95,
     errs: str = "errs more than",
+    interval_of: str = "paired",
 ) -> str:
     """What a comparison of two error rates on the same images says, in words.
 
@@ -130,18 +131,20 @@ def verdict(
     error_a, error_b : float
         Their rates, in [0,1].
     interval : tuple of float
-        Limits of the difference of the rates, from `paired_interval`: the words speak of "the paired interval".
+        Limits of the difference of the rates, from `paired_interval` or `difference_over_seeds`.
     p : float
-        Image-by-image p-value, corrected for the family of comparisons. It decides; where the interval says
-        otherwise, the words say so too. NaN: not tested.
+        The p-value of the test that belongs to the interval, corrected for the family of comparisons. It decides; where
+        the interval says otherwise, the words say so too. NaN: not tested.
     confidence : float
         Coverage of the interval; the p-value is held against what is missing to 1.
     errs : str
         What the side of the higher rate does to the other.
+    interval_of : str
+        What the words call the interval.
     """
     if any(math.isnan(value) for value in (error_a, error_b, *interval, p)):
         return "not tested"
-    named = f"the paired {100 * confidence:g} % interval"
+    named = f"the {interval_of} {100 * confidence:g} % interval"
     contains_zero = interval[0] <= 0 <= interval[1]
     if p >= significance_level(confidence) or error_a == error_b:
         if contains_zero:

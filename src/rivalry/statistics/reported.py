@@ -13,9 +13,10 @@ import yaml
 
 from rivalry import registry
 from rivalry.artifacts import read_json, read_table
-from rivalry.layout import Layout
+from rivalry.layout import Layout, trained
 from rivalry.statistics.columns import REPORTED
 from rivalry.statistics.headlines import smallest_budgets
+from rivalry.statistics.over_seeds import rate_over_seeds
 from rivalry.statistics.rates import mean_interval, wilson_interval
 from rivalry.statistics.scores import ScoredMatch, macro_measures
 
@@ -47,21 +48,26 @@ def set_against_reported(
     layout : Layout
         Of the run, for the facts of victims and data sets.
     matches : sequence of ScoredMatch
-        All matches of the run.
+        All matches of the run, those of several trainings `joined`.
     victims : sequence of (data set, victim)
-        All victims of the run.
+        All victims of the run. What was trained several times counts once, with the mean over its trainings.
     confidence : float
         Coverage of the interval of each measured rate or mean; `within` says whether it holds the printed number.
     """
     sources = {name: read_json(layout.data(name).facts)["source"] for name, _ in victims}
-    facts = {(dataset, victim): _victim_facts(layout, dataset, victim) for dataset, victim in victims}
+    trainings: dict[tuple[str, str], list[str]] = {}
+    for dataset, name in victims:
+        trainings.setdefault((dataset, trained(name)[0]), []).append(name)
+    facts = {
+        (dataset, victim): _victim_facts(layout, dataset, names[0]) for (dataset, victim), names in trainings.items()
+    }
     rows = []
     for entry in reported_numbers():
         names = [name for name, source in sources.items() if source == entry["dataset"]]
         found = [
             {"dataset": name, **measured}
             for name in names
-            for measured in _measured(entry, name, layout, facts, matches, confidence)
+            for measured in _measured(entry, name, layout, facts, trainings, matches, confidence)
         ]
         if names and not found:
             unknown = unregistered(entry)
@@ -126,6 +132,7 @@ def _measured(
     dataset: str,
     layout: Layout,
     facts: dict[tuple[str, str], dict[str, Any]],
+    trainings: dict[tuple[str, str], list[str]],
     matches: Sequence[ScoredMatch],
     confidence: float,
 ) -> Iterator[dict[str, Any]]:
@@ -133,8 +140,8 @@ def _measured(
     fitting = [name for (place, name), own in facts.items() if place == dataset and fits(entry["victim"], own)]
     if "attack" not in entry and "defense" not in entry:
         for name in fitting:
-            predictions = read_table(layout.victim(dataset, name)["predictions"])
-            yield {"what": name, **_clean_measure(predictions, metric, confidence)}
+            tables = [read_table(layout.victim(dataset, one)["predictions"]) for one in trainings[dataset, name]]
+            yield {"what": name, **_clean_measure(tables, metric, confidence)}
         return
     met = [match for match in matches if match.row["dataset"] == dataset and match.row["victim"] in fitting]
     defense, attack = entry.get("defense"), dict(entry.get("attack", {}))
@@ -158,28 +165,38 @@ def _measured(
         if what in seen:
             continue
         seen.add(what)
-        if metric in MEANS:
+        rows = [one.row for one in match.trainings]
+        if metric in MEANS and len(rows) == 1:
             yield {"what": what, "measured": row[metric], "low": row[f"{metric}_low"], "high": row[f"{metric}_high"]}
         else:
-            yield {"what": what, **_with_interval(row[metric], row.get(COUNTED.get(metric, "")), confidence)}
+            counts = [one[COUNTED[metric]] for one in rows] if metric in COUNTED else None
+            yield {"what": what, **_with_interval([one[metric] for one in rows], counts, confidence)}
 
 
-def _clean_measure(predictions: pd.DataFrame, metric: str, confidence: float) -> dict[str, float]:
-    labels, predicted = predictions["label"], predictions["prediction"]
+def _clean_measure(trainings: Sequence[pd.DataFrame], metric: str, confidence: float) -> dict[str, float]:
+    """A measure of the clean test images, from the predictions of each training."""
+    right = [table["label"] == table["prediction"] for table in trainings]
     if metric == "clean_accuracy":
-        return _with_interval(float((labels == predicted).mean()), len(labels), confidence)
+        return _with_interval([float(one.mean()) for one in right], [len(one) for one in right], confidence)
     if metric == "confidence":
-        low, high = mean_interval(predictions["confidence"], confidence)
-        return {"measured": predictions["confidence"].mean(), "low": low, "high": high}
-    precision, recall = macro_measures(labels, predicted)
-    return {"measured": precision if metric == "macro_precision" else recall}
+        if len(trainings) > 1:
+            return _with_interval([table["confidence"].mean() for table in trainings], None, confidence)
+        low, high = mean_interval(trainings[0]["confidence"], confidence)
+        return {"measured": trainings[0]["confidence"].mean(), "low": low, "high": high}
+    macro = [macro_measures(table["label"], table["prediction"]) for table in trainings]
+    return _with_interval([both[metric != "macro_precision"] for both in macro], None, confidence)
 
 
-def _with_interval(value: float, n: int | None, confidence: float) -> dict[str, float]:
-    if not n or math.isnan(value):
-        return {"measured": value}
-    low, high = wilson_interval(round(value * n), n, confidence)
-    return {"measured": value, "low": low, "high": high}
+def _with_interval(values: Sequence[float], counts: Sequence[int] | None, confidence: float) -> dict[str, float]:
+    """What was measured, a value a training, with an interval if these are shares of so many images."""
+    measured = float(np.mean(values))
+    if not counts or not all(counts) or math.isnan(measured):
+        return {"measured": measured}
+    if len(values) > 1:
+        over = rate_over_seeds(values, float(np.mean(counts)), confidence)
+        return {"measured": over.mean, "low": over.low, "high": over.high}
+    low, high = wilson_interval(round(measured * counts[0]), counts[0], confidence)
+    return {"measured": measured, "low": low, "high": high}
 
 
 def _listed(value: Any) -> list[Any]:

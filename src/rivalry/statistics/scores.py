@@ -15,7 +15,7 @@ attack is above the clean one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from rivalry.artifacts import read_json, read_table
-from rivalry.layout import Layout, defended
+from rivalry.layout import Layout, defended, trained
+from rivalry.statistics.merging import grouped, means
 from rivalry.statistics.rates import mean_interval, wilson_interval
 from rivalry.types import REFUSED
 
@@ -39,13 +40,20 @@ class ScoredMatch:
 
     `row` is its row of scores; `images`, indexed by row of the test split, has `wrong` (the victim errs;
     for a targeted attack: gives the target), `success` (of an attacked image) and `l2`. Images of the
-    target class are left out.
+    target class are left out. Where matches of several trainings
+    were `joined`, `single` are these, and numbers in `row` are means.
     """
 
     row: dict[str, Any]
     images: pd.DataFrame
     attack: dict[str, Any]
     defense: dict[str, Any] | None
+    single: tuple[ScoredMatch, ...] = ()
+
+    @property
+    def trainings(self) -> tuple[ScoredMatch, ...]:
+        """The match of every training, in the order of seeds."""
+        return self.single or (self,)
 
     @property
     def name(self) -> str:
@@ -101,7 +109,7 @@ def evaluated_matches(layout: Layout, names: Sequence[str], confidence: float) -
                 images["clean_confidence"] = images["index"].map(clean["confidence"])
             if refuses:
                 images = images.join(clean[["flagged", "score"]].add_prefix("clean_"), on="index")
-            context = {"victim": victim, "defense": defense, "setting": str(setting)}
+            context = {"defense": defense, "setting": str(setting)}
             matches.append(_scored(images, attack_facts, facts, context, confidence, refuses=refuses))
     return matches
 
@@ -111,19 +119,40 @@ def _refuses(layout: Layout, dataset: str, victim: str) -> bool:
     return read_json(layout.victim(dataset, victim).facts).get("reject_class") is not None
 
 
-def clean_errors(layout: Layout, plan: dict[str, Any]) -> dict[tuple[str, str, str], pd.Series]:
-    """Whether each victim errs on each clean test image, by (data set, victim, defense), then by row.
+def tested(layout: Layout, plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each training's accuracy on the whole test split, without an attack: dataset, victim, clean_accuracy, n_test."""
+    rows = []
+    for dataset, name in plan["victims"]:
+        predictions = read_table(layout.victim(dataset, name)["predictions"])
+        right = predictions["prediction"] == predictions["label"]
+        victim = trained(name)[0]
+        rows.append({"dataset": dataset, "victim": victim, "clean_accuracy": right.mean(), "n_test": len(right)})
+    return rows
+
+
+def joined(matches: Sequence[ScoredMatch]) -> list[ScoredMatch]:
+    """One match for all trainings of a victim."""
+    groups = grouped("scores", matches, lambda match: match.row)
+    return [
+        replace(of[0], row=means("scores", [one.row for one in of]), single=tuple(of)) if len(of) > 1 else of[0]
+        for of in groups
+    ]
+
+
+def clean_errors(layout: Layout, plan: dict[str, Any]) -> dict[tuple[str, str, str], list[pd.Series]]:
+    """Whether each victim errs on each clean test image: by (data set, victim, defense) of each training, by row.
 
     Victims alone ("none") are measured on the whole test split, defended ones on the evaluated images.
     """
-    errors = {}
+    errors: dict[tuple[str, str, str], list[pd.Series]] = {}
     for dataset, victim in plan["victims"]:
         rows = read_table(layout.victim(dataset, victim)["predictions"]).set_index("index")
-        errors[dataset, victim, "none"] = rows["prediction"] != rows["label"]
+        wrong = rows["prediction"] != rows["label"]
+        errors.setdefault((dataset, trained(victim)[0], "none"), []).append(wrong)
     for dataset, victim, defense in plan["evaluations"]:
         rows = read_table(layout.evaluation(dataset, victim, defense)["scores"])
         rows = rows[rows["setting"] == "clean"].set_index("index")
-        errors[dataset, victim, defense] = ~rows["handled"]
+        errors.setdefault((dataset, trained(victim)[0], defense), []).append(~rows["handled"])
     return errors
 
 
@@ -150,9 +179,11 @@ def _scored(
     attacked = crafted[crafted["clean_handled"]]
     fooled = attacked[attacked["success"]]
     targeted = attack["goal"] == "targeted"
+    victim, seed = trained(attack["victim"])
     row: dict[str, Any] = {
         "dataset": attack["dataset"],
-        "victim": attack["victim"],
+        "victim": victim,
+        "seed": seed,
         "attack": attack["attack"],
         **context,
         "goal": attack["goal"],

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from rivalry.artifacts import read_json, read_table
-from rivalry.layout import Layout
+from rivalry.layout import Layout, trained
 from rivalry.statistics.columns import TRANSFERS
 from rivalry.statistics.scores import rate
 
@@ -33,8 +33,9 @@ def transfer_rates(layout: Layout, plan: dict[str, Any], confidence: float) -> p
                     "norm": facts["norm"],
                     "eps": eps,
                     "goal": facts["goal"],
-                    "source": source,
-                    "victim": victim,
+                    "source": trained(source)[0],
+                    "victim": trained(str(victim))[0],
+                    "seed": max(trained(source)[1], trained(str(victim))[1]),
                     "n": len(fair),
                     **rate(("transfer_rate", "low", "high"), fair["success"], confidence),
                     "n_fooling": len(fooling),

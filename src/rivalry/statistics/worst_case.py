@@ -7,16 +7,17 @@ change within the budget. Norms are never averaged or mixed. What was not measur
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from rivalry.artifacts import read_json, read_table
-from rivalry.layout import Layout, defended
+from rivalry.layout import Layout, defended, trained
 from rivalry.statistics.columns import WORST_CASES
 from rivalry.statistics.headlines import Listed, headline_budget
+from rivalry.statistics.merging import grouped, means
 from rivalry.statistics.rates import wilson_interval
 from rivalry.types import REFUSED, SIZES
 
@@ -67,12 +68,19 @@ class Case:
 
     `row` is its row of worst_cases.csv; where it was not measured, numbers are None and `reason` says why. `held` says
     of each image, by row of the test split, whether it survived; it is empty where nothing was measured. `attacks` are
-    those that were tried on the classifier in this norm.
+    those that were tried on the classifier in this norm. Where cases of several trainings were `joined`, `single` are
+    these, numbers in `row` are means, and `held` is that of the first.
     """
 
     row: dict[str, Any]
     held: pd.Series
     attacks: Sequence[Tried]
+    single: tuple[Case, ...] = ()
+
+    @property
+    def trainings(self) -> tuple[Case, ...]:
+        """The case of every training, in the order of seeds."""
+        return self.single or (self,)
 
     @property
     def measured(self) -> bool:
@@ -85,33 +93,44 @@ class Case:
         return self.held.index[_right(counted, self.held.index)]
 
 
-def in_common(a: Case, b: Case) -> tuple[pd.Series, pd.Series, list[str]]:
+def joined(cases: Sequence[Case]) -> list[Case]:
+    """One case for all trainings of a victim."""
+    groups = grouped("worst_cases", cases, lambda case: case.row)
+    return [
+        replace(of[0], row=means("worst_cases", [one.row for one in of]), single=tuple(of)) if len(of) > 1 else of[0]
+        for of in groups
+    ]
+
+
+def in_common(a: Case, b: Case) -> tuple[list[pd.Series], list[pd.Series], list[str]]:
     """Two measured cases of one data set, norm and budget, on equal terms.
 
     Returns
     -------
-    held_a, held_b : Series
-        Whether each classifier holds each image, by row of the test split, under the attacks that were aimed at both
-        and on the images that all of these met. What was replayed from another victim is left out; what was made
-        without knowing a defense was aimed at the same victim, and counts.
+    held_a, held_b : list of Series
+        Of each training, whether the classifier holds each image, by row of the test split, under the attacks that
+        were aimed at all and on the images that all of these met. What was replayed from another victim is left out;
+        what was made without knowing a defense was aimed at the same victim, and counts.
     names : list of str
         Those attacks. Without any, the series are empty.
     """
-    eps = a.row["eps"]
-    sides = [[one for one in case.attacks if one.ran_at(eps)] for case in (a, b)]
-    aimed = [{one.name for one in side if one.direct and one.sees != "nothing"} for side in sides]
-    names = [one.name for one in sides[0] if one.name in aimed[0] & aimed[1]]
+    eps, cases = a.row["eps"], (*a.trainings, *b.trainings)
+    sides = [[one for one in case.attacks if one.ran_at(eps)] for case in cases]
+    aimed = set.intersection(*({one.name for one in side if one.direct and one.sees != "nothing"} for side in sides))
+    names = [one.name for one in sides[0] if one.name in aimed]
     images = _met_by_all([one for side in sides for one in side if one.direct and one.name in names], eps)
-    if not names or images.empty:
-        return pd.Series(dtype=bool), pd.Series(dtype=bool), names
-    held = [
-        _held([one for one in side if one.listed.attack in names and not one.listed.source], images, eps)
-        for side in sides
-    ]
-    return held[0], held[1], names
+    held = [pd.Series(dtype=bool)] * len(cases)
+    if names and not images.empty:
+        held = [
+            _held([one for one in side if one.listed.attack in names and not one.listed.source], images, eps)
+            for side in sides
+        ]
+    return held[: len(a.trainings)], held[len(a.trainings) :], names
 
 
-def replayed_in_common(a: Case, b: Case, without: Collection[str]) -> tuple[pd.Series, pd.Series, list[str]]:
+def replayed_in_common(
+    a: Case, b: Case, without: Collection[str]
+) -> tuple[list[pd.Series], list[pd.Series], list[str]]:
     """Two cases of one data set, norm and budget, under the images of others that were replayed on both.
 
     Parameters
@@ -123,26 +142,28 @@ def replayed_in_common(a: Case, b: Case, without: Collection[str]) -> tuple[pd.S
 
     Returns
     -------
-    held_a, held_b : Series
-        Whether each classifier holds each image, by row of the test split, on the images that all sets met.
+    held_a, held_b : list of Series
+        Of each training, whether the classifier holds each image, by row of the test split, on the images that all
+        sets met.
     names : list of str
         These sets. Without any, the series are empty.
     """
-    eps = a.row["eps"]
+    eps, cases = a.row["eps"], (*a.trainings, *b.trainings)
     sides = [
         {
-            one.name: one
+            str(one.listed._replace(source=trained(one.listed.source)[0])): one
             for one in case.attacks
-            if one.ran_at(eps) and one.listed.source and one.listed.source not in without
+            if one.ran_at(eps) and one.listed.source and trained(one.listed.source)[0] not in without
         }
-        for case in (a, b)
+        for case in cases
     ]
-    names = [name for name in sides[0] if name in sides[1]]
+    names = [name for name in sides[0] if all(name in side for side in sides)]
     chosen = [[side[name] for name in names] for side in sides]
-    images = _met_by_all([*chosen[0], *chosen[1]], eps)
-    if images.empty:
-        return pd.Series(dtype=bool), pd.Series(dtype=bool), names
-    return _held(chosen[0], images, eps), _held(chosen[1], images, eps), names
+    images = _met_by_all([one for side in chosen for one in side], eps)
+    held = [pd.Series(dtype=bool)] * len(cases)
+    if not images.empty:
+        held = [_held(side, images, eps) for side in chosen]
+    return held[: len(a.trainings)], held[len(a.trainings) :], names
 
 
 def worst_cases(layout: Layout, *, plan: dict[str, Any], confidence: float) -> list[Case]:
@@ -285,7 +306,8 @@ def _case(key: Key, eps: float | None, attacks: Sequence[Tried], confidence: flo
         "norm": norm,
         "eps": eps,
         "headline": False,
-        "victim": victim,
+        "victim": trained(victim)[0],
+        "seed": trained(victim)[1],
         "defense": defense,
         "strongest": "",
         "attacks": [attack.name for attack in counted],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,12 +20,13 @@ from rivalry.formatting import (
     plural,
     points,
     probability,
+    spread,
 )
 from rivalry.statistics import marks
 
 Row = dict[str, Any]
 
-FORMS = {
+FORMS: dict[str, Callable[..., str]] = {
     "rate": percent,
     "points": points,
     "number": number,
@@ -32,6 +34,7 @@ FORMS = {
     "eps": epsilon,
     "p": probability,
     "time": duration,
+    "spread": spread,
 }
 """Forms of numbers; all others are words."""
 
@@ -92,6 +95,14 @@ class Table:
     folded: bool = False
     printed: list[Row] | None = None
     omitted: str = ""
+
+    def with_seeds(self, rate: str) -> Table:
+        """The table with the spread between seeds beside a rate, where a row is of several trainings."""
+        if all(row["seeds"] == 1 for row in self.rows):
+            return self
+        place = [column.key for column in self.columns].index(rate) + 1
+        spread = Column(f"{rate}_seeds", "trainings %", "spread")
+        return replace(self, columns=[*self.columns[:place], spread, *self.columns[place:]])
 
     def in_paper(self) -> Table:
         """The table as the paper has it."""

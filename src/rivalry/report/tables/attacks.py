@@ -91,7 +91,7 @@ def attacks(report: Row, dataset: str) -> list[Table]:
             ],
             part,
             folded=place > 0,
-        )
+        ).with_seeds("adversarial_accuracy")
         for place, (victim, part) in enumerate(parts)
     ]
 

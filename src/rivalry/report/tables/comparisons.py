@@ -41,12 +41,19 @@ SIZES = [
 ERRORS = [
     Column("error_a", "error a %", "rate", paper=False),
     Column("error_b", "error b %", "rate", paper=False),
-    Column("difference", "difference (paired)", "points", low="paired_low", high="paired_high"),
+    Column("difference", "difference", "points", low="paired_low", high="paired_high"),
     Column("low", "independent low", "points", paper=False),
     Column("high", "independent high", "points", paper=False),
     Column("discordant_a", "only a errs", "count", paper=False),
     Column("discordant_b", "only b errs", "count", paper=False),
 ]
+SEEDS = [
+    Column("seeds_a", "trainings of a", "count", paper=False),
+    Column("seeds_b", "trainings of b", "count", paper=False),
+    Column("deviation_a", "deviation a %", "rate", paper=False),
+    Column("deviation_b", "deviation b %", "rate", paper=False),
+]
+"""Of victims that were trained several times: how often, and the standard deviation of the error between trainings."""
 MOST_PRINTED = 48
 """Rows of one kind that the paper prints per data set; the page and comparisons.csv have all."""
 
@@ -61,7 +68,10 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
     tables = []
     for kind, (title, note) in KINDS.items():
         rows = [
-            row | {"under": _under(row), "like": "yes" if row["like_for_like"] else "no"} | mark(_touched(report, row))
+            row
+            | {"under": _under(row), "like": "yes" if row["like_for_like"] else "no"}
+            | mark(_touched(report, row))
+            | {"seeds": max(row["seeds_a"], row["seeds_b"])}
             for row in report["comparisons"]
             if row["dataset"] == dataset and row["kind"] == kind
         ]
@@ -77,6 +87,7 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
                     Column("b", "b", width=0.14),
                     *([under] if kind != "clean" else []),
                     Column("n_a", "n", "count", paper=False),
+                    *(SEEDS if any(row["seeds"] > 1 for row in rows) else []),
                     *(SIZES if kind == "budget" else ERRORS),
                     Column("holm_p", "p (Holm)", "p"),
                     Column("like", "like for like", paper=False),

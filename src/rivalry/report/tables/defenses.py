@@ -9,6 +9,7 @@ from rivalry.statistics import marks
 
 MEASURED = {
     "accuracy": "adversarial_accuracy",
+    "accuracy_seeds": "adversarial_accuracy_seeds",
     "low": "adversarial_low",
     "high": "adversarial_high",
     "success": "success_rate",
@@ -72,7 +73,7 @@ def defenses(report: Row, dataset: str) -> list[Table]:
                 ],
                 rows,
                 folded=bool(tables),
-            )
+            ).with_seeds("adaptive_accuracy")
         )
     return tables
 
@@ -82,7 +83,7 @@ def _row(report: Row, scores: list[Row], bare: Row) -> Row:
     by_setting = {score["setting"]: score for score in scores}
     touched = [one for score in scores for one in marks.of_score(report["checks"], score)]
     return (
-        {name: scores[0][name] for name in ("attack", "eps", "n")}
+        {name: scores[0][name] for name in ("attack", "eps", "n", "seeds")}
         | {"undefended": bare.get("adversarial_accuracy"), **mark(marks.kinds(touched))}
         | {
             f"{setting}_{name}": by_setting.get(setting, {}).get(column)

@@ -55,4 +55,4 @@ def triggers(report: Row, dataset: str) -> Table:
             Column("clean_accuracy", "clean %", "rate", low="clean_low", high="clean_high"),
         ],
         rows,
-    )
+    ).with_seeds("success_rate")

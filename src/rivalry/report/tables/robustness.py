@@ -45,7 +45,7 @@ def _ranking(place: Row) -> Table:
             Column("trust", "remarks", width=0.24),
         ],
         rows,
-    )
+    ).with_seeds("accuracy")
 
 
 def worst_cases(report: Row, dataset: str) -> Table:
@@ -81,7 +81,7 @@ def worst_cases(report: Row, dataset: str) -> Table:
             Column("trust", "remarks", width=0.2),
         ],
         rows,
-    )
+    ).with_seeds("accuracy")
 
 
 def _case(case: Row) -> Row:

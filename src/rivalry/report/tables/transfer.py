@@ -40,4 +40,4 @@ def transfers(report: Row, dataset: str) -> Table:
         folded=len(rows) > LONG,
         printed=[row for row in rows if row["figure"] == "yes"],
         omitted="At the figures' budgets only; {} in transfers.csv.",
-    )
+    ).with_seeds("transfer_rate")

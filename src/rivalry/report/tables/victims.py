@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rivalry.formatting import plain, settings
+from rivalry.formatting import NORMS, epsilon, guarded, plain, settings
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
 from rivalry.training._fitting import FittingKeys
@@ -63,7 +63,7 @@ def victims(report: Row, dataset: str) -> Table:
             Column("seconds", "time", "time"),
         ],
         rows,
-    )
+    ).with_seeds("clean_accuracy")
 
 
 def otherwise(fact: Row) -> str:
@@ -74,6 +74,78 @@ def otherwise(fact: Row) -> str:
     if fact.get("collapsed_epoch") is not None:
         other["stopped by catastrophic overfitting in epoch"] = fact["collapsed_epoch"]
     return settings(other) if other else ""
+
+
+def trainings(report: Row, dataset: str) -> Table:
+    """Each training of the victims that were trained several times, with its worst cases at the headline budgets."""
+    cases = [
+        case
+        for case in report["trainings"]["worst_cases"]
+        if case["dataset"] == dataset and case["headline"] and case["defense"] == "none" and not case["reason"]
+    ]
+    budgets = list(dict.fromkeys((case["norm"], case["eps"]) for case in cases if case["eps"] is not None))
+    worst = {(case["victim"], case["seed"], case["norm"]): case for case in cases}
+    several = {fact["victim"] for fact in report["victims"] if fact["dataset"] == dataset and fact["seeds"] > 1}
+    rows: list[Row] = [
+        fact
+        | {
+            f"worst_{norm}": worst.get((fact["victim"], fact["training"], norm), {}).get("accuracy")
+            for norm, _ in budgets
+        }
+        for fact in report["trainings"]["victims"]
+        if fact["dataset"] == dataset and fact["victim"] in several
+    ]
+    return Table(
+        f"{dataset}-trainings",
+        "Each training",
+        "The trainings behind the means: the same network, data and method, each with a seed of its own.",
+        [
+            Column("victim", "victim", "name", width=0.2),
+            Column("training", "training", "count"),
+            Column("epochs_run", "epochs", "count"),
+            Column("validation_accuracy", "validation %", "rate", paper=False),
+            Column("clean_accuracy", "test %", "rate", low="clean_low", high="clean_high"),
+            *(Column(f"worst_{norm}", f"worst case {NORMS[norm]} {epsilon(eps)} %", "rate") for norm, eps in budgets),
+            Column("seconds", "time", "time"),
+        ],
+        sorted(rows, key=lambda row: [fact["victim"] for fact in report["victims"]].index(row["victim"])),
+    )
+
+
+def spreads(report: Row, dataset: str) -> Table:
+    rows = [
+        row
+        | {
+            "classifier": guarded(row["victim"], row["defense"]),
+            "what": row["rate"].replace("_", " "),
+            "under": " ".join(filter(None, (row["attack"], row["source"] and f"from {row['source']}")))
+            or row["setting"],
+        }
+        for row in report["spreads"]
+        if row["dataset"] == dataset
+    ]
+    return Table(
+        f"{dataset}-spreads",
+        "Spread between seeds",
+        "Every rate of the victims that were trained several times: its mean over trainings with its interval, the "
+        "standard deviation between trainings, and the lowest and the highest of them.",
+        [
+            Column("classifier", "classifier", "name", width=0.16),
+            Column("what", "rate", width=0.14),
+            Column("under", "under", width=0.16),
+            Column("setting", "setting", paper=False),
+            Column("eps", "ε", "eps"),
+            Column("seeds", "trainings", "count"),
+            Column("mean", "mean %", "rate", low="low", high="high"),
+            Column("deviation", "deviation %", "rate"),
+            Column("lowest", "lowest %", "rate"),
+            Column("highest", "highest %", "rate"),
+        ],
+        rows,
+        folded=True,
+        printed=[row for row in rows if row["setting"] == "worst case" and row["rate"] == "accuracy"],
+        omitted="Worst cases only; {} in spreads.csv.",
+    )
 
 
 def trained_on(fact: Row) -> str:
