@@ -31,7 +31,7 @@ from rivalry.layout import Layout
 from rivalry.stages.draw import draw
 from rivalry.statistics import worst_case
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import COMPARISONS, SCORES, TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, WORST_CASES
 from synthetic_results import DATASETS, PLAN
 
 
@@ -226,6 +226,7 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
     WORST_CASES.write(lean / "tables" / "worst_cases.csv", [case.row for case in cases])
     CHECKED.write(lean / "tables" / "checks.csv", [])
     TRANSFERS.write(lean / "tables" / "transfers.csv", [])
+    SPREADS.write(lean / "tables" / "spreads.csv", [])
     draw(lean, tmp_path / "figures", dataset="digits", plan=plan)
     listed = artifacts.read_json(tmp_path / "figures" / "figures.json")
     absent = {item["name"]: item["reason"] for item in listed["absent"]}
@@ -252,7 +253,7 @@ def test_a_logarithmic_axis_has_two_labelled_ticks_at_least(values: list[float])
 def test_numbers_of_a_matrix_stay_within_their_cells(columns: int) -> None:
     cells = pd.DataFrame(1.0, index=["hopskipjump_long", "fgsm"], columns=[f"victim_{k}" for k in range(columns)])
     figure, axes = plt.subplots(figsize=(4.8, 2.0), layout="constrained")
-    matrix(axes, cells, cells.astype(object).replace(1.0, "?"))
+    matrix(axes, cells, cells.astype(object).replace(1.0, "?"), {})
     figure.draw_without_rendering()
     cell = abs(axes.transData.transform((1, 0))[0] - axes.transData.transform((0, 0))[0])
     widest = max(text.get_window_extent().width for text in axes.texts)

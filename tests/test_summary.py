@@ -196,9 +196,9 @@ def test_a_defense_that_loses_images_does_not_survive() -> None:
 def test_what_was_remarked_on_a_network_comes_before_its_numbers() -> None:
     """A mark beside a number says that there is a doubt; a reader who misses which one believes the number."""
     remarks = ["40% of 256 training images are classified right; with normalize: {mean: [0.5]} it would be 66%", "b"]
-    facts = {"dataset": "digits", "architecture": None}
+    facts = {"dataset": "digits", "architecture": None, "seeds": 1}
     brought = [{"victim": "mine", "warnings": remarks, **facts}, {"victim": "fine", "warnings": [], **facts}]
-    said = whole(case("mine", 0.2), victims=[*brought, {"victim": "plain", "architecture": "lenet5"}])
+    said = whole(case("mine", 0.2), victims=[*brought, {"victim": "plain", "architecture": "lenet5", "seeds": 1}])
     assert list(said)[:2] == ["Doubtful", "Compared"]
     assert said["Doubtful"] == f"mine on digits: {remarks[0]}; b."
     found = list(findings._doubted({"victims": brought}))

@@ -209,7 +209,7 @@ def test_every_method_goes_on_after_an_interruption(
     keys = FittingKeys(**FITTING | {"epochs": 5, "batch_size": 16, "patience": 5})
 
     def learned(folder: Path | None, last: int = 0) -> tuple[Tensor, Fit]:
-        victim = restless()
+        victim = restless(3 + registry.method("training", method).refuses)
         passes = itertools.count(1)
 
         def break_off(module: nn.Module, asked: object) -> None:
@@ -1124,11 +1124,11 @@ def test_a_checkpoint_of_another_training_is_not_resumed(
 # ---- whoever is handed a victim freezes it before the first question ----
 
 
-def restless() -> nn.Module:
+def restless(classes: int = 3) -> nn.Module:
     """A victim in training mode: every answer would move its averages, and dropout would change the next one."""
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(4 * 16, 3)
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(4 * 16, classes)
     ).train()
 
 

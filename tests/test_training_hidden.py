@@ -175,7 +175,7 @@ def test_it_adds_to_cross_entropy_and_takes_smoothed_labels() -> None:
 def test_the_nearest_prototype_names_the_class_and_is_no_part_of_the_victim(tmp_path: Path) -> None:
     victim = small()
     names = list(victim.state_dict())
-    learn(tmp_path, victim, pcl(*stripes()), epochs=12, patience=12)
+    learn(tmp_path, victim, pcl(*stripes(), weight=1.0, prototype_rate=0.01), epochs=12, patience=12)
     assert list(victim.state_dict()) == names
     stored = torch.load(tmp_path / LAST, weights_only=True)["state_dict"]
     images, labels = stripes(200, seed=1)

@@ -50,7 +50,7 @@ from rivalry.stages.train import train
 from rivalry.stages.transfer import transfer
 from rivalry.statistics import wilson_interval
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import SPREADS, TRANSFERS, WORST_CASES
 from rivalry.statistics.headlines import at_headline
 from rivalry.statistics.transfers import transfer_rates
 
@@ -400,6 +400,7 @@ def test_the_matrix_says_what_the_table_says(run: Path) -> None:
     TRANSFERS.write(run / "tables/transfers.csv", table)
     WORST_CASES.write(run / "tables/worst_cases.csv", [])
     CHECKED.write(run / "tables/checks.csv", [])
+    SPREADS.write(run / "tables/spreads.csv", [])
     (drawn,) = transfer_matrix(Results(run, "digits", plan))
     for row in table[table["eps"] == 0.3].to_dict("records"):
         assert f"{row['victim']} {100 * row['transfer_rate']:.1f} %" in drawn.alt

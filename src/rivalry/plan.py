@@ -495,6 +495,8 @@ class Plan:
             modules += self._makes("victims", victim, dataset)
             if self.config.method("victims", trained(victim)[0]).in_epochs:
                 modules.append("rivalry.training._fit")
+            if self.config.method("victims", trained(victim)[0]).traits.get("starts"):
+                modules.append("rivalry.victims")
         elif stage == "draw":
             modules += [f"rivalry.figures.{name}" for name in registry.modules("figures")]
         elif victim:

@@ -18,11 +18,10 @@ from rivalry.layout import Place
 
 def build_classifier(facts: Mapping[str, Any]) -> Classifier:
     """The untrained classifier of `facts` (architecture, architecture_parameters, shape, classes, reject_class)."""
+    architecture = _known("architectures", facts["architecture"])
     reject = facts.get("reject_class")
     outputs = facts["classes"] + (reject is not None)
-    network = _known("architectures", facts["architecture"]).load()(
-        facts["shape"], outputs, **facts["architecture_parameters"]
-    )
+    network = architecture.load()(facts["shape"], outputs, **facts["architecture_parameters"])
     return Classifier(network, channels=facts["shape"][0], reject_class=reject)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from rivalry.architectures._classifier import architecture, flat_features
 
 
-@architecture(source="wong2020", side=6)
+@architecture(source="wong2020", side=4)
 def strided_cnn(shape: Sequence[int], classes: int) -> nn.Module:
     """Two strided 4x4 convolutions and a dense layer (166,406 parameters on 1x28x28): cheap to train adversarially.
 

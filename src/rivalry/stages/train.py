@@ -30,7 +30,6 @@ from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FittingKeys
 from rivalry.training._recipe import Direct, Ready, Recipe
 from rivalry.types import REFUSED
-from rivalry.victims import load_victim
 
 if TYPE_CHECKING:
     from rivalry.options import Accelerator, Fitting, ParametersOf, Poisoning, Settings, Trained
@@ -128,7 +127,8 @@ def train(
     if declared.traits.get("starts"):
         if warm_start is None:
             raise RivalryError(f"warm_start: is missing; {method} goes on with a trained victim")
-        start = moved(load_victim(warm_start), device(accelerator))
+        # Not imported above: other trainings do not depend on how victims are loaded.
+        start = moved(import_module("rivalry.victims").load_victim(warm_start), device(accelerator))
         begun = [start, derive_seed(seed, "recipe")]
     recipe = declared.load()(images, labels, *begun, **parameters)
     declared.kept(recipe, Recipe, Direct, Ready)
