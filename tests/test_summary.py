@@ -9,6 +9,7 @@ import pytest
 
 from rivalry.report import findings
 from rivalry.report.summary import checked, leader, paired, rankings, summarise
+from rivalry.statistics.rates import wilson_interval
 
 PLACE: dict[str, Any] = {"dataset": "digits", "norm": "inf", "eps": 0.2}
 
@@ -271,7 +272,7 @@ def test_effort_counts_what_was_asked_of_victims() -> None:
     ("architectures", "words"),
     [
         (["lenet5", "lenet5"], "2 victims trained once each, "),
-        (["lenet5", None], "1 victim trained once each and 1 victim from outside, "),
+        (["lenet5", None], "1 victim trained once and 1 victim from outside, "),
         ([None], "1 victim from outside, "),
     ],
 )
@@ -285,7 +286,7 @@ def test_effort_counts_every_training() -> None:
     score = {"setting": "undefended", "queries": 10.0, "gradients": 5.0, "n_crafted": 100}
     fitted = {"fits": [{"queries": 7, "gradients": 3}]}
     said = whole(victims=victims, scores=[score], trainings={"scores": [score] * 3, "attacks": [fitted]})["Effort"]
-    assert said.startswith("2 victims trained 3 times each and 1 victim trained once each, ")
+    assert said.startswith("2 victims trained 3 times each and 1 victim trained once, ")
     assert "3,007 forward and 1,503 gradient passes" in said
 
 
@@ -293,3 +294,44 @@ def test_a_leader_of_several_trainings_is_told_with_their_spread() -> None:
     first, second = case("a", 0.5, seeds=3, accuracy_seeds=[0.4, 0.6, 0.5]), case("b", 0.3)
     said = leader(*ranked(first, second, comparisons=(against(first, second, -0.2, 0.001),)))
     assert "of 200 images (clean 97.0 %), the mean of 3 trainings (40.0–60.0 %), +20.0 points" in said
+
+
+def after_a_repair(before: int, after: int, control: int | None) -> dict[str, str]:
+    """Verdicts by topic where a trigger turns so many of 50 images before and after a repair, and of a control."""
+
+    def row(victim: str, turned: int, **own: Any) -> dict[str, Any]:
+        low, high = wilson_interval(turned, 50)
+        rates = {"success_rate": turned / 50, "success_low": low, "success_high": high}
+        about = {"dataset": "digits", "victim": victim, "attack": "trigger", "defense": "none", "eps": None}
+        return about | {"setting": "undefended", "n_attacked": 50, "clean_accuracy": 0.9} | rates | own
+
+    scores = [row("poisoned", before), row("poisoned", after, defense="repair", setting="oblivious")]
+    if control is not None:
+        scores.append(row("plain", control))
+    part = {
+        "attacks": [{"attack": "trigger", "parameters": {"poisoning": "corner"}}],
+        "victims": [{"victim": "poisoned", "poisoning": "corner"}, {"victim": "plain", "poisoning": None}],
+        "defenses": [{"victim": "poisoned", "defense": "repair", "innocent_flagged": []}],
+        "scores": scores,
+        "comparisons": [],
+        "checks": [],
+    }
+    return {one.topic: one.verdict for one in findings._backdoors(part)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "control", "verdicts"),
+    [
+        (50, 0, 1, ("backdoored", "trigger gone")),
+        (50, 20, 1, ("backdoored", "trigger weaker")),
+        (50, 50, 1, ("backdoored", "trigger still works")),
+        (0, 0, 0, ("no effect shown", "no working trigger shown")),
+        (2, 2, 3, ("no effect shown", "no working trigger shown")),
+        (50, 50, None, ("no control", "no difference shown")),
+    ],
+)
+def test_a_trigger_that_never_worked_does_not_work_after_a_repair(
+    before: int, after: int, control: int | None, verdicts: tuple[str, str]
+) -> None:
+    found = after_a_repair(before, after, control)
+    assert (found["Backdoor in poisoned"], found["repair on poisoned"]) == verdicts

@@ -326,7 +326,9 @@ def _backdoors(part: Fact) -> Iterator[Finding]:
                     None,
                 )
                 dear = price is not None and price["significant"] and price["difference"] > 0
-                verdict = "trigger gone" if gone else "trigger weaker" if less else "trigger works"
+                still = "no difference shown" if usual is None else "no working trigger shown"
+                still = "trigger still works" if works else still
+                verdict = "trigger gone" if gone else "trigger weaker" if less else still
                 repair = next(
                     (f for f in part["defenses"] if (f["victim"], f["defense"]) == (victim, after["defense"])), None
                 )

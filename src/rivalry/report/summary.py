@@ -221,7 +221,7 @@ def _effort(report: Fact) -> str:
     brought = sum(fact["architecture"] is None for fact in report["victims"])
     times = Counter(fact["seeds"] for fact in report["victims"] if fact["architecture"] is not None)
     victims = [
-        f"{plural(number, 'victim')} trained {'once' if seeds == 1 else f'{seeds} times'} each"
+        f"{plural(number, 'victim')} trained {'once' if seeds == 1 else f'{seeds} times'}{' each' * (number > 1)}"
         for seeds, number in sorted(times.items(), reverse=True)
     ]
     victims += [f"{plural(brought, 'victim')} from outside"] if brought else []
