@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rivalry import registry
 from rivalry.answers import classify
 from rivalry.data._splits import floats
 from rivalry.defenses._defended import log_odds
-from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
+from rivalry.training._learned_attack import learned_attack
 
 
 @dataclass(frozen=True)
@@ -98,12 +97,7 @@ def examples(
     sample : int
         Images used, at most.
     """
-    settings = {"method": attack} if isinstance(attack, str) else dict(attack)
-    attacker = registry.method("attacks", settings.pop("method")).load()
-    if "untargeted" not in attacker.goals:
-        raise RivalryError(f"attack: {attacker.name} has no untargeted form to learn from; name one that has")
-    if isinstance(settings.get("eps"), list):
-        settings["eps"] = max(settings["eps"])
+    attacker, settings = learned_attack(attack)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(derive_seed(seed, "sample")))
     clean, truth = floats(images[order[:sample]]), labels[order[:sample]]
     result = attacker.run(

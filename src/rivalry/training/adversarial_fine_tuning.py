@@ -4,10 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rivalry import registry
 from rivalry.data._splits import floats
-from rivalry.errors import RivalryError
 from rivalry.seeds import derive_seed
+from rivalry.training._learned_attack import learned_attack
 from rivalry.training._recipe import Recipe, training_method
 from rivalry.types import AttackName, Flag, Positive
 
@@ -39,12 +38,7 @@ def adversarial_fine_tuning(
     clean : bool
         Whether the clean images are learned from, too.
     """
-    settings = {"method": attack} if isinstance(attack, str) else dict(attack)
-    attacker = registry.method("attacks", settings.pop("method")).load()
-    if "untargeted" not in attacker.goals:
-        raise RivalryError(f"attack: {attacker.name} has no untargeted form to learn from; name one that has")
-    if isinstance(settings.get("eps"), list):
-        settings["eps"] = max(settings["eps"])
+    attacker, settings = learned_attack(attack)
     pixels = floats(images)
     options = {"seed": derive_seed(seed, "attack"), "batch_size": 256, "progress": True}
     attacked = attacker.run(victim, pixels, labels, **options, **settings).images
