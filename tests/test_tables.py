@@ -558,20 +558,25 @@ def test_victims_with_each_other_and_defenses_with_none(run):
     assert row(table, kind="clean", defense="bid")["error_a"] == 2 / 8
 
 
-def test_one_holm_family_over_all_kinds(run):
+def test_two_holm_families_worst_cases_and_all_other_kinds(run):
     run.victim("hard", wrong=(0, 1, 7))
-    run.attack("fgsm", (0.4,))
+    run.victim("soft", wrong=(3,))
+    for victim, strength in (("plain", 1.0), ("hard", 0.1), ("soft", 0.5)):
+        run.attack("fgsm", (0.4,), victim=victim, strength=strength)
+        run.attack("pgd", (0.4,), victim=victim, strength=strength)
     run.attack("deepfool", None, stops=True)
-    run.attack("fgsm", (0.4,), victim="hard", strength=0.1)
     table = run.tables()["comparisons"]
-    assert {"attack", "budget", "victim", "clean"} == set(table["kind"])
-    family = table[table["in_family"]]
-    p = family["mcnemar_p"].fillna(family["wilcoxon_p"])
-    assert family["holm_p"].tolist() == pytest.approx(holm(p.tolist()))
-    assert (family["significant"] == (family["holm_p"] < 0.05)).all()
-    assert family["like_for_like"].all()
-    assert family.loc[~family["significant"], "verdict"].str.startswith("not distinguishable").all()
-    rest = table[~table["in_family"]]
+    assert {"attack", "budget", "victim", "clean", "worst case"} == set(table["kind"])
+    worst = table["kind"] == "worst case"
+    for name, part in (("primary", table[worst]), ("secondary", table[~worst])):
+        family = table[table["family"] == name]
+        assert len(family) > 2
+        assert family.index.equals(part.index[part["like_for_like"]])
+        p = family["mcnemar_p"].fillna(family["wilcoxon_p"])
+        assert family["holm_p"].tolist() == pytest.approx(holm(p.tolist()))
+        assert (family["significant"] == (family["holm_p"] < 0.05)).all()
+        assert family.loc[~family["significant"], "verdict"].str.startswith("not distinguishable").all()
+    rest = table[table["family"] == ""]
     assert len(rest)  # fgsm and deepfool have other budgets
     assert rest[["holm_p", "mcnemar_p", "wilcoxon_p"]].isna().all(axis=None)
     assert not rest["significant"].any()
@@ -635,7 +640,7 @@ def test_worst_cases_are_compared_image_by_image_under_what_was_aimed_at_both(ru
     assert (found["error_a"], found["error_b"], found["n_a"]) == (5 / 8, 1 / 8, 8)
     assert (found["discordant_a"], found["discordant_b"]) == (4, 0)
     assert found["note"] == "under fgsm, pgd"
-    assert found["in_family"]
+    assert found["family"] == "primary"
 
 
 def test_worst_cases_of_other_attacks_are_not_like_for_like(run):

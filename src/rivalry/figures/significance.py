@@ -95,9 +95,9 @@ def _matrix(part: pd.DataFrame, names: dict[str, str], victim: str, game: str, o
         ("Share of images taken for their target under" if goal == "targeted" else "Error rate caused by")
         + " the attack in the row minus that of the attack in the column, in "
         "percentage points, each attack at its largest budget. Bold and coloured: an exact McNemar "
-        "test, Holm-corrected over all like-for-like comparisons, tells the two apart. Hatched: budgets "
-        "differ, so that nothing is tested, or (empty) the two are not compared at all. Pairs of attacks of "
-        f"different norms are only in the table.{of_seeds}",
+        "test, Holm-corrected over all like-for-like comparisons but those of worst cases, tells the two apart. "
+        "Hatched: budgets differ, so that nothing is tested, or (empty) the two are not compared at all. Pairs of "
+        f"attacks of different norms are only in the table.{of_seeds}",
         f"Matrix of differences between {kind} attacks on {victim}. "
         f"{'; '.join(sentences) or 'No pair is like for like'}.",
         figure,

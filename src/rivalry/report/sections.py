@@ -116,9 +116,11 @@ TERMS = (
     (
         "Verdicts",
         "Two error rates differ when an exact McNemar test {cite:mcnemar1947} says so after Holm's correction "
-        "{cite:holm1979}. All like-for-like comparisons of this report are corrected together, as one family. Sizes of "
-        "changes are compared with Wilcoxon's test {cite:wilcoxon1945}. What is not like for like is not tested. “Not "
-        "distinguishable” means that this run cannot tell the two apart, not that they are equal.",
+        "{cite:holm1979}. There are two families of tests, the same in every report: the comparisons of worst cases, "
+        "which say who withstands more, and all others. Each is corrected by itself, over all data sets: the chance "
+        "that any two equal ones in it are told apart is at most the level of the test. Sizes of changes are compared "
+        "with Wilcoxon's test {cite:wilcoxon1945}. What is not like for like is not tested. “Not distinguishable” "
+        "means that this run cannot tell the two apart, not that they are equal.",
     ),
     (
         "Seeds",

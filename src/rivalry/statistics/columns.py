@@ -41,7 +41,7 @@ COMPARISONS = Table(
     ("count", "discordant_a discordant_b"),
     ("number", "mcnemar_p deviation_a deviation_b seeds_p"),
     ("number", "median_l2_a median_l2_b median_difference rank_correlation wilcoxon_p"),
-    ("flag", "in_family"),
+    ("text", "family"),
     ("number", "holm_p"),
     ("flag", "significant"),
     ("text", "verdict"),

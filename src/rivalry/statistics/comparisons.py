@@ -1,4 +1,4 @@
-"""The family of all comparisons of a run, each with both intervals, its test and what it says."""
+"""All comparisons of a run, in two families, each with both intervals, its test and what it says."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from rivalry.statistics.rates import difference_of_error_rates, significance_lev
 from rivalry.statistics.scores import ScoredMatch
 from rivalry.statistics.worst_case import Case, in_common, replayed_in_common
 
+PRIMARY, SECONDARY = "primary", "secondary"
+"""The families of tests: what classifiers lose in the worst case, image by image, and everything else."""
 IN_EVERY_TRAINING = "of every training by itself: the largest p, and an interval that holds all of theirs"
 CleanErrors = dict[tuple[str, str, str], list[pd.Series]]
 
@@ -84,8 +86,9 @@ def compare(
     itself behind a defense, where they do in every training (`difference_in_every_training`). Where one of two victims
     was trained only once, the first trainings are compared as if there were no others, and the note says so.
 
-    One family of tests is corrected after Holm: all comparisons of all kinds and data sets that are like for like
-    (`in_family`). What is not gets no p-value.
+    Two families of tests are declared beforehand and corrected after Holm, each by itself, over all data sets
+    (`family`): worst cases, which a run is made for, are the primary one, all other kinds the secondary one. What is
+    not like for like is in neither and gets no p-value.
 
     Parameters
     ----------
@@ -115,13 +118,15 @@ def compare(
     rows += besides
 
     for row in rows:
-        row["in_family"] = bool(row["like_for_like"]) and not np.isnan(row[_test(row)])
-        if not row["in_family"]:
+        row |= {"family": "", "holm_p": np.nan, "significant": False}
+        if not row["like_for_like"]:
             row[_test(row)] = np.nan
-        row |= {"holm_p": np.nan, "significant": False}
-    family = [row for row in rows if row["in_family"]]
-    for row, p in zip(family, holm([row[_test(row)] for row in family]), strict=True):
-        row |= {"holm_p": p, "significant": p < significance_level(confidence)}
+        elif not np.isnan(row[_test(row)]):
+            row["family"] = PRIMARY if row["kind"] == "worst case" else SECONDARY
+    for name in (PRIMARY, SECONDARY):
+        family = [row for row in rows if row["family"] == name]
+        for row, p in zip(family, holm([row[_test(row)] for row in family]), strict=True):
+            row |= {"holm_p": p, "significant": p < significance_level(confidence)}
     for row in rows:
         row["verdict"] = _verdict(row, confidence)
     return COMPARISONS.frame(rows)

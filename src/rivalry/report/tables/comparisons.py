@@ -5,6 +5,7 @@ from __future__ import annotations
 from rivalry.formatting import NORMS, epsilon, missing, plural
 from rivalry.report.tables._table import LONG, MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
+from rivalry.statistics.comparisons import PRIMARY, SECONDARY
 
 KINDS = {
     "worst case": (
@@ -60,11 +61,6 @@ MOST_PRINTED = 48
 
 def comparisons(report: Row, dataset: str) -> list[Table]:
     """One table per kind of comparison."""
-    family = sum(not missing(row["holm_p"]) for row in report["comparisons"])
-    tested = (
-        f"Verdicts speak of the interval beside them and of p, which Holm corrected for the "
-        f"{plural(family, 'like-for-like comparison')} of this report; the others are not tested."
-    )
     tables = []
     for kind, (title, note) in KINDS.items():
         rows = [
@@ -80,7 +76,7 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
             Table(
                 f"{dataset}-comparisons-{kind.replace(' ', '-')}",
                 title,
-                f"{note} {tested} {marks.MEANING}",
+                f"{note} {_tested(report, kind)} {marks.MEANING}",
                 [
                     Column("a", "a", width=0.18),
                     MARK,
@@ -101,6 +97,17 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
             )
         )
     return tables
+
+
+def _tested(report: Row, kind: str) -> str:
+    """With how many others comparisons of a kind are corrected."""
+    family = PRIMARY if kind == "worst case" else SECONDARY
+    n = sum(row["family"] == family for row in report["comparisons"])
+    of = "of worst cases" if family == PRIMARY else "of this report other than those of worst cases"
+    return (
+        "Verdicts speak of the interval beside them and of p, which Holm corrected for the "
+        f"{plural(n, 'like-for-like comparison')} {of} (the {family} family); the others are not tested."
+    )
 
 
 def _touched(report: Row, row: Row) -> list[Row]:
