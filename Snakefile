@@ -15,6 +15,7 @@ rule all:
 
 
 include: "workflow/rules/data.smk"
+include: "workflow/rules/generators.smk"
 include: "workflow/rules/poisoning.smk"
 include: "workflow/rules/victims.smk"
 include: "workflow/rules/attacks.smk"

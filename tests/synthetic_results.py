@@ -85,6 +85,7 @@ CONFIG: dict[str, Any] = {
 
 PLAN: dict[str, list] = {
     "datasets": list(DATASETS),
+    "generators": [],
     "poisonings": [["digits", "badnets"]],
     "victims": [[d, v] for d, (victims, _) in MEET.items() for v in victims],
     "attacks": [

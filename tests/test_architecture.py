@@ -23,6 +23,7 @@ LAYERS = (
     ("external",),
     ("victims",),
     ("training", "loading"),
+    ("generative",),
     ("poisoning",),
     ("attacks", "defenses"),
     ("fooling", "verification", "config", "adversarial"),

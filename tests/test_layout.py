@@ -34,6 +34,7 @@ def places(layout: Layout) -> list[Place]:
         layout.configuration,
         layout.run,
         layout.data("digits"),
+        layout.generator("digits", "gan"),
         layout.poisoning("digits", "patch"),
         layout.victim("digits", "plain"),
         layout.attack("digits", "plain", "pgd"),

@@ -12,11 +12,12 @@ from rivalry import options, registry
 from rivalry.artifacts import identify, read_json
 from rivalry.errors import RivalryError, nearest
 from rivalry.external.spec import names_network
+from rivalry.generative.keys import GeneratorKeys
 from rivalry.layout import Layout, Place, parts
 from rivalry.options import Stage
 from rivalry.parameters import checked
 from rivalry.training._fitting import FittingKeys, contradictions
-from rivalry.types import RUN, Reference
+from rivalry.types import RUN, Reference, Strict
 from rivalry.verification import identify_all
 
 
@@ -46,6 +47,8 @@ def run(stage: Stage, given: dict[str, Any]) -> None:
             told[name] = method.defaults | _checked(method, given[name], f"{options.word(name)} ") if method else {}
         elif option.mark(options.Fitting):
             told[name] = _fitting(registry.method("training", given["method"]), given[name])
+        elif option.mark(options.Generating):
+            told[name] = _keys(GeneratorKeys, given[name], f"{options.word(name)} ")
         elif recorded := option.mark(options.Recorded):
             told[name] = read_json(getattr(Layout(given["results"]), recorded.what).facts)
         else:
@@ -112,19 +115,24 @@ def _references(method: registry.Method) -> Iterator[tuple[str, str]]:
 
 def _fitting(method: registry.Method, given: dict[str, Any]) -> dict[str, Any]:
     """How a victim is trained in epochs, if its method does that: what is given over the defaults."""
-    from rivalry.config.mistakes import explained  # which most jobs need not import
-
     if not method.in_epochs:
         for key in given:
             raise RivalryError(f"--fit {key}: {method.name} trains without epochs; leave this out")
         return {}
-    try:
-        keys = FittingKeys.model_validate(given)
-    except ValidationError as error:
-        raise RivalryError(next(explained(error, "--fit ", FittingKeys))) from error
-    for key, fault in contradictions(keys, attacks=method.traits.get("attacks", False)):
+    keys = _keys(FittingKeys, given, "--fit ")
+    for key, fault in contradictions(FittingKeys(**keys), attacks=method.traits.get("attacks", False)):
         raise RivalryError(f"--fit {key}: {fault}")
-    return keys.model_dump()
+    return keys
+
+
+def _keys(model: type[Strict], given: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """All keys of a model: what is given over the defaults."""
+    from rivalry.config.mistakes import explained  # which most jobs need not import
+
+    try:
+        return model.model_validate(given).model_dump()
+    except ValidationError as error:
+        raise RivalryError(next(explained(error, prefix, model))) from error
 
 
 def _identify(stage: Stage, told: dict[str, Any], dataset: str | None, victim_name: str | None) -> None:

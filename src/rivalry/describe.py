@@ -12,6 +12,7 @@ from typing_extensions import is_typeddict
 
 from rivalry.config import LISTS, SECTIONS, Match, Threads, Transfer, config_model, entry_models
 from rivalry.data._files import mirrored
+from rivalry.generative.keys import GeneratorKeys
 from rivalry.references import cite
 from rivalry.registry import Method, method, names, parts
 from rivalry.types import Reference
@@ -68,7 +69,7 @@ def room_for_editors(room: str) -> str:
 def configuration_page() -> str:
     """Every key of the configuration as a Markdown page, from the models and the methods' signatures."""
     top = config_model().model_fields
-    sections = [*SECTIONS, *LISTS, "threads"]
+    sections = [*SECTIONS, *LISTS, "threads", "generators"]
     lines = [
         "# Every key of a configuration",
         "",
@@ -109,6 +110,12 @@ def configuration_page() -> str:
         "lists is run, and every set is also shown to the victim that it was crafted on.",
         "",
         *_table(Transfer.model_fields.items()),
+        "",
+        "## generators",
+        "",
+        "Each entry is a Wasserstein GAN with gradient penalty, trained on a data set's images without their labels.",
+        "",
+        *_table(GeneratorKeys.model_fields.items()),
     ]
     for section, (key, kind, base) in SECTIONS.items():
         lines += ["", f"## {section}", ""]

@@ -33,6 +33,7 @@ FILES: dict[str, dict[str, str]] = {
         "test": "test.safetensors",
         "croissant": "croissant.json",
     },
+    "generate": {"facts": "generator.json", "weights": "generator.safetensors", "curve": "training.csv"},
     "poison": {"facts": "poisoning.json", "train": "train.safetensors", "trigger": "trigger.safetensors"},
     "train": {
         "facts": "victim.json",
@@ -67,7 +68,7 @@ FILES: dict[str, dict[str, str]] = {
 SOMETIMES = {("defend", "triggers")}
 """Files that not every job of their stage writes."""
 
-COMPUTED = ("prepare", "poison", "train", "attack", "defend", "evaluate", "transfer", "fool")
+COMPUTED = ("prepare", "generate", "poison", "train", "attack", "defend", "evaluate", "transfer", "fool")
 """Stages before tables, checks, figures and report."""
 
 MANIFESTS = ".*.manifest.json"
@@ -183,6 +184,9 @@ class Layout:
 
     def data(self, dataset: str) -> Place:
         return self._place("prepare", "data", dataset=dataset).at(self.data_sets / dataset)
+
+    def generator(self, dataset: str, generator: str) -> Place:
+        return self._place("generate", "generators", dataset=dataset, generator=generator)
 
     def poisoning(self, dataset: str, poisoning: str) -> Place:
         return self._place("poison", "poisoning", dataset=dataset, poisoning=poisoning)

@@ -73,7 +73,16 @@ class Recorded:
     what: str
 
 
-REFERENCES = {"victims": WrittenBy("train", "victim"), "poisonings": WrittenBy("poison", "poisoning")}
+@dataclass(frozen=True)
+class Generating:
+    """Marks the keys of an entry of `generators`."""
+
+
+REFERENCES = {
+    "generators": WrittenBy("generate", "generator"),
+    "victims": WrittenBy("train", "victim"),
+    "poisonings": WrittenBy("poison", "poisoning"),
+}
 """Sections of a configuration whose entries methods know by their folders."""
 
 Settings = dict[str, Any]

@@ -34,7 +34,7 @@ class Plan:
     layout : Layout
         Where the jobs write.
     datasets : list of str
-    poisonings, victims : list of (data set, name)
+    generators, poisonings, victims : list of (data set, name)
         A victim that is trained several times stands here, and below, as plain, plain@2, ...; see `layout.training`.
         Teachers of matched victims come last.
     attacks : list of (data set, victim, attack)
@@ -54,6 +54,7 @@ class Plan:
         self.layout = config.layout
         self._code = cache(code_hash)
         self.datasets: list[str] = []
+        self.generators: list[tuple[str, str]] = []
         self.poisonings: list[tuple[str, str]] = []
         self.victims: list[tuple[str, str]] = []
         self.attacks: list[tuple[str, str, str]] = []
@@ -103,19 +104,20 @@ class Plan:
                 yield training(victim, number)
 
     def _add_victim(self, dataset: str, victim: str) -> None:
-        self._add_poisonings("victims", victim, dataset)
+        self._add_made("victims", victim, dataset)
         _add(self.victims, (dataset, victim))
 
     def _add_attack(self, dataset: str, victim: str, attack: str) -> None:
-        self._add_poisonings("attacks", attack, dataset)
+        self._add_made("attacks", attack, dataset)
         _add(self.attacks, (dataset, victim, attack))
 
-    def _add_poisonings(self, section: str, name: str, dataset: str) -> None:
+    def _add_made(self, section: str, name: str, dataset: str) -> None:
+        """The poisonings and generators that an entry names, itself or through others."""
         for _, target, named in self._references(section, name, dataset):
-            if target == "poisonings":
-                _add(self.poisonings, (dataset, named))
-            elif target == "attacks":
-                self._add_poisonings(target, named, dataset)
+            if target in ("generators", "poisonings"):
+                _add(self.generators if target == "generators" else self.poisonings, (dataset, named))
+            if target in ("attacks", "poisonings"):
+                self._add_made(target, named, dataset)
 
     def _add_teachers(self, section: str, name: str, dataset: str, seed: int) -> None:
         """Victims that an entry names, itself or through others: of each the training of this number."""
@@ -132,7 +134,7 @@ class Plan:
     def _add_evaluation(
         self, dataset: str, victim: str, defense: str, attacks: Sequence[str], settings: Sequence[str]
     ) -> None:
-        self._add_poisonings("defenses", defense, dataset)
+        self._add_made("defenses", defense, dataset)
         planned = self.evaluations.setdefault((dataset, victim, defense), {"oblivious": [], "adaptive": []})
         for attack in attacks:
             if "oblivious" in settings:
@@ -198,7 +200,7 @@ class Plan:
         used = {(section, name) for section, _, name in self.config.reached(named)}
         return [
             f"{section}.{name}"
-            for section in SECTIONS
+            for section in (*SECTIONS, "generators")
             for name in self.config.section(section)
             if (section, name) not in used
         ]
@@ -208,6 +210,7 @@ class Plan:
         return {
             "prepared": self.layout.seen_from_results(),
             "datasets": self.datasets,
+            "generators": [list(item) for item in self.generators],
             "poisonings": [list(item) for item in self.poisonings],
             "victims": [list(item) for item in self.victims],
             "attacks": [list(item) for item in self.attacks],
@@ -238,6 +241,18 @@ class Plan:
             train_images=self.config.entry("datasets", dataset, dataset)["train_images"],
             plugins=self._plugins("prepare", dataset),
             seed=self.config.data_seed(dataset),
+        )
+
+    def generate_options(self, dataset: str, generator: str) -> str:
+        parameters = self.config.entry("generators", generator, dataset)
+        return self._command(
+            "generate",
+            dataset,
+            self.layout.generator(dataset, generator),
+            generator=generator,
+            parameters=parameters,
+            seed=training_seed(self.config, dataset, ("generators", generator)),
+            threads=self.config.threads.train,
         )
 
     def poison_options(self, dataset: str, poisoning: str) -> str:
@@ -402,7 +417,8 @@ class Plan:
 
     def _place(self, section: str, name: str, dataset: str) -> Place:
         """Where the job of an entry that others name writes."""
-        return self.layout.poisoning(dataset, name) if section == "poisonings" else self.layout.victim(dataset, name)
+        of = {"generators": self.layout.generator, "poisonings": self.layout.poisoning}
+        return of.get(section, self.layout.victim)(dataset, name)
 
     def files_state(self, section: str, name: str, dataset: str) -> str:
         """A hash of names, sizes and times of the user's own files that an entry names, itself or through others.

@@ -19,6 +19,7 @@ def expected(plan: dict[str, Any], layout: Layout) -> Iterator[Place]:
     yield layout.plan
     yield layout.configuration
     yield from (layout.data(dataset) for dataset in plan["datasets"])
+    yield from (layout.generator(*names) for names in plan["generators"])
     yield from (layout.poisoning(*names) for names in plan["poisonings"])
     yield from (layout.victim(*names) for names in plan["victims"])
     yield from (layout.attack(*names) for names in (*plan["attacks"], *plan["adaptive"]))

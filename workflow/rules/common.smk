@@ -81,6 +81,7 @@ def made(*stages):
 
 wildcard_constraints:
     dataset=NAME,
+    generator=NAME,
     poisoning=NAME,
     victim=TRAINING,
     defended=JOINED,

@@ -14,6 +14,7 @@ from rivalry import registry
 from rivalry.config.models import LISTS, SECTIONS, Threads, entry_models
 from rivalry.config.resolving import config_model
 from rivalry.errors import RivalryError, nearest, one_line
+from rivalry.generative.keys import GeneratorKeys
 from rivalry.parameters import fault_of, shown
 
 
@@ -136,6 +137,8 @@ def _explain(details: ErrorDetails, prefix: str = "", model: type[BaseModel] | N
             )
         model = entry_models(section).get(str(where[2]), model)
         where = where[:2] + where[3:]  # pydantic names the union's member; the file does not
+    elif not prefix and len(where) > 2 and where[0] == "generators":
+        model = GeneratorKeys
     elif not prefix and len(where) > 1 and where[0] in LISTS:
         model = LISTS[where[0]]
     elif not prefix and where[:1] == ("threads",) and len(where) > 1:

@@ -31,6 +31,7 @@ from rivalry.config.models import (
 from rivalry.data._glance import Known
 from rivalry.errors import RivalryError
 from rivalry.external.spec import has_gradients
+from rivalry.generative.keys import GeneratorKeys
 from rivalry.layout import RESULTS, Layout
 from rivalry.parameters import shown
 from rivalry.seeds import derive_seed
@@ -79,6 +80,8 @@ class Config(Strict):
     """Whether tables hold run times, the only numbers that differ between two runs."""
     threads: Threads = Threads()
     datasets: Annotated[dict[Name, DatasetEntry], Field(min_length=1)]
+    generators: dict[Name, GeneratorKeys] = Field({})
+    """Networks that learn to make images like a data set's, for the defenses and poisonings that name one."""
     poisonings: dict[Name, Entry] = Field({})
     victims: Annotated[dict[Name, Entry], Field(min_length=1)]
     attacks: Annotated[dict[Name, AttackEntry], Field(min_length=1)]
@@ -102,7 +105,7 @@ class Config(Strict):
         return derive_seed(self.seed if source.traits.get("chance", True) else 0, "data", source.name)
 
     def section(self, name: str) -> Mapping[str, Strict]:
-        """The entries of one of SECTIONS."""
+        """The entries of one of SECTIONS, or of generators."""
         entries: Mapping[str, Strict] = getattr(self, name)
         return entries
 

@@ -55,7 +55,7 @@ def beside(config: Config, victim: str, seed: int, dataset: str) -> str:
 
 
 def training_seed(config: Config, dataset: str, *entries: tuple[str, str], seed: int = 1) -> int:
-    """The seed of a training: of a victim, of a poisoned training set, or of a defense around its victim.
+    """The seed of a training: of a victim, of a generator, of a poisoned training set, or of a defense.
 
     It follows from the configuration's seed and from what these entries say (`content`), not from their names: an entry
     that is renamed is trained as before, and two that say the same are trained alike.
