@@ -341,14 +341,15 @@ def test_all_trainings_of_a_victim_are_one_statement_and_its_twin_is_a_victim(ga
     assert {(row["victim"], row["base"]) for row in rows} == {("pcl", "plain")}
 
 
-def test_augmentation_has_a_twin_without_it(game):
+def test_noise_has_a_twin_without_augmentation_and_other_changes_have_no_statement(game):
+    game.victim("noisy", fitting={"augmentation": {"noise": 0.3}})
+    game.victim("noisy_too", fitting={"augmentation": {"noise": 0.3, "crop": 2}})
     game.victim("moved", fitting={"augmentation": {"flip": True}})
-    game.victim("moved_too", fitting={"augmentation": {"flip": True}})
-    for name in ("moved_too", "plain", "moved"):
-        game.ensemble(name, 400)
-    row = only(game.of("moved"), name="augmentation")
-    assert (row["base"], row["outcome"]) == ("plain", "reproduced")
-    assert game.of("plain") == []
+    for name in ("noisy_too", "moved", "plain", "noisy"):
+        game.attack(name, "fgsm", 400)
+    row = only(game.of("noisy"), name="noise on training images")
+    assert (row["under"], row["base"], row["outcome"]) == ("fgsm", "plain", "reproduced")
+    assert game.of("plain") == game.of("moved") == []
 
 
 def test_a_gain_without_any_attack_is_told(game):
