@@ -390,3 +390,18 @@ def test_what_does_not_fit_is_one_line(keys: dict[str, Any], defenses: list[str]
     with pytest.raises(Mistakes) as caught:
         load_config(content)
     assert caught.value.lines == [f"config.yaml: {line}"]
+
+
+def test_labels_are_not_smoothed_for_a_source_with_one_output_more() -> None:
+    content = configured()
+    ensemble = {"method": "ensemble_adversarial_training", "architecture": "lenet5", "sources": ["plain", "rubbish"]}
+    content["victims"]["ensemble"] = ensemble | {"label_smoothing": 0.1}
+    with pytest.raises(Mistakes) as caught:
+        load_config(content)
+    assert caught.value.lines == [
+        "config.yaml: victims.ensemble.label_smoothing: 'rubbish' in sources may refuse an image, so that it has one "
+        "output more than smoothed labels have; leave this key out, or name another victim"
+    ]
+    for keys in ({"label_smoothing": None}, {"label_smoothing": 0.1, "sources": ["plain"]}):
+        content["victims"]["ensemble"] = ensemble | keys
+        load_config(content)

@@ -170,6 +170,28 @@ def test_what_names_a_victim_names_the_training_of_the_same_seed() -> None:
     assert plan.transfers["digits", "linear"]["victims"][:4] == ["linear", "svm", "svm@2", "svm@3"]
 
 
+@pytest.mark.parametrize(
+    ("keys", "taught_by"),
+    [
+        ({}, ["teacher", "teacher@2", "teacher@3"]),
+        ({"seeds": 1}, ["teacher", "teacher", "teacher"]),
+        ({"seeds": 2}, ["teacher", "teacher@2", "teacher"]),
+        ({"seeds": 5}, ["teacher", "teacher@2", "teacher@3"]),
+    ],
+)
+def test_what_says_how_often_it_is_trained_is_trained_no_more_often_for_others(
+    keys: dict[str, object], taught_by: list[str]
+) -> None:
+    content = with_entry("victims", "teacher", **keys)
+    content["victims"]["distilled"]["seeds"] = 3
+    plan = Plan(load_config(content))
+    found = [re.findall(r'teacher="results/victims/digits/([\w@]+)"', plan.train_options("digits", name))[0]
+             for name in ("distilled", "distilled@2", "distilled@3")]  # fmt: skip
+    assert found == taught_by
+    trained_there = {name for _, name in plan.victims if name.startswith("teacher")}
+    assert trained_there == set(taught_by)
+
+
 def test_every_training_has_a_seed_of_its_own_and_all_meet_the_same_attack() -> None:
     plan = planned(3)
     seeds = [re.findall(r"--seed (\d+)", plan.train_options(*names))[0] for names in plan.victims]

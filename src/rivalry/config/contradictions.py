@@ -116,6 +116,22 @@ def training(config: Config) -> Iterator[str]:
             yield f"{_path(config, 'victims', name, dataset, key)}: {fault}"
 
 
+def smoothed_for_sources(config: Config) -> Iterator[str]:
+    """A victim that attacks images on others, by smoothed labels that one of them has no output for."""
+    for dataset, name, entry in _entries(config, "victims"):
+        if entry.get("label_smoothing") is None or not config.method("victims", name).traits.get("attacks", False):
+            continue
+        for key, section, other in config.references("victims", name, dataset):
+            if section != "victims" or key == "warm_start" or other not in config.victims:
+                continue
+            if config.method("victims", other).refuses:
+                path = _path(config, "victims", name, dataset, "label_smoothing")
+                yield (
+                    f"{path}: '{other}' in {key} may refuse an image, so that it has one output more than smoothed "
+                    "labels have; leave this key out, or name another victim"
+                )
+
+
 def repeated_trainings(config: Config) -> Iterator[str]:
     """A victim that is to be trained several times, and would be the same each time."""
     for dataset, name, entry in _entries(config, "victims"):
@@ -469,7 +485,7 @@ def defenses_of_refusing_victims(config: Config) -> Iterator[str]:
 
 CONTRADICTIONS = (
     *(unknown_names, names_listed_twice, parameters, architecture_parameters, training),
-    *(repeated_trainings, brought_models),
+    *(smoothed_for_sources, repeated_trainings, brought_models),
     *(
         attacked_images,
         attacks_to_learn_from,

@@ -82,7 +82,8 @@ class VictimEntry(FittingKeys, Entry):
     poisoning: Annotated[str | None, Reference("poisonings")] = None
     """The poisoning of its training data."""
     seeds: Seeds | None = None
-    """Times it is trained, each with a seed of its own; the configuration's `seeds` when left out."""
+    """Times it is trained, each with a seed of its own; the configuration's `seeds` when left out, and as often as
+    victims are trained that name it."""
     warm_start: Annotated[str | None, Reference("victims")] = None
     """The victim, of the same architecture, whose weights it begins with; `learning_rate` is its own."""
 

@@ -50,8 +50,14 @@ def seeds_of(config: Config, victim: str, dataset: str) -> Sequence[int]:
 
 
 def beside(config: Config, victim: str, seed: int, dataset: str) -> str:
-    """The training of a victim that belongs to another victim's training of this number."""
-    return training(victim, seed if leaves_to_chance(config, victim, dataset) else 1)
+    """The training of a victim that belongs to another victim's training of this number.
+
+    The one of the same number. Where its entry says that it is trained less often, they take turns: 1, 2, 1, 2, ...
+    """
+    if not leaves_to_chance(config, victim, dataset):
+        return training(victim, 1)
+    own = config.entry("victims", victim, dataset)["seeds"] if victim in config.victims else None
+    return training(victim, seed if own is None else 1 + (seed - 1) % own)
 
 
 def training_seed(config: Config, dataset: str, *entries: tuple[str, str], seed: int = 1) -> int:
