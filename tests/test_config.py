@@ -241,6 +241,9 @@ WRONG: list[tuple[str, Any, str]] = [
     ("defenses.median.kind", "mode", "defenses.median.kind: 'mode' is unknown"),
     ("defenses.median.window", 4, "defenses.median.window: 4 is unknown; valid: 3, 5, 7"),
     ("defenses.detector.attack", "fsgm", "defenses.detector.attack: 'fsgm' is not in attacks; did you mean 'fgsm'?"),
+    ("defenses.detector.attack", ["fgsm", "fsgm"], "defenses.detector.attack: 'fsgm' is not in attacks; did you mean"),
+    ("defenses.detector.attack", ["fgsm", "trigger"], "defenses.detector.attack: 'trigger' cannot make examples to"),
+    ("defenses.detector.attack", [], "defenses.detector.attack: "),
     ("defenses.detector.attack", "trigger", "defenses.detector.attack: 'trigger' cannot make examples to learn from"),
     ("attacks.fgsm", {"method": "universal"}, "defenses.detector.attack: 'fgsm' cannot make examples to learn from"),
     ("attacks.fgsm", {"method": "one_pixel", "eps": 0.5}, "attacks.fgsm.eps: 0.5 is no whole number"),
@@ -735,6 +738,10 @@ COMMANDS = [
         "--set attack.eps: 8 is",
     ),
     (["defend", "--method", "binary_input_detector", "--set", "attack=[1]"], "--set attack: [1] is wrong"),
+    (
+        ["defend", "--method", "binary_input_detector", "--set", 'attack=["fgsm", {"method": "pgd", "eps": 8}]'],
+        "--set attack[1].eps: 8 is",
+    ),
     (
         ["defend", "--method", "binary_input_detector", "--set", "attack={method: fgsm}", "sample=3"],
         "--set sample: 3 is wrong: should be greater than or equal to 4",

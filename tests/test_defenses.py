@@ -14,6 +14,7 @@ import rivalry
 from rivalry import artifacts, registry
 from rivalry.architectures._classifier import Classifier
 from rivalry.defenses._defended import Defended, Rejecting
+from rivalry.defenses._detecting import examples
 from rivalry.defenses.binary_input_detector import binary_input_detector
 from rivalry.defenses.feature_detector import feature_detector
 from rivalry.defenses.neural_cleanse import anomaly_index, largest_index, neural_cleanse
@@ -228,6 +229,22 @@ def test_detector_keeps_to_its_false_positive_rate_on_held_out_training_images(d
 
 def test_detector_learns_from_the_largest_budget(detecting):
     assert detecting.facts["attack"]["eps"] == 0.3
+
+
+def test_of_several_attacks_each_attacks_an_equal_share_of_what_a_detector_learns_from(clean_victim: nn.Module):
+    small, large = ({"method": "random_noise", "eps": eps} for eps in (0.01, 0.2))
+    images, labels = bars(40, 0)
+    shown = examples(clean_victim, images, labels, [small, large], 41, 3, 64)
+    change = (shown.adversarial - shown.clean).abs().amax(dim=(1, 2, 3))
+    assert shown.attack == [small, large]
+    assert shown.attacked.sum() > 20
+    assert (change[~shown.attacked] == 0).all()
+    first = torch.arange(40) % 2 == 0
+    assert (change[shown.attacked & first] <= 0.0101).all()
+    assert (change[shown.attacked & ~first] > 0.1).all()
+    alone = examples(clean_victim, images, labels, large, 41, 3, 64)
+    assert alone.attack == large
+    assert torch.equal(alone.clean, shown.clean)
 
 
 def test_detector_cannot_learn_from_an_attack_that_only_aims_at_a_class(clean_victim: nn.Module):

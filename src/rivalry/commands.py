@@ -93,17 +93,34 @@ def _named(parameters: options.ParametersOf, given: dict[str, Any]) -> registry.
 
 def _checked(method: registry.Method, given: dict[str, Any], prefix: str) -> dict[str, Any]:
     """A method's parameters. What the job itself runs is told in full: a method and what that takes."""
-    full = {}
+    full: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for name, section in _references(method):
-        told = {"method": given[name]} if isinstance(given.get(name), str) else given.get(name)
-        if section in RUN and isinstance(told, dict) and isinstance(told.get("method"), str):
-            own, known = told["method"], registry.names(section)
-            if own not in known:
-                raise RivalryError(f"{prefix}{name}: '{own}' is no {registry.singular(section)}; {nearest(own, known)}")
-            settings = {key: value for key, value in told.items() if key != "method"}
-            full[name] = {"method": own, **_checked(registry.method(section, own), settings, f"{prefix}{name}.")}
-    named = {name: told["method"] for name, told in full.items()}
+        if section not in RUN or name not in given:
+            continue
+        if isinstance(given[name], list):
+            full[name] = [_in_full(section, one, f"{prefix}{name}[{n}]") for n, one in enumerate(given[name])]
+            named[name] = [_name_of(one) for one in full[name]]
+        else:
+            full[name] = _in_full(section, given[name], f"{prefix}{name}")
+            named[name] = _name_of(full[name])
     return checked(method, given | named, prefix, several=True) | full
+
+
+def _in_full(section: str, told: object, place: str) -> object:
+    """What a job runs, told by its name or in full, with all that it takes; anything else as it is."""
+    told = {"method": told} if isinstance(told, str) else told
+    if not isinstance(told, dict) or not isinstance(told.get("method"), str):
+        return told
+    own, known = told["method"], registry.names(section)
+    if own not in known:
+        raise RivalryError(f"{place}: '{own}' is no {registry.singular(section)}; {nearest(own, known)}")
+    settings = {key: value for key, value in told.items() if key != "method"}
+    return {"method": own, **_checked(registry.method(section, own), settings, f"{place}.")}
+
+
+def _name_of(told: Any) -> object:
+    return told["method"] if isinstance(told, dict) and "method" in told else told
 
 
 def _references(method: registry.Method) -> Iterator[tuple[str, str]]:
@@ -169,5 +186,6 @@ def _used(method: registry.Method, parameters: dict[str, Any]) -> Iterator[tuple
             folders = parameters[name] if isinstance(parameters[name], list) else [parameters[name]]
             yield from ((options.REFERENCES[section], Path(folder)) for folder in folders)
         else:
-            attack = parameters[name]
-            yield from _used(registry.method(section, attack["method"]), attack)
+            several = parameters[name] if isinstance(parameters[name], list) else [parameters[name]]
+            for one in several:
+                yield from _used(registry.method(section, one["method"]), one)

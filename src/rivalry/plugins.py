@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from rivalry.training._recipe import training_method as training_method
     from rivalry.types import AnyNorm as AnyNorm
     from rivalry.types import AttackName as AttackName
+    from rivalry.types import AttackNames as AttackNames
     from rivalry.types import BatchSize as BatchSize
     from rivalry.types import BitDepth as BitDepth
     from rivalry.types import Count as Count

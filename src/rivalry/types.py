@@ -202,4 +202,6 @@ VictimName = Annotated[str, Reference("victims")]
 VictimNames = Annotated[list[VictimName], Field(min_length=1, max_length=100)]
 PoisoningName = Annotated[str, Reference("poisonings")]
 AttackName = Annotated[str, Reference("attacks")]
+AttackNames = AttackName | Annotated[list[AttackName], Field(min_length=1, max_length=100)]
+"""One, or several."""
 FoolingName = Annotated[str, Reference("fooling")]

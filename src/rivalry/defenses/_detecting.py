@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from rivalry.training._learned_attack import learned_attack
 
 @dataclass(frozen=True)
 class Examples:
-    """Clean training images, and what an attack makes of them.
+    """Clean training images, and what one attack, or several by turns, make of them.
 
     A quarter of them is held out: it sets the threshold, and tells what is found.
 
@@ -28,14 +28,14 @@ class Examples:
         float32 (N,C,H,W) in [0,1].
     attacked : Tensor
         bool (N,): which the victim had right, so that they were attacked; the others are no examples of attacked ones.
-    attack : dict
-        The attack's `method` and parameters.
+    attack : dict or list of dict
+        The attack's `method` and parameters, or those of each.
     """
 
     clean: Tensor
     adversarial: Tensor
     attacked: Tensor
-    attack: dict[str, Any]
+    attack: dict[str, Any] | list[dict[str, Any]]
 
     @property
     def learned(self) -> Tensor:
@@ -81,26 +81,31 @@ def examples(
     victim: nn.Module,
     images: Tensor,
     labels: Tensor,
-    attack: str | Mapping[str, Any],
+    attack: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
     sample: int,
     seed: int,
     batch_size: int,
 ) -> Examples:
-    """Attack training images on a victim, at the largest eps.
+    """Attack training images on a victim, at the largest eps; of several attacks each attacks an equal share.
 
     Parameters
     ----------
     victim, images, labels, seed, batch_size
         As a defense is given them.
-    attack : str or mapping
-        A registered attack, or its `method` and parameters.
+    attack : str, mapping or list
+        A registered attack, or its `method` and parameters; or several of these.
     sample : int
         Images used, at most.
     """
-    attacker, settings = learned_attack(attack)
+    several = [attack] if isinstance(attack, str | Mapping) else attack
+    attacks = [learned_attack(one) for one in several]
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(derive_seed(seed, "sample")))
     clean, truth = floats(images[order[:sample]]), labels[order[:sample]]
-    result = attacker.run(
-        victim, clean, truth, seed=derive_seed(seed, "attack"), batch_size=batch_size, progress=True, **settings
-    )
-    return Examples(clean, result.images, result.attacked, {"method": attacker.name, **settings})
+    options = {"seed": derive_seed(seed, "attack"), "batch_size": batch_size, "progress": True}
+    adversarial, attacked = clean.clone(), torch.zeros(len(clean), dtype=torch.bool)
+    for number, (attacker, settings) in enumerate(attacks):
+        mine = slice(number, None, len(attacks))
+        result = attacker.run(victim, clean[mine], truth[mine], **options, **settings)
+        adversarial[mine], attacked[mine] = result.images, result.attacked
+    facts = [{"method": attacker.name, **settings} for attacker, settings in attacks]
+    return Examples(clean, adversarial, attacked, facts[0] if isinstance(attack, str | Mapping) else facts)

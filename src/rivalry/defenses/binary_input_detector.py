@@ -14,7 +14,7 @@ from rivalry.defenses._detecting import examples
 from rivalry.defenses._refit import refit
 from rivalry.devices import device_of
 from rivalry.seeds import derive_seed
-from rivalry.types import AttackName, Epochs, LearningRate, MethodOf, OpenFraction, SampleSize
+from rivalry.types import AttackNames, Epochs, LearningRate, MethodOf, OpenFraction, SampleSize
 
 
 @defense(kind="detector", source="metzen2017")
@@ -25,7 +25,7 @@ def binary_input_detector(
     seed: int,
     batch_size: int,
     *,
-    attack: AttackName,
+    attack: AttackNames,
     architecture: Annotated[
         Literal["lenet5", "cnn_mnist", "cnn_cifar", "densenet", "resnet18"], MethodOf("architectures")
     ] = "lenet5",
@@ -36,7 +36,7 @@ def binary_input_detector(
 ) -> Defended:
     """Binary input detector: a second network, trained from scratch to tell clean images from attacked ones.
 
-    It learns from training images and from what one attack makes of them on this victim, and refuses an image
+    It learns from training images and from what an attack makes of them on this victim, and refuses an image
     that looks attacked. The detector of Metzen et al. (2017) looks at the classifier's features; this one looks at
     the image, as those of the Adversarial Robustness Toolbox (nicolae2018) and of the course report do. A quarter
     of the images is kept from training. Their clean copies set the threshold, so they cannot tell how many other
@@ -44,9 +44,9 @@ def binary_input_detector(
 
     Parameters
     ----------
-    attack : str
-        The attack to learn from; of several eps the largest. For use without a configuration: a registered
-        attack, or a mapping of `method` and its parameters.
+    attack : str or list of str
+        The attack to learn from; of several eps the largest. Of several attacks, each attacks an equal share of the
+        images. For use without a configuration: a registered attack, or a mapping of `method` and its parameters.
     architecture : str
         Network of the detector.
     sample : int

@@ -14,7 +14,7 @@ from rivalry.defenses._refit import refit
 from rivalry.devices import device_of
 from rivalry.seeds import derive_seed
 from rivalry.training.pcl import given, last
-from rivalry.types import AttackName, Epochs, Flag, LearningRate, OpenFraction, SampleSize
+from rivalry.types import AttackNames, Epochs, Flag, LearningRate, OpenFraction, SampleSize
 
 
 @defense(kind="detector", source="metzen2017")
@@ -25,7 +25,7 @@ def feature_detector(
     seed: int,
     batch_size: int,
     *,
-    attack: AttackName,
+    attack: AttackNames,
     retrain: Flag = False,
     sample: SampleSize = 4000,
     epochs: Epochs = 20,
@@ -34,16 +34,16 @@ def feature_detector(
 ) -> Defended:
     """Feature detector: a new last layer on the victim's own features tells clean images from attacked ones.
 
-    It learns from training images and from what one attack makes of them on this victim, like binary_input_detector,
+    It learns from training images and from what an attack makes of them on this victim, like binary_input_detector,
     and refuses an image that looks attacked. The features are what the victim's last dense or convolutional layer is
     given. The course report (course2020) replaces that layer and trains the whole network on (`retrain`), by RMSProp
     for 20 epochs.
 
     Parameters
     ----------
-    attack : str
-        The attack to learn from; of several eps the largest. For use without a configuration: a registered
-        attack, or a mapping of `method` and its parameters.
+    attack : str or list of str
+        The attack to learn from; of several eps the largest. Of several attacks, each attacks an equal share of the
+        images. For use without a configuration: a registered attack, or a mapping of `method` and its parameters.
     retrain : bool
         Whether a copy of the victim learns too; if not, only the new layer does.
     sample : int
