@@ -70,6 +70,25 @@ def test_the_ratio_does_not_depend_on_shift_and_scale_of_the_logits(classes: int
     torch.testing.assert_close(dlr(goal, 0.01 * logits), dlr(goal, logits), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("targets", [None, torch.tensor([1, 2, 0])])
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+def test_the_ratio_knows_a_refusal(classes: int, targets: torch.Tensor | None) -> None:
+    logits = torch.randn(300, classes + 1, generator=torch.Generator().manual_seed(1))
+    goal = Goal(torch.arange(300) % 2, None if targets is None else targets.repeat(100) % classes, reject=classes)
+    assert torch.equal(dlr(goal, logits) > 0, goal.reached(logits.argmax(dim=1)))
+    if classes > 3:
+        torch.testing.assert_close(dlr(goal, 50 * logits + 7), dlr(goal, logits), rtol=1e-4, atol=1e-5)
+
+
+def test_a_sure_detector_does_not_flatten_the_ratio() -> None:
+    """Its logit and the margin of classes count alike, whether it leads by 1 or by 1000."""
+    for lead in (1.0, 1000.0):
+        logits = torch.tensor([[0.0, -2.0, -4.0, -5.0, lead]], requires_grad=True)
+        (gradient,) = torch.autograd.grad(dlr(Goal(torch.tensor([0]), reject=4), logits).sum(), logits)
+        assert gradient[0, 4].item() == pytest.approx(-1 / 4)
+        assert gradient[0, 1].item() == pytest.approx(1 / 4)
+
+
 def test_the_ratio_by_hand() -> None:
     logits = torch.tensor([[5.0, 4.0, 1.0, 0.0]])
     true = torch.tensor([0])

@@ -177,7 +177,7 @@ def test_rejecting_refuses_exactly_what_its_detector_finds_suspicious(offset: fl
     assert answers.shape == (400, 11)
     assert torch.equal(answers.argmax(dim=1) == 10, suspicious)
     assert torch.equal(answers[~suspicious].argmax(dim=1), logits[~suspicious].argmax(dim=1))
-    assert torch.allclose(model.probability(answers), odds.double().sigmoid(), atol=1e-6)
+    assert torch.allclose(model.suspicion(answers), odds.double(), atol=1e-5)
 
 
 def test_an_attack_on_rejecting_evades_victim_and_detector_together():

@@ -25,7 +25,7 @@ FEW = 3
 TARGETED = [
     name for name in registry.names("attacks") if "targeted" in registry.method("attacks", name).traits["goals"]
 ]
-ITERATIVE = ["i_fgsm", "bim", "mi_fgsm", "pgd", "apgd_ce", "apgd_dlr", "apgd_targeted"]
+ITERATIVE = ["i_fgsm", "bim", "mi_fgsm", "pgd", "apgd_ce", "apgd_dlr", "apgd_targeted", "selective_pgd"]
 OPTIONS: dict[str, dict[str, Any]] = {
     "one_pixel": {"population": 40, "generations": 15, "eps": 3},
     "adversarial_patch": {"passes": 5, "size": 0.5},

@@ -195,6 +195,9 @@ SIZES = {"inf": "linf", "2": "l2", "0": "l0"}
 REFUSED = -1
 """What tables give as the prediction of an image that is refused."""
 
+FALSE_ALARMS = (0.01, 0.05)
+"""Shares of clean images at which it is told what detectors find, whatever share each is set to refuse."""
+
 RUN = ("attacks", "fooling")
 """Sections whose entries are run by the job of an entry that names them; the others have a job of their own."""
 

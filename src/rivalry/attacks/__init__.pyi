@@ -19,9 +19,11 @@ from rivalry.attacks.jsma import jsma as jsma
 from rivalry.attacks.lbfgs import lbfgs as lbfgs
 from rivalry.attacks.mi_fgsm import mi_fgsm as mi_fgsm
 from rivalry.attacks.one_pixel import one_pixel as one_pixel
+from rivalry.attacks.orthogonal_pgd import orthogonal_pgd as orthogonal_pgd
 from rivalry.attacks.pgd import pgd as pgd
 from rivalry.attacks.rand_fgsm import rand_fgsm as rand_fgsm
 from rivalry.attacks.random_noise import random_noise as random_noise
+from rivalry.attacks.selective_pgd import selective_pgd as selective_pgd
 from rivalry.attacks.semi_random_noise import semi_random_noise as semi_random_noise
 from rivalry.attacks.square import square as square
 from rivalry.attacks.substitute import substitute as substitute

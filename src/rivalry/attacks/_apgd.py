@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import Gradients
@@ -25,26 +26,32 @@ def dlr(goal: Goal, logits: Tensor) -> Tensor:
     """Difference of logits ratio, (N,): the margin by which a goal is reached, in units of the logits' own spread.
 
     Shifting or scaling the logits (N,K) does not change it, so that it has gradients where a softmax is saturated.
-    Untargeted: (best other - true) / (1st - 3rd largest). Where the victim can refuse, true class and refusal are
-    one class, the larger of the two; otherwise the ratio would be constant whenever both lead. Targeted:
-    (target - best other) / (1st - mean of 3rd and 4th). With fewer than three classes, four when targeted, the ratio
-    could not tell better from worse, and the margin itself is taken.
+    Untargeted: (best other - true) / (1st - 3rd largest). Targeted: (target - best other) / (1st - mean of 3rd and
+    4th). With fewer than three classes, four when targeted, the ratio could not tell better from worse, and the margin
+    itself is taken.
+
+    Where the victim can refuse, the ratio is that of the other classes alone: a detector's logit may exceed them by
+    far, and as part of the spread it would leave the ratio nearly constant. What is refused loses, in the same units,
+    the margin by which it is refused.
     """
-    classes = logits.shape[1]
-    if goal.targets is None:
-        leave = goal.to_leave(classes)
-        mine = logits.masked_fill(~leave, -torch.inf).amax(dim=1)
-        others = logits[~leave].view(len(logits), -1)
-        margin, ranked = others.amax(dim=1) - mine, torch.cat([mine[:, None], others], dim=1)
-        needed = 3
-    else:
-        margin = logits.gather(1, goal.targets[:, None]).squeeze(1)
-        margin = margin - logits.scatter(1, goal.targets[:, None], -torch.inf).amax(dim=1)
-        ranked, needed = logits, 4
-    if ranked.shape[1] < needed:
-        return margin
-    top = ranked.topk(needed, dim=1).values
-    return margin / (top[:, 0] - top[:, 2:].mean(dim=1)).clamp_min(1e-12)
+    accepted = logits
+    if goal.reject is not None:
+        refusal = one_hot(torch.full_like(goal.labels, goal.reject), logits.shape[1]).bool()
+        accepted = logits.masked_fill(refusal, -torch.inf)
+    wanted = goal.labels if goal.targets is None else goal.targets
+    chosen = accepted.gather(1, wanted[:, None]).squeeze(1)
+    best_other = accepted.scatter(1, wanted[:, None], -torch.inf).amax(dim=1)
+    margin, needed = (best_other - chosen, 3) if goal.targets is None else (chosen - best_other, 4)
+    spread = torch.ones_like(margin)
+    if logits.shape[1] - (goal.reject is not None) >= needed:
+        top = accepted.topk(needed, dim=1).values
+        spread = (top[:, 0] - top[:, 2:].mean(dim=1)).clamp_min(1e-12)
+    ratio = margin / spread
+    if goal.reject is None:
+        return ratio
+    excess = logits[:, goal.reject] - accepted.amax(dim=1)
+    # The spread only sets the unit: growing it must not count as leaving the detector's region.
+    return torch.where(excess > 0, ratio.clamp_max(0) - excess / spread.detach(), ratio)
 
 
 def checkpoints(steps: int) -> list[int]:

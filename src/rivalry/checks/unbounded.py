@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
-from rivalry.answers import classify
+from rivalry.answers import classify, reject_class
+from rivalry.attacks.orthogonal_pgd import orthogonal_pgd
 from rivalry.attacks.pgd import pgd
 from rivalry.attacks.square import square
 from rivalry.checks._evidence import BATCH, Evidence
@@ -24,8 +25,10 @@ QUERIES = 300
 def unbounded(evidence: Evidence) -> Iterator[Row]:
     """With eps 1 in Linf, which allows any image at all, pgd fools every image; else gradients mislead.
 
-    Behind a detector an image must be neither refused nor classified rightly. Where pgd leaves some, the square attack,
-    which sees scores only, tries those. An image of another class is always within reach, so where both fail, it is
+    Behind a detector an image must be neither refused nor classified rightly. pgd begins at a random image there, far
+    inside of what the detector refuses, and its steps are coarser than what a detector sees; so what it leaves is tried
+    by orthogonal_pgd, which begins at the clean image and ends with fine steps. What gradients leave is tried by the
+    square attack, which sees scores only. An image of another class is always within reach, so where all fail, it is
     the attacks that are weak, not the victim that is robust.
     """
     for model in evidence.models:
@@ -39,12 +42,16 @@ def unbounded(evidence: Evidence) -> Iterator[Row]:
             continue
         images, labels = images[chosen], labels[chosen]
         left = torch.ones(len(chosen), dtype=torch.bool)
-        words = "no gradient reaches the pixels"
+        words, by = "no gradient reaches the pixels", "pgd"
         if victim(images.clone().to(evidence.device).requires_grad_(True)).requires_grad:
             left = ~pgd.run(victim, images, labels, eps=EPS, step_size=STEP_SIZE, steps=STEPS).success
             words = f"pgd at eps {EPS:g}, where any image is allowed, leaves {int(left.sum())} of {len(chosen)} images"
+            if bool(left.any()) and reject_class(victim) is not None:
+                left[left.clone()] = ~orthogonal_pgd.run(victim, images[left], labels[left], eps=EPS).success
+                by = "pgd, and orthogonal_pgd where that stalls,"
+                words += f", and orthogonal_pgd {int(left.sum())} of these"
         if not bool(left.any()):
-            words = f"pgd at eps {EPS:g} fools all of {len(chosen)} images"
+            words = f"{by} at eps {EPS:g} fools all of {len(chosen)} images"
             yield row(CHECK, model.subject, "pass", words, **model.touched)
             continue
         blind = square.run(victim, images[left], labels[left], eps=EPS, queries=QUERIES)

@@ -196,9 +196,12 @@ class Rejecting(nn.Module):
         excess = log_odds(suspicion) - self.threshold
         return torch.cat([relative, excess[:, None]], dim=1)
 
-    def probability(self, logits: Tensor) -> Tensor:
-        """The detector's probability of "adversarial", float64 (N,), from this model's logits (N,K+1)."""
-        return (logits[:, self.reject_class].double() + self.threshold).sigmoid()
+    def suspicion(self, logits: Tensor) -> Tensor:
+        """The detector's log odds of "adversarial", float64 (N,), from this model's logits (N,K+1).
+
+        Of a detector that is sure, probabilities would all round to 1, and could not be put in order.
+        """
+        return logits[:, self.reject_class].double() + self.threshold
 
 
 def log_odds(logits: Tensor) -> Tensor:

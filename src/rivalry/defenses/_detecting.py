@@ -14,6 +14,7 @@ from rivalry.data._splits import floats
 from rivalry.defenses._defended import log_odds
 from rivalry.seeds import derive_seed
 from rivalry.training._learned_attack import learned_attack
+from rivalry.types import FALSE_ALARMS
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,26 @@ class Examples:
             log_odds(classify(detector, rows, batch_size))
             for rows in (self.clean[held_out], self.adversarial[held_out & self.attacked])
         )
-        # Refused is what lies above the threshold: at most this share of the clean images held out.
-        tolerated = int(false_positive_rate * len(odds_clean))
-        threshold = odds_clean.sort(descending=True).values[tolerated]
+        threshold = threshold_for(odds_clean, false_positive_rate)
         return threshold, {
             "attack": self.attack,
             "threshold": float(threshold.double().sigmoid()),
+            "thresholds": thresholds(odds_clean),
             "images_learned": int(self.learned.sum()),
             "images_held_out": len(odds_clean),
             "flagged_clean": float((odds_clean > threshold).double().mean()),
             "flagged_attacked": float((odds_attacked > threshold).double().mean()),
         }
+
+
+def threshold_for(odds: Tensor, false_alarms: float) -> Tensor:
+    """The log odds, a scalar, above which at most this share of clean images lies, given those of such images (N,)."""
+    return odds.sort(descending=True).values[int(false_alarms * len(odds))]
+
+
+def thresholds(odds: Tensor) -> dict[str, float]:
+    """The same for the shares at which every detector's finds are told, by the share in percent."""
+    return {f"{100 * share:g}": float(threshold_for(odds, share)) for share in FALSE_ALARMS}
 
 
 def examples(

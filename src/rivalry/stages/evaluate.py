@@ -53,7 +53,7 @@ def evaluate(
 
     It has one row an image of each set. `prediction` is -1 for a refused image, -2 where the victim answers NaN.
     `attacked`: the victim that the attack was made on had it right, so that it was changed. `clean_handled`,
-    `handled` and `success` are as `with_verdicts` says. `score` is a detector's probability of "adversarial", NaN for
+    `handled` and `success` are as `with_verdicts` says. `score` is a detector's log odds of "adversarial", NaN for
     other defenses.
 
     Parameters
@@ -117,7 +117,7 @@ def judged(victim: nn.Module, images: Tensor, rows: pd.DataFrame, batch_size: in
     predictions, confidence = (found.cpu() for found in answers(logits, reject_class(victim)))
     score = torch.full(predictions.shape, torch.nan, dtype=torch.float64)
     if isinstance(victim, Rejecting):
-        score = victim.probability(logits).cpu()
+        score = victim.suspicion(logits).cpu()
 
     labels, targets = (torch.tensor(rows[name].to_numpy()) for name in ("label", "target"))
     goal = Goal(labels, targets if (targets >= 0).all() else None, REFUSED)
