@@ -21,10 +21,11 @@ from rivalry.layout import Layout, trained, training
 from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, literature, undefended_matches, worst_case
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, SPREADS, TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
 from rivalry.statistics.comparisons import Method
 from rivalry.statistics.merging import spreads
 from rivalry.statistics.scores import clean_errors, joined, tested
+from rivalry.statistics.triggers import trigger_rates
 
 N = 48
 EPS = [0.1, 0.2, 0.3]
@@ -151,6 +152,7 @@ def make(results: Path, seeds: int = 1) -> Path:
     COMPARISONS.write(tables / "comparisons.csv", comparisons)
     transfers = [row | {"seed": seed} for row in _transfers() for seed in range(1, seeds + 1)]
     TRANSFERS.write(tables / "transfers.csv", transfers)
+    TRIGGERS.write(tables / "triggers.csv", trigger_rates(layout, plan, CONFIG["confidence"]))
     of_trainings = {
         "victims": tested(layout, plan),
         "scores": scores,

@@ -31,7 +31,7 @@ from rivalry.layout import Layout
 from rivalry.stages.draw import draw
 from rivalry.statistics import worst_case
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
 from synthetic_results import DATASETS, PLAN
 
 
@@ -227,6 +227,7 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
     CHECKED.write(lean / "tables" / "checks.csv", [])
     TRANSFERS.write(lean / "tables" / "transfers.csv", [])
     SPREADS.write(lean / "tables" / "spreads.csv", [])
+    TRIGGERS.write(lean / "tables" / "triggers.csv", [])
     draw(lean, tmp_path / "figures", dataset="digits", plan=plan)
     listed = artifacts.read_json(tmp_path / "figures" / "figures.json")
     absent = {item["name"]: item["reason"] for item in listed["absent"]}

@@ -51,6 +51,7 @@ FILES: dict[str, dict[str, str]] = {
         "worst_cases": "worst_cases.csv",
         "comparisons": "comparisons.csv",
         "transfers": "transfers.csv",
+        "triggers": "triggers.csv",
         "claims": "claims.csv",
         "spreads": "spreads.csv",
         "reported": "reported.csv",

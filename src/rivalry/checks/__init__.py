@@ -8,6 +8,7 @@ attacked) is a warning, never a pass. A new check is one file and one line below
 from rivalry.checks.again import best_returned, longer
 from rivalry.checks.answers import answers
 from rivalry.checks.brought import brought
+from rivalry.checks.constant_victim import constant_victim
 from rivalry.checks.converged import beside_gradients, converged
 from rivalry.checks.fooling_images import fooling_images
 from rivalry.checks.images import images
@@ -38,6 +39,7 @@ CHECKS = (
     scoring,
     literature,
     innocent_classes,
+    constant_victim,
     fooling_images,
 )
 """All checks, in the order of checks.csv."""

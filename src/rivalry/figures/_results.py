@@ -15,7 +15,7 @@ from rivalry.formatting import epsilon, missing
 from rivalry.layout import Layout, parts, trained
 from rivalry.statistics import marks
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
 from rivalry.statistics.merging import KINDS, over_seeds
 from rivalry.statistics.tables import Table, records
 
@@ -93,6 +93,10 @@ class Results:
         return self._over_seeds("transfers", TRANSFERS)
 
     @cached_property
+    def triggers(self) -> pd.DataFrame:
+        return self._own(TRIGGERS, self.layout.tables["triggers"])
+
+    @cached_property
     def worst_cases(self) -> list[Fact]:
         return over_seeds(
             "worst_cases", records(self._own(WORST_CASES, self.layout.tables["worst_cases"])), self._spreads
@@ -143,6 +147,15 @@ class Results:
         return {
             victim: artifacts.read_json(self.layout.victim(self.dataset, victim).facts)
             for (victim,) in self.planned("victims")
+        }
+
+    @cached_property
+    def poisonings(self) -> dict[str, Fact]:
+        """Facts about each poisoning."""
+        return {
+            name: artifacts.read_json(self.layout.poisoning(dataset, name).facts)
+            for dataset, name in self.plan["poisonings"]
+            if dataset == self.dataset
         }
 
     @cached_property

@@ -187,8 +187,13 @@ RESULTS = (
     Section(
         "poisoning",
         "Poisoning",
-        figures=("backdoor",),
-        tables=(poisoning.poisonings, poisoning.triggers),
+        words=(
+            "A poisoning changes training images, so that a victim that learned from them misbehaves when an image "
+            "bears a trigger {cite:gu2017,turner2019}. Images of the target class never count as successes: a victim "
+            "that always answered that class would get none.",
+        ),
+        figures=("poisons", "backdoor", "poisoned_share"),
+        tables=(poisoning.poisonings, poisoning.triggers, poisoning.triggers_by_class),
     ),
     Section(
         "fooling",

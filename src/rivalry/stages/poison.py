@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from rivalry import registry
 from rivalry.artifacts import read_json, write_json, write_manifest, write_tensors
 from rivalry.data._splits import load_split
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.layout import Layout, Place
 from rivalry.poisoning._poisoning import Poisoned
 from rivalry.poisoning._trigger import Trigger
@@ -19,6 +20,9 @@ from rivalry.poisoning._trigger import Trigger
 if TYPE_CHECKING:
     from rivalry.options import ParametersOf, Settings
     from rivalry.types import Natural
+
+SEEN = 256
+"""Training images that show whether a trigger covers anything."""
 
 
 def poison(
@@ -71,6 +75,20 @@ def poison(
             f"{method}: says that labels stay as they are, and changes some; label them as their sources"
         )
     aim = poisoned.trigger.target
+    share = None if aim == "next" else _share(poisoned.poisoned[poisoned.labels == aim])
+    if not int(poisoned.poisoned.sum()):
+        raise RivalryError(f"{method}: poisons no image; raise its fraction")
+    if _unseen(poisoned.trigger, clean.floats(slice(SEEN))):
+        raise RivalryError(
+            f"{method}: its trigger changes no pixel of the first {min(SEEN, len(clean))} training images; "
+            "raise its size or amplitude"
+        )
+    if share == 1:
+        warnings.warn(
+            f"{method}: every training image of class {aim} is poisoned; a victim may need the trigger to know it",
+            RivalryWarning,
+            stacklevel=2,
+        )
     place = Layout().poisoning(facts["dataset"], poisoning).at(output)
     write_tensors(
         place["train"],
@@ -93,13 +111,19 @@ def poison(
             "n_train": len(poisoned.images),
             "n_poisoned": int(poisoned.poisoned.sum()),
             "share_of_all": _share(poisoned.poisoned),
-            "share_of_target": None if aim == "next" else _share(poisoned.poisoned[poisoned.labels == aim]),
+            "share_of_target": share,
             "clean_labels": declared.traits.get("clean_labels", False),
             "trigger_pixels": int(poisoned.trigger.mask.amax(dim=0).count_nonzero()),
             "source": declared.traits["source"],
         },
     )
     write_manifest(place)
+
+
+def _unseen(trigger: Trigger, images: Tensor) -> bool:
+    """Whether images (N,C,H,W) in [0,1] look the same with the trigger, once they are stored in eight bits."""
+    stamped = trigger.stamp(images)
+    return torch.equal(stamped.mul(255).round(), images.mul(255).round())
 
 
 def _share(poisoned: Tensor) -> float:

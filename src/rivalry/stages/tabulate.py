@@ -1,4 +1,4 @@
-"""The tables of a run: scores, worst cases, comparisons, transfers, and printed numbers and claims against ours."""
+"""The tables of a run: scores, worst cases, comparisons, transfers, triggers; printed numbers, claims against ours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rivalry.artifacts import write_json, write_manifest
 from rivalry.layout import Layout, trained, training
 from rivalry.statistics import literature, worst_case
-from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, SPREADS, TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
 from rivalry.statistics.comparisons import Method, compare, kept_apart
 from rivalry.statistics.merging import spreads
 from rivalry.statistics.reported import set_against_reported
@@ -24,6 +24,7 @@ from rivalry.statistics.scores import (
 )
 from rivalry.statistics.tables import records
 from rivalry.statistics.transfers import transfer_rates
+from rivalry.statistics.triggers import trigger_rates
 
 if TYPE_CHECKING:
     from rivalry.layout import COMPUTED
@@ -44,7 +45,7 @@ def tabulate(
     seed: Natural = 0,
     record_times: Flag = True,
 ) -> None:
-    """Make the tables: scores, worst cases, comparisons, transfers, claims of the literature, reported numbers.
+    """Make the tables: scores, worst cases, comparisons, transfers, triggers, claims of the literature, reported ones.
 
     Parameters
     ----------
@@ -88,6 +89,7 @@ def tabulate(
     COMPARISONS.write(tables["comparisons"], comparisons)
     transfers = transfer_rates(layout, plan, confidence)
     TRANSFERS.write(tables["transfers"], transfers)
+    TRIGGERS.write(tables["triggers"], trigger_rates(layout, plan, confidence))
     CLAIMS.write(tables["claims"], literature.judged(stated, together, whole, comparisons, foolings))
     of_trainings = {
         "victims": tested(layout, plan),

@@ -57,6 +57,17 @@ TRANSFERS = Table(
     ("count", "n_fooling"),
     ("number", "rate_fooling low_fooling high_fooling"),
 )
+TRIGGERS = Table(
+    ("text", "dataset attack victim poisoning trigger_of"),
+    ("count", "seeds n_poisoned"),
+    ("number", "share_of_all share_of_target"),
+    ("text", "class"),
+    ("count", "n"),
+    ("number", "success_rate low high"),
+    ("text", "control"),
+    ("number", "control_rate control_low control_high"),
+)
+"""One row a victim, a trigger and a true class of the stamped images, "" being all (`rivalry.statistics.triggers`)."""
 CLAIMS = Table(
     ("text", "dataset victim defense name role expects than source under norm"),
     ("number", "eps"),
@@ -86,6 +97,7 @@ TABLES = {
     "worst_cases": WORST_CASES,
     "comparisons": COMPARISONS,
     "transfers": TRANSFERS,
+    "triggers": TRIGGERS,
     "claims": CLAIMS,
     "spreads": SPREADS,
     "reported": REPORTED,

@@ -33,26 +33,78 @@ def poisonings(report: Row, dataset: str) -> Table:
 
 def triggers(report: Row, dataset: str) -> Table:
     names = {a["attack"] for a in report["attacks"] if a["dataset"] == dataset and "poisoning" in a["parameters"]}
-    poisons = {v["victim"]: trained_on(v) for v in report["victims"] if v["dataset"] == dataset}
+    poisons = {v["victim"]: v for v in report["victims"] if v["dataset"] == dataset}
+    whole = {
+        (row["attack"], row["victim"]): row
+        for row in report["triggers"]
+        if row["dataset"] == dataset and not row["class"]
+    }
     rows = [
-        row | {"trained_on": poisons[row["victim"]], **mark(marks.of_score(report["checks"], row))}
+        row
+        | _shares(whole[row["attack"], row["victim"]])
+        | (_control(whole[row["attack"], row["victim"]]) if row["setting"] == "undefended" else _control({}))
+        | {"trained_on": trained_on(poisons[row["victim"]]), **mark(marks.of_score(report["checks"], row))}
         for row in report["scores"]
-        if row["dataset"] == dataset and row["attack"] in names
+        if row["dataset"] == dataset and row["attack"] in names and (row["attack"], row["victim"]) in whole
     ]
     return Table(
         f"{dataset}-triggers",
         "What the triggers achieve",
-        "Success is counted on images of other classes than the target. The rate on a victim that "
-        f"was trained on clean data is the control. {marks.MEANING}",
+        "Success is counted on images of other classes than the target. Beside it stand what was poisoned of the "
+        "victim's training images, of all and of those that are labelled as the target class, and the control: the "
+        f"same trigger on a victim of clean data. {marks.MEANING}",
         [
             Column("attack", "trigger", "name"),
             MARK,
             Column("victim", "victim", "name"),
             Column("trained_on", "trained on"),
+            Column("n_poisoned", "poisoned", "count", paper=False),
+            Column("share_of_all", "of all %", "rate"),
+            Column("share_of_target", "of the target class %", "rate"),
             Column("defense", "defense"),
             Column("n_attacked", "n", "count"),
             Column("success_rate", "success %", "rate", low="success_low", high="success_high"),
+            Column("control_rate", "control %", "rate", low="control_low", high="control_high"),
+            Column("control", "control is", "name", paper=False),
             Column("clean_accuracy", "clean %", "rate", low="clean_low", high="clean_high"),
         ],
         rows,
     ).with_seeds("success_rate")
+
+
+def triggers_by_class(report: Row, dataset: str) -> Table:
+    """The same for each true class of the stamped images."""
+    names = next(fact["class_names"] for fact in report["datasets"] if fact["dataset"] == dataset)
+    rows = [
+        row | {"of": str(names[int(row["class"])])}
+        for row in report["triggers"]
+        if row["dataset"] == dataset and row["class"] and row["poisoning"]
+    ]
+    return Table(
+        f"{dataset}-triggers-by-class",
+        "What the triggers achieve, class by class",
+        "Success by the class that images show without the trigger; the target class is not among them.",
+        [
+            Column("attack", "trigger", "name"),
+            Column("victim", "victim", "name"),
+            Column("of", "class", "name"),
+            Column("share_of_all", "of all %", "rate"),
+            Column("share_of_target", "of the target class %", "rate"),
+            Column("n", "n", "count"),
+            Column("success_rate", "success %", "rate", low="low", high="high"),
+            Column("control_rate", "control %", "rate", low="control_low", high="control_high"),
+        ],
+        rows,
+        folded=True,
+        printed=[],
+    )
+
+
+def _shares(row: Row) -> Row:
+    """What was poisoned; nothing of clean data."""
+    return {name: row[name] for name in ("n_poisoned", "share_of_all", "share_of_target")}
+
+
+def _control(row: Row) -> Row:
+    """The control's rate; nothing where there is none."""
+    return {name: row.get(name) for name in ("control", "control_rate", "control_low", "control_high")}
