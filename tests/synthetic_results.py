@@ -21,10 +21,21 @@ from rivalry.layout import Layout, trained, training
 from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, literature, undefended_matches, worst_case
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
+from rivalry.statistics.columns import (
+    CLAIMS,
+    COMPARISONS,
+    REPORTED,
+    SCORES,
+    SCREENINGS,
+    SPREADS,
+    TRANSFERS,
+    TRIGGERS,
+    WORST_CASES,
+)
 from rivalry.statistics.comparisons import Method
 from rivalry.statistics.merging import spreads
 from rivalry.statistics.scores import clean_errors, joined, tested
+from rivalry.statistics.screenings import screening_rates
 from rivalry.statistics.triggers import trigger_rates
 
 N = 48
@@ -99,6 +110,7 @@ PLAN: dict[str, list] = {
     "evaluations": [[d, v, f] for d, guards in GUARDED.items() for v, names in guards.items() for f in names],
     "adaptive": [],
     "fooling": [["digits", "plain", "ascent"], ["digits", "plain", "patterns"], ["digits", "adversarial", "ascent"]],
+    "screenings": [["digits", "poisoned", "spectral"]],
     "transfers": [["digits", "plain"], ["digits", "adversarial"]],
     "without_chance": [["digits", "poisoned"]],
     "kept_apart": [
@@ -152,6 +164,7 @@ def make(results: Path, seeds: int = 1) -> Path:
     COMPARISONS.write(tables / "comparisons.csv", comparisons)
     transfers = [row | {"seed": seed} for row in _transfers() for seed in range(1, seeds + 1)]
     TRANSFERS.write(tables / "transfers.csv", transfers)
+    SCREENINGS.write(tables / "screenings.csv", screening_rates(layout, plan, CONFIG["confidence"]))
     TRIGGERS.write(tables / "triggers.csv", trigger_rates(layout, plan, CONFIG["confidence"]))
     of_trainings = {
         "victims": tested(layout, plan),
@@ -280,6 +293,7 @@ class _Dataset:
         artifacts.write_manifest(place)
         if victim == "poisoned":
             self._poisoning()
+            self._screening(victim)
         for attack in [a for d, v, a in PLAN["attacks"] if (d, v) == (self.dataset, trained(victim)[0])]:
             self._attack(victim, victim, attack, correct, margin)
         for fooling in [f for d, v, f in PLAN["fooling"] if (d, v) == (self.dataset, victim)]:
@@ -292,7 +306,16 @@ class _Dataset:
         shape = self.images.shape[1:]
         mask = torch.zeros(shape)
         mask[:, -4:, -4:] = 1
-        artifacts.write_tensors(place["trigger"], {"mask": mask, "pattern": mask.clone()})
+        artifacts.write_tensors(
+            place["trigger"],
+            {"mask": mask, "pattern": mask.clone(), "target": torch.tensor(0), "amplitude": torch.tensor(1.0)},
+        )
+        images = torch.from_numpy((self.images * 255).astype(np.uint8))
+        poisoned = torch.arange(N) < 5
+        images[poisoned] = torch.where(mask > 0, 255, images[poisoned]).to(torch.uint8)
+        labels = torch.from_numpy(np.where(poisoned, 0, self.labels)).long()
+        tensors = {"images": images, "labels": labels, "poisoned": poisoned.to(torch.uint8), "sources": torch.arange(N)}
+        artifacts.write_tensors(place["train"], tensors)
         artifacts.write_json(
             place.facts,
             {
@@ -310,6 +333,22 @@ class _Dataset:
                 "source": "gu2017",
             },
         )
+
+    def _screening(self, victim: str) -> None:
+        place = self.layout.screening(self.dataset, victim, "spectral")
+        poisoned = np.arange(N) < 5
+        table = {
+            "row": np.arange(N),
+            "label": np.where(poisoned, 0, self.labels),
+            "poisoned": poisoned,
+            "score": np.where(poisoned, 9.0, np.arange(N) / N),
+        }
+        artifacts.write_table(place["scores"], pd.DataFrame(table))
+        about = {"dataset": self.dataset, "victim": victim, "filter": "spectral", "method": "spectral_signatures"}
+        about |= {"parameters": {"expected": 0.1}, "poisoning": "badnets", "asked_false_alarms": 0.05}
+        counts = {"n": N, "n_poisoned": 5, "n_found": 4, "n_false": 2, "n_flagged": 5, "n_flagged_false": 3}
+        artifacts.write_json(place.facts, about | counts | {"auc": 0.97, "seed": 4, "source": "tran2018"})
+        artifacts.write_manifest(place)
 
     def _fooling(self, victim: str, fooling: str) -> None:
         rng = np.random.default_rng(5)

@@ -26,7 +26,7 @@ LAYERS = (
     ("generative",),
     ("poisoning",),
     ("attacks", "defenses"),
-    ("fooling", "verification", "config", "adversarial"),
+    ("filters", "fooling", "verification", "config", "adversarial"),
     ("plan", "statistics", "plugins"),
     ("checks",),
     ("figures", "report"),

@@ -31,7 +31,7 @@ from rivalry.layout import Layout
 from rivalry.stages.draw import draw
 from rivalry.statistics import worst_case
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
+from rivalry.statistics.columns import COMPARISONS, SCORES, SCREENINGS, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
 from synthetic_results import DATASETS, PLAN
 
 
@@ -207,6 +207,8 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
         "attacks": [["digits", "plain", "fgsm"]],
         "evaluations": [],
         "fooling": [],
+        "poisonings": [],
+        "screenings": [],
     }
     lean = tmp_path / "results"
     lean.mkdir()
@@ -228,6 +230,7 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
     TRANSFERS.write(lean / "tables" / "transfers.csv", [])
     SPREADS.write(lean / "tables" / "spreads.csv", [])
     TRIGGERS.write(lean / "tables" / "triggers.csv", [])
+    SCREENINGS.write(lean / "tables" / "screenings.csv", [])
     draw(lean, tmp_path / "figures", dataset="digits", plan=plan)
     listed = artifacts.read_json(tmp_path / "figures" / "figures.json")
     absent = {item["name"]: item["reason"] for item in listed["absent"]}

@@ -42,6 +42,7 @@ def places(layout: Layout) -> list[Place]:
         layout.defense("digits", "plain", "median3"),
         layout.evaluation("digits", "plain", "median3"),
         layout.fooling("digits", "plain", "ascent"),
+        layout.screening("digits", "plain", "spectral"),
         layout.transfer("digits", "plain"),
         layout.tables,
         layout.checks,

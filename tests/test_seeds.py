@@ -140,6 +140,7 @@ def commands(plan: Plan) -> dict[tuple[str, ...], str]:
         | {("defend", *names): plan.defend_options(*names) for names in plan.evaluations}
         | {("evaluate", *names): plan.evaluate_options(*names) for names in plan.evaluations}
         | {("fool", *names): plan.fool_options(*names) for names in plan.foolings}
+        | {("screen", *names): plan.screen_options(*names) for names in plan.screenings}
         | {("transfer", *names): plan.transfer_options(*names) for names in plan.transfers}
     )
 

@@ -126,6 +126,7 @@ def test_the_readme_repeats_what_its_option_replaces() -> None:
                 "train_victim": 5 + 4,
                 "attack_victim": 7 + 4 + 2 + 2 + 2,  # plain, two more victims, the trigger, adaptive, to be replayed
                 "fool_victim": 2,
+                "screen_training_set": 2,
                 "defend_victim": 3,
                 "evaluate_defense": 3,
                 "transfer_images": 2,  # none from the tree
@@ -298,6 +299,7 @@ CODE = "\nADDED = 1\n"
                 "defend_victim": 3,
                 "evaluate_defense": 3,
                 "fool_victim": 2,
+                "screen_training_set": 2,
                 "transfer_images": 2,
                 **TABULATED,
             },
@@ -314,6 +316,7 @@ CODE = "\nADDED = 1\n"
             CODE,
             {"fool_victim": 1, **TABULATED},
         ),
+        ("src/rivalry/filters/spectral_signatures.py", None, CODE, {"screen_training_set": 1, **TABULATED}),
         ("src/rivalry/statistics/paired.py", None, CODE, TABULATED),
         ("src/rivalry/statistics/reported.yaml", None, "# a comment\n", TABULATED),
         ("src/rivalry/stages/check.py", None, CODE, {"check_results": 1, **DRAWN}),

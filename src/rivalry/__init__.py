@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rivalry import attacks as attacks
     from rivalry import data as data
     from rivalry import defenses as defenses
+    from rivalry import filters as filters
     from rivalry import fooling as fooling
     from rivalry import plugins as plugins
     from rivalry import poisoning as poisoning
@@ -25,6 +26,7 @@ __all__ = [
     "attacks",
     "data",
     "defenses",
+    "filters",
     "fooling",
     "load_victim",
     "plugins",

@@ -45,6 +45,7 @@ FILES: dict[str, dict[str, str]] = {
     "defend": {"facts": "defense.json", "weights": "defense.safetensors", "triggers": "triggers.safetensors"},
     "evaluate": {"scores": "scores.parquet"},
     "fool": {"facts": "fooling.json", "images": "images.safetensors", "scores": "scores.parquet"},
+    "screen": {"facts": "screening.json", "scores": "scores.parquet"},
     "transfer": {"scores": "scores.parquet"},
     "tabulate": {
         "scores": "scores.csv",
@@ -52,6 +53,7 @@ FILES: dict[str, dict[str, str]] = {
         "comparisons": "comparisons.csv",
         "transfers": "transfers.csv",
         "triggers": "triggers.csv",
+        "screening_rates": "screenings.csv",
         "claims": "claims.csv",
         "spreads": "spreads.csv",
         "reported": "reported.csv",
@@ -69,7 +71,7 @@ FILES: dict[str, dict[str, str]] = {
 SOMETIMES = {("defend", "triggers")}
 """Files that not every job of their stage writes."""
 
-COMPUTED = ("prepare", "generate", "poison", "train", "attack", "defend", "evaluate", "transfer", "fool")
+COMPUTED = ("prepare", "generate", "poison", "train", "attack", "defend", "evaluate", "transfer", "fool", "screen")
 """Stages before tables, checks, figures and report."""
 
 MANIFESTS = ".*.manifest.json"
@@ -214,6 +216,9 @@ class Layout:
 
     def fooling(self, dataset: str, victim: str, fooling: str) -> Place:
         return self._place("fool", "fooling", dataset=dataset, victim=victim, fooling=fooling)
+
+    def screening(self, dataset: str, victim: str, filter: str) -> Place:
+        return self._place("screen", "screenings", dataset=dataset, victim=victim, filter=filter)
 
     def transfer(self, dataset: str, source: str) -> Place:
         return self._place("transfer", "transfers", dataset=dataset, source=source)

@@ -42,6 +42,7 @@ class Plan:
     evaluations : dict
         (data set, victim, defense) -> {"oblivious": [attack, ...], "adaptive": [attack, ...]}.
     foolings : list of (data set, victim, fooling)
+    screenings : list of (data set, victim, filter)
     transfers : dict
         (data set, source) -> {"attacks": [attack, ...], "victims": [victim, ...]}: sets crafted on the source and
         whom they are shown to, the source first. Items of the configuration with the same source are joined.
@@ -60,6 +61,7 @@ class Plan:
         self.attacks: list[tuple[str, str, str]] = []
         self.evaluations: dict[tuple[str, str, str], dict[str, list[str]]] = {}
         self.foolings: list[tuple[str, str, str]] = []
+        self.screenings: list[tuple[str, str, str]] = []
         self.transfers: dict[tuple[str, str], dict[str, list[str]]] = {}
         self.kept_apart: list[dict[str, str]] = []
         for match in config.matches:
@@ -69,6 +71,9 @@ class Plan:
                     attacks = [attack for attack in match.attacks if self._can_attack(dataset, name, attack)]
                     for fooling in match.fooling:
                         _add(self.foolings, (dataset, name, fooling))
+                    for filter in match.filters:
+                        if self._can_screen(dataset, name, filter):
+                            _add(self.screenings, (dataset, name, filter))
                     for seed in seeds_of(config, name, dataset):
                         victim = training(name, seed)
                         self._add_victim(dataset, victim)
@@ -90,6 +95,7 @@ class Plan:
         named += [("attacks", attack, dataset, trained(victim)[1]) for dataset, victim, attack in self.attacks]
         named += [("defenses", defense, dataset, trained(victim)[1]) for dataset, victim, defense in self.evaluations]
         named += [("fooling", fooling, dataset, 1) for dataset, _, fooling in self.foolings]
+        named += [("filters", filter, dataset, 1) for dataset, _, filter in self.screenings]
         for entry in named:  # teachers last
             self._add_teachers(*entry)
 
@@ -169,6 +175,13 @@ class Plan:
         _add(self.kept_apart, {"what": f"{dataset}: {attack} on {victim}{purpose}", "reason": reason})
         return False
 
+    def _can_screen(self, dataset: str, victim: str, filter: str) -> bool:
+        if not self.config.method("victims", victim).brings:
+            return True
+        reason = f"{victim} was not trained here, so that there is no training set to look at"
+        _add(self.kept_apart, {"what": f"{dataset}: {filter} on {victim}", "reason": reason})
+        return False
+
     @property
     def brought(self) -> list[str]:
         """The victims that come from outside, trained already."""
@@ -186,7 +199,7 @@ class Plan:
             (section, dataset, name)
             for match in self.config.matches
             for dataset in match.datasets
-            for section in ("victims", "attacks", "defenses", "fooling")
+            for section in ("victims", "attacks", "defenses", "filters", "fooling")
             for name in getattr(match, section)
         ]
         named += [
@@ -221,6 +234,7 @@ class Plan:
                 for attack in planned["adaptive"]
             ],
             "fooling": [list(item) for item in self.foolings],
+            "screenings": [list(item) for item in self.screenings],
             "transfers": [list(item) for item in self.transfers],
             "without_chance": [
                 [dataset, victim]
@@ -329,6 +343,22 @@ class Plan:
             victim_name=victim,
             seed=derive_seed(self.config.seed, "fool", dataset, fooling),
             **self._method("fooling", fooling, dataset),
+        )
+
+    def screen_options(self, dataset: str, victim: str, filter: str) -> str:
+        poisoning = self.config.entry("victims", victim, dataset).get("poisoning")
+        return self._command(
+            "screen",
+            dataset,
+            self.layout.screening(dataset, victim, filter),
+            filter=filter,
+            plugins=self._plugins("screen", dataset, victim, filter=filter),
+            false_alarms=self.config.entry("filters", filter, dataset)["false_alarms"],
+            poisoning=self.layout.poisoning(dataset, poisoning) if poisoning else None,
+            victim=self.layout.victim(dataset, victim),
+            victim_name=victim,
+            seed=derive_seed(self.config.seed, "screen", dataset, filter),
+            **self._method("filters", filter, dataset),
         )
 
     def evaluate_options(self, dataset: str, victim: str, defense: str) -> str:
@@ -473,6 +503,11 @@ class Plan:
     def fool_inputs(self, dataset: str, victim: str, fooling: str) -> list[Path]:
         return self.inputs("fooling", fooling, dataset, victim)
 
+    def screen_inputs(self, dataset: str, victim: str, filter: str) -> list[Path]:
+        poisoning = self.config.entry("victims", victim, dataset).get("poisoning")
+        learned = self.layout.poisoning(dataset, poisoning).files if poisoning else []
+        return [*learned, *self.inputs("filters", filter, dataset, victim)]
+
     def evaluate_inputs(self, dataset: str, victim: str, defense: str) -> list[Path]:
         places = self._evaluated(dataset, victim, defense).values()
         attacks = [place.facts for setting in places for place in setting]
@@ -494,13 +529,14 @@ class Plan:
         *,
         poisoning: str = "",
         fooling: str = "",
+        filter: str = "",
     ) -> list[str]:
         """The modules that a job runs: its stage, and the methods that it finds by name.
 
         Parameters
         ----------
         stage : str
-        dataset, victim, attack, poisoning, fooling : str
+        dataset, victim, attack, poisoning, fooling, filter : str
             What the job is about; the victim may be a defended one.
         """
         modules = [f"rivalry.stages.{stage}"]
@@ -523,6 +559,7 @@ class Plan:
             ("defenses", defense),
             ("attacks", attack),
             ("fooling", fooling),
+            ("filters", filter),
         ):
             modules += self._makes(section, name, dataset) if name else []
         return modules

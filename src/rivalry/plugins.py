@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from rivalry.defenses._defended import substituted as substituted
     from rivalry.devices import frozen as frozen
     from rivalry.errors import RivalryError as RivalryError
+    from rivalry.filters._filter import Screened as Screened
+    from rivalry.filters._filter import filtering as filtering
     from rivalry.fooling._fooling import fooling as fooling
     from rivalry.norms import length as length
     from rivalry.norms import project as project

@@ -37,6 +37,7 @@ ROOMS = {
     "attacks": "attacks",
     "defenses": "defenses",
     "fooling": "fooling",
+    "filters": "filters",
 }
 """Kinds of method and the room (folder of the package) that holds them."""
 

@@ -50,6 +50,7 @@ DECORATORS = {
     "architecture": Decorator("architectures", "architectures/_classifier.py", ("shape", "classes")),
     "training_method": Decorator("training", "training/_recipe.py", ("images", "labels")),
     "source": Decorator("sources", "data/_dataset.py", ("fetch", "seed")),
+    "filtering": Decorator("filters", "filters/_filter.py", ("victim", "images", "labels", "seed", "batch_size")),
     "fooling": Decorator("fooling", "fooling/_fooling.py", ("victim", "grey", "random")),
 }
 

@@ -88,6 +88,7 @@ wildcard_constraints:
     attack=NAME,
     defense=NAME,
     fooling=NAME,
+    filter=NAME,
 
 
 onstart:

@@ -451,6 +451,15 @@ def defenses_without_gradients(config: Config) -> Iterator[str]:
                     )
 
 
+def judges(config: Config) -> Iterator[str]:
+    """A filter whose judge learned from poisoned images."""
+    for dataset, name, entry in _entries(config, "filters"):
+        judge = entry.get("judge")
+        if judge in config.victims and config.entry("victims", judge, dataset).get("poisoning"):
+            path = _path(config, "filters", name, dataset, "judge")
+            yield f"{path}: '{judge}' learned from poisoned images; name a victim of clean data"
+
+
 def removed_backdoors(config: Config) -> Iterator[str]:
     """A defense that removes backdoors, around a victim that has none or that it cannot retrain."""
     for number, match in enumerate(config.matches):
@@ -500,7 +509,7 @@ CONTRADICTIONS = (
         warm_starts,
     ),
     *(targets, attacks_without_gradients, sources_without_gradients, defenses_without_gradients),
-    *(removed_backdoors, defenses_of_refusing_victims),
+    *(removed_backdoors, judges, defenses_of_refusing_victims),
 )
 
 
@@ -508,7 +517,7 @@ def _lists(config: Config) -> Iterator[tuple[str, str, list[str]]]:
     """Every list of names in matches and transfers: its path, the section that its names are from, the names."""
     for part in LISTS:
         for number, item in enumerate(getattr(config, part)):
-            for key in ("datasets", "sources", "victims", "attacks", "defenses", "fooling"):
+            for key in ("datasets", "sources", "victims", "attacks", "defenses", "filters", "fooling"):
                 if hasattr(item, key):
                     yield f"{part}[{number}].{key}", "victims" if key == "sources" else key, getattr(item, key)
 
@@ -527,7 +536,7 @@ def _met(config: Config) -> set[tuple[str, str, str]]:
         for part in LISTS
         for item in getattr(config, part)
         for dataset in item.datasets
-        for key in ("sources", "victims", "attacks", "defenses", "fooling")
+        for key in ("sources", "victims", "attacks", "defenses", "filters", "fooling")
         for section in ["victims" if key == "sources" else key]
         for name in getattr(item, key, [])
         if dataset in config.datasets

@@ -19,6 +19,7 @@ from rivalry.types import (
     MethodOf,
     Natural,
     NonNegative,
+    OpenFraction,
     Reference,
     Strict,
     ThreadCount,
@@ -100,6 +101,11 @@ class FoolingEntry(Entry):
     """An image fools the victim when the victim gives its class at least this probability."""
 
 
+class FilterEntry(Entry):
+    false_alarms: OpenFraction = 0.05
+    """Share of the clean training images whose flagging is put up with; so many poisoned ones are found then."""
+
+
 class Match(Strict):
     """Who meets whom: every combination of what is listed."""
 
@@ -113,6 +119,8 @@ class Match(Strict):
     """Names from `defenses`; without a defense the victims stand alone."""
     settings: Annotated[list[Literal["oblivious", "adaptive"]], Field(min_length=1)] = Field(["oblivious", "adaptive"])
     """Whether attacks on a defended victim know of the defense."""
+    filters: list[str] = Field([])
+    """Names from `filters`: they look for poisoned images in what the victims without a defense learned from."""
     fooling: list[str] = Field([])
     """Names from `fooling`: images that show no object, made for the victims without a defense."""
 
@@ -153,6 +161,7 @@ SECTIONS = {
     "victims": Section("method", "training", VictimEntry),
     "attacks": Section("method", "attacks", AttackEntry),
     "defenses": Section("method", "defenses", Entry),
+    "filters": Section("method", "filters", FilterEntry),
     "fooling": Section("method", "fooling", FoolingEntry),
 }
 

@@ -18,6 +18,7 @@ from rivalry.config.models import (
     AttackEntry,
     DatasetEntry,
     Entry,
+    FilterEntry,
     FoolingEntry,
     Match,
     Name,
@@ -88,6 +89,7 @@ class Config(Strict):
     attack_sets: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field({})
     """Names for several attacks together, e.g. strong: [apgd_ce, fab]; matches and transfers may list them."""
     defenses: dict[Name, Entry] = Field({})
+    filters: dict[Name, FilterEntry] = Field({})
     fooling: dict[Name, FoolingEntry] = Field({})
     matches: Annotated[list[Match], Field(min_length=1)]
     transfers: list[Transfer] = Field([])

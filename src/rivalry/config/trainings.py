@@ -18,6 +18,7 @@ APART = {
     "attacks": {"images", "target"},
     "victims": {"seeds"},
     "fooling": {"confidence"},
+    "filters": {"false_alarms"},
 }
 """Keys of entries that change nothing about what is trained with them."""
 

@@ -15,7 +15,7 @@ from rivalry.formatting import epsilon, missing
 from rivalry.layout import Layout, parts, trained
 from rivalry.statistics import marks
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
+from rivalry.statistics.columns import COMPARISONS, SCORES, SCREENINGS, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
 from rivalry.statistics.merging import KINDS, over_seeds
 from rivalry.statistics.tables import Table, records
 
@@ -73,7 +73,7 @@ class Results:
 
     def planned(self, what: str) -> list[tuple[str, ...]]:
         """The plan's entries for this data set, without its name: of victims, the first training."""
-        own = [tuple(entry[1:]) for entry in self.plan[what] if entry[0] == self.dataset]
+        own = [tuple(entry[1:]) for entry in self.plan.get(what, []) if entry[0] == self.dataset]
         return [names for names in own if trained(parts(names[0])[0])[1] == 1]
 
     def trainings(self, victim: str) -> list[str]:
@@ -95,6 +95,10 @@ class Results:
     @cached_property
     def triggers(self) -> pd.DataFrame:
         return self._own(TRIGGERS, self.layout.tables["triggers"])
+
+    @cached_property
+    def screenings(self) -> pd.DataFrame:
+        return self._own(SCREENINGS, self.layout.tables["screening_rates"])
 
     @cached_property
     def worst_cases(self) -> list[Fact]:

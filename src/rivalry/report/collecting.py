@@ -50,6 +50,7 @@ FACTS: dict[str, tuple[str, Callable[..., Place]]] = {
     "attacks": ("attacks", Layout.attack),
     "defenses": ("evaluations", Layout.defense),
     "fooling": ("fooling", Layout.fooling),
+    "screenings": ("screenings", Layout.screening),
 }
 """Entries of report.json that hold the facts of one job each: the plan's list of these jobs, and where each lies."""
 
@@ -61,6 +62,7 @@ METHODS = {
     "attacks": {"method": "attacks"},
     "defenses": {"method": "defenses"},
     "fooling": {"method": "fooling"},
+    "screenings": {"method": "filters"},
 }
 """By the entry of report.json: which of its facts name a method, and of what kind."""
 

@@ -18,6 +18,7 @@ from rivalry.report.tables import (
     data,
     defenses,
     figures,
+    filters,
     fooling,
     literature,
     networks,
@@ -192,8 +193,8 @@ RESULTS = (
             "bears a trigger {cite:gu2017,turner2019}. Images of the target class never count as successes: a victim "
             "that always answered that class would get none.",
         ),
-        figures=("poisons", "backdoor", "poisoned_share"),
-        tables=(poisoning.poisonings, poisoning.triggers, poisoning.triggers_by_class),
+        figures=("poisons", "backdoor", "poisoned_share", "filters", "suspicious"),
+        tables=(poisoning.poisonings, poisoning.triggers, poisoning.triggers_by_class, filters.screenings),
     ),
     Section(
         "fooling",

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rivalry.artifacts import write_json, write_manifest
 from rivalry.layout import Layout, trained, training
 from rivalry.statistics import literature, worst_case
-from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
+from rivalry.statistics.columns import (
+    CLAIMS,
+    COMPARISONS,
+    REPORTED,
+    SCORES,
+    SCREENINGS,
+    SPREADS,
+    TRANSFERS,
+    TRIGGERS,
+    WORST_CASES,
+)
 from rivalry.statistics.comparisons import Method, compare, kept_apart
 from rivalry.statistics.merging import spreads
 from rivalry.statistics.reported import set_against_reported
@@ -22,6 +32,7 @@ from rivalry.statistics.scores import (
     tested,
     undefended_matches,
 )
+from rivalry.statistics.screenings import screening_rates
 from rivalry.statistics.tables import records
 from rivalry.statistics.transfers import transfer_rates
 from rivalry.statistics.triggers import trigger_rates
@@ -89,6 +100,7 @@ def tabulate(
     COMPARISONS.write(tables["comparisons"], comparisons)
     transfers = transfer_rates(layout, plan, confidence)
     TRANSFERS.write(tables["transfers"], transfers)
+    SCREENINGS.write(tables["screening_rates"], screening_rates(layout, plan, confidence))
     TRIGGERS.write(tables["triggers"], trigger_rates(layout, plan, confidence))
     CLAIMS.write(tables["claims"], literature.judged(stated, together, whole, comparisons, foolings))
     of_trainings = {

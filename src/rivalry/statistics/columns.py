@@ -68,6 +68,12 @@ TRIGGERS = Table(
     ("number", "control_rate control_low control_high"),
 )
 """One row a victim, a trigger and a true class of the stamped images, "" being all (`rivalry.statistics.triggers`)."""
+SCREENINGS = Table(
+    ("text", "dataset victim filter method poisoning"),
+    ("count", "n n_poisoned"),
+    ("number", "asked found found_low found_high false_alarms false_alarms_low false_alarms_high auc"),
+    ("number", "flagged flagged_low flagged_high flagged_clean flagged_clean_low flagged_clean_high"),
+)
 CLAIMS = Table(
     ("text", "dataset victim defense name role expects than source under norm"),
     ("number", "eps"),
@@ -98,6 +104,7 @@ TABLES = {
     "comparisons": COMPARISONS,
     "transfers": TRANSFERS,
     "triggers": TRIGGERS,
+    "screening_rates": SCREENINGS,
     "claims": CLAIMS,
     "spreads": SPREADS,
     "reported": REPORTED,
