@@ -46,6 +46,7 @@ class Generator(nn.Module):
     def __init__(self, shape: Sequence[int], latent: int, width: int) -> None:
         super().__init__()
         self.latent = latent
+        self.width = width
         self.sides = tuple(shape[1:])
         self.least = tuple(-(-side // 4) for side in self.sides)
         self.dense = nn.Linear(latent, 2 * width * self.least[0] * self.least[1])
@@ -146,6 +147,24 @@ def train_generator(
     recipe = Recipe(torch.zeros(len(images)), _loss(keys), after_step=_count)
     outcome = fit(pair, images, None, recipe, checkpoints, fitting, seed=seed, accelerator=accelerator)
     return pair.generator.eval().requires_grad_(False), outcome
+
+
+def held_out(folder: str | Path, count: int) -> Tensor:
+    """Which of the `count` training images the generator in a folder did not learn from: rows, int64.
+
+    They chose the epoch that was kept, and nothing else.
+
+    Raises
+    ------
+    RivalryError
+        It was given another number of images.
+    """
+    from rivalry.training._fit import split_by_source
+
+    facts = read_json(Place("generate", Path(folder)).facts)
+    if facts["images_given"] != count:
+        raise RivalryError(f"generator: {folder} was given {facts['images_given']} images, and here are {count}")
+    return split_by_source(torch.arange(count), FittingKeys().validation_fraction, facts["seed"])[0]
 
 
 def _loss(keys: GeneratorKeys) -> Loss:

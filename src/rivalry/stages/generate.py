@@ -69,7 +69,7 @@ def generate(
             **place.about,
             "parameters": parameters,
             "shape": about["shape"],
-            "images_learned": len(images),
+            "images_given": len(images),
             "parameters_count": sum(parameter.numel() for parameter in made.parameters()),
             "best_epoch": outcome.best_epoch,
             "energy_distance": outcome.history[outcome.best_epoch - 1]["validation_loss"],
