@@ -17,7 +17,7 @@ from rivalry.layout import Layout, Place, parts
 from rivalry.options import Stage
 from rivalry.parameters import checked
 from rivalry.training._fitting import FittingKeys, contradictions
-from rivalry.types import RUN, Reference, Strict
+from rivalry.types import Reference, Strict
 from rivalry.verification import identify_all
 
 
@@ -96,7 +96,7 @@ def _checked(method: registry.Method, given: dict[str, Any], prefix: str) -> dic
     full: dict[str, Any] = {}
     named: dict[str, Any] = {}
     for name, section in _references(method):
-        if section not in RUN or name not in given:
+        if section not in options.INSIDE or name not in given:
             continue
         if isinstance(given[name], list):
             full[name] = [_in_full(section, one, f"{prefix}{name}[{n}]") for n, one in enumerate(given[name])]

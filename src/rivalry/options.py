@@ -73,6 +73,10 @@ class Recorded:
     what: str
 
 
+INSIDE = (*types.RUN, "defenses")
+"""Sections whose entries the job of an entry that names them runs itself, and is told in full."""
+
+
 @dataclass(frozen=True)
 class Generating:
     """Marks the keys of an entry of `generators`."""

@@ -23,7 +23,6 @@ from rivalry.external.spec import code_in
 from rivalry.layout import Place, defended, parts, trained, training
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FITTING
-from rivalry.types import RUN
 
 
 class Plan:
@@ -122,7 +121,7 @@ class Plan:
         for _, target, named in self._references(section, name, dataset):
             if target in ("generators", "poisonings"):
                 _add(self.generators if target == "generators" else self.poisonings, (dataset, named))
-            if target in ("attacks", "poisonings"):
+            if target in (*options.INSIDE, "poisonings"):
                 self._add_made(target, named, dataset)
 
     def _add_teachers(self, section: str, name: str, dataset: str, seed: int) -> None:
@@ -436,7 +435,7 @@ class Plan:
         method, parameters = self.config.parameters(section, name, dataset)
         told: dict[str, list[Any]] = {}
         for key, target, named in self._references(section, name, dataset, seed):
-            if target in RUN:
+            if target in options.INSIDE:
                 run = self._method(target, named, dataset, seed)
                 told.setdefault(key, []).append({"method": run["method"], **run["parameters"]})
             else:
@@ -476,7 +475,7 @@ class Plan:
         runs."""
         files: list[Path] = []
         for _, target, named in self._references(section, name, dataset, trained(victim)[1]):
-            if target in RUN:
+            if target in options.INSIDE:
                 files += self.inputs(target, named, dataset, victim)
             else:
                 files += self._place(target, named, dataset).files
@@ -580,7 +579,7 @@ class Plan:
         modules = [code for _, method in self.config.methods(section, name, dataset) for code in method.code]
         modules += self._user_code(section, name, dataset)
         for _, target, named in self.config.references(section, name, dataset):
-            modules += (self._makes if target in RUN else self._loads)(target, named, dataset)
+            modules += (self._makes if target in options.INSIDE else self._loads)(target, named, dataset)
         return modules
 
     def _loads(self, section: str, name: str, dataset: str) -> list[str]:

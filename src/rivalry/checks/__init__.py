@@ -15,6 +15,7 @@ from rivalry.checks.images import images
 from rivalry.checks.innocent_classes import innocent_classes
 from rivalry.checks.leakage import leakage
 from rivalry.checks.literature import literature
+from rivalry.checks.lying_gradients import lying_gradients
 from rivalry.checks.same_images import same_images
 from rivalry.checks.scoring import scoring
 from rivalry.checks.strength import adaptive, iterative, masking, noise, transfer
@@ -31,6 +32,7 @@ CHECKS = (
     noise,
     masking,
     adaptive,
+    lying_gradients,
     converged,
     beside_gradients,
     longer,

@@ -31,7 +31,7 @@ def longer(evidence: Evidence) -> Iterator[Row]:
     strongest: dict[tuple[Any, ...], tuple[float, Crafted, float, pd.DataFrame]] = {}
     for one in evidence.crafted:
         steps = one.facts["parameters"].get("steps")
-        if not _repeatable(one) or not isinstance(steps, int):
+        if not repeatable(one) or not isinstance(steps, int):
             continue
         eps, rows = one.budgets[-1]
         rate = float(rows.loc[rows["attacked"], "success"].mean()) if rows["attacked"].any() else -1.0
@@ -44,7 +44,7 @@ def longer(evidence: Evidence) -> Iterator[Row]:
             yield _nobody(LONGER, subject, rows, touched)
             continue
         steps, tried = one.facts["parameters"]["steps"], left[:LONG]
-        result = _run(one, evidence, evidence.load(one.victim).eval(), tried, eps, seed=1, steps=2 * steps)
+        result = run_again(one, evidence, evidence.load(one.victim).eval(), tried, eps, seed=1, steps=2 * steps)
         fell = tried.loc[result.success.numpy(), "index"].tolist()
         moved = (1 - rate) * len(fell) / len(tried)
         words = f"from {steps} to {2 * steps} steps, {len(fell)} of {len(tried)} images fall that withstood it: "
@@ -59,7 +59,7 @@ def best_returned(evidence: Evidence) -> Iterator[Row]:
     Watched are the questions of attacks that see gradients, at their largest eps.
     """
     for one in evidence.crafted:
-        if not _repeatable(one):
+        if not repeatable(one):
             continue
         eps, rows = one.budgets[-1]
         subject, touched, left = at_eps(one.subject, eps), one.touched | {"eps": eps}, _withstood(rows)
@@ -72,7 +72,7 @@ def best_returned(evidence: Evidence) -> Iterator[Row]:
         for place in range(len(tried)):
             image = tried.iloc[[place]]
             watched.answered.clear()
-            result = _run(one, evidence, watched, image, eps, seed=0)
+            result = run_again(one, evidence, watched, image, eps, seed=0)
             if not result.success.item() and _passed_by(watched, result, one, eps):
                 missed += image["index"].tolist()
         words = f"of {len(tried)} images that withstood it, none did what it wants on the way"
@@ -81,7 +81,7 @@ def best_returned(evidence: Evidence) -> Iterator[Row]:
         yield row(BEST, subject, "warn" if missed else "pass", words, missed, **touched)
 
 
-def _repeatable(one: Crafted) -> bool:
+def repeatable(one: Crafted) -> bool:
     """Whether it follows gradients within a budget, image by image, with nothing made beforehand."""
     facts = one.facts
     plays = facts["sees"] == "gradients" and facts["budget"] == "fixed" and not facts.get("fits")
@@ -99,10 +99,10 @@ def _nobody(check: str, subject: str, rows: pd.DataFrame, touched: dict[str, Any
     return row(check, subject, "warn", "no image was attacked", **touched)
 
 
-def _run(
+def run_again(
     one: Crafted, evidence: Evidence, victim: nn.Module, rows: pd.DataFrame, eps: float, *, seed: int, **other: Any
 ) -> Result:
-    """The attack once more, on the images of some rows."""
+    """The attack once more, on the images of some rows, with these parameters otherwise."""
     index = torch.tensor(rows["index"].to_numpy())
     images, labels = evidence.test.floats(index), evidence.test.labels[index]
     targets = torch.tensor(rows["target"].to_numpy()) if one.facts["goal"] == "targeted" else None

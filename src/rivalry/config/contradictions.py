@@ -492,6 +492,17 @@ def defenses_of_refusing_victims(config: Config) -> Iterator[str]:
                 )
 
 
+def chains(config: Config) -> Iterator[str]:
+    """A chain of other defenses than preprocessors."""
+    for dataset, name, _ in _entries(config, "defenses"):
+        for key, section, step in config.references("defenses", name, dataset):
+            if section == "defenses" and step in config.defenses:
+                kind = config.method("defenses", step).traits["kind"]
+                if kind != "preprocessor":
+                    path = _path(config, "defenses", name, dataset, key)
+                    yield f"{path}: '{step}' is a {kind}; a chain is of preprocessors"
+
+
 CONTRADICTIONS = (
     *(unknown_names, names_listed_twice, parameters, architecture_parameters, training),
     *(smoothed_for_sources, repeated_trainings, brought_models),
@@ -509,7 +520,7 @@ CONTRADICTIONS = (
         warm_starts,
     ),
     *(targets, attacks_without_gradients, sources_without_gradients, defenses_without_gradients),
-    *(removed_backdoors, judges, defenses_of_refusing_victims),
+    *(removed_backdoors, judges, defenses_of_refusing_victims, chains),
 )
 
 

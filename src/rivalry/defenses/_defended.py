@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -79,8 +81,26 @@ def substituted(values: Tensor, stand_in: Tensor) -> Tensor:
     For steps of a defense whose own gradients are useless, such as rounding: every attack then follows the stand-in's.
     The backward pass differentiable approximation of Athalye, Carlini and Wagner (2018).
     """
+    if _own.get():
+        return values + 0 * stand_in  # which has gradients, though they may be zero
     apply: Callable[[Tensor, Tensor], Tensor] = _Substituted.apply
     return apply(values, stand_in)
+
+
+_own: ContextVar[bool] = ContextVar("own gradients", default=False)
+
+
+@contextmanager
+def own_gradients() -> Iterator[None]:
+    """Inside, defenses have the gradients of their own steps: no stand-ins, and one draw, no mean over several.
+
+    To see whether they lead attacks astray; whoever attacks a defense in earnest does it outside.
+    """
+    before = _own.set(True)
+    try:
+        yield
+    finally:
+        _own.reset(before)
 
 
 def clipped(images: Tensor) -> Tensor:
@@ -143,7 +163,8 @@ class Randomised(nn.Module):
         """Logits (N,K) of float32 images (N,C,H,W) in [0,1]."""
         if not images.requires_grad:
             return self._answer(images, "deployed")
-        several = [self._answer(images, f"draw {number}").log_softmax(dim=1) for number in range(self.draws)]
+        draws = 1 if _own.get() else self.draws
+        several = [self._answer(images, f"draw {number}").log_softmax(dim=1) for number in range(draws)]
         return torch.stack(several).mean(dim=0)
 
     def redraw(self) -> None:

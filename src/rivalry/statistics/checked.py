@@ -10,4 +10,7 @@ CHECKED = Table(
 """One row a result: what was checked, on what, whether it passed, what was found, test images that caused it, and whose
 numbers it touches (`rivalry.statistics.touching`); of which training, where it is about one victim."""
 
+LYING = "gradients that lie"
+"""The check of what a defense does to gradients; what it found stands beside the defense."""
+
 STATUSES = ("pass", "warn", "fail")

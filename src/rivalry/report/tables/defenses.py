@@ -6,6 +6,7 @@ from rivalry.formatting import between, percent, settings
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.report.tables.literature import broken_by
 from rivalry.statistics import marks
+from rivalry.statistics.checked import LYING
 
 MEASURED = {
     "accuracy": "adversarial_accuracy",
@@ -57,7 +58,7 @@ def defenses(report: Row, dataset: str) -> list[Table]:
                 f"{percent(clean['clean_accuracy'])} % "
                 f"[{between(clean['clean_low'], clean['clean_high'])}]. An attacked image counts when it is "
                 f"{counted}; one that is lost without an attack is lost under every attack.{flags}"
-                f"{broken_by(report, fact)} {marks.MEANING}",
+                f"{broken_by(report, fact)}{_gradients(report, fact)} {marks.MEANING}",
                 [
                     Column("attack", "attack", "name", width=0.16),
                     MARK,
@@ -76,6 +77,15 @@ def defenses(report: Row, dataset: str) -> list[Table]:
             ).with_seeds("adaptive_accuracy")
         )
     return tables
+
+
+def _gradients(report: Row, fact: Row) -> str:
+    """What the self-check of the defense's own gradients found, in sentences."""
+    names = ("dataset", "victim", "defense")
+    found = [
+        row for row in report["checks"] if row["check"] == LYING and all(row[name] == fact[name] for name in names)
+    ]
+    return "".join(f" Self-check, {row['subject']}: {row['found']}." for row in found)
 
 
 def _row(report: Row, scores: list[Row], bare: Row) -> Row:
