@@ -22,8 +22,10 @@ from rivalry.stages.evaluate import with_verdicts
 from rivalry.statistics import compare, evaluated_matches, literature, undefended_matches, worst_case
 from rivalry.statistics.checked import CHECKED
 from rivalry.statistics.columns import (
+    CERTIFIED,
     CLAIMS,
     COMPARISONS,
+    QUERIES,
     REPORTED,
     SCORES,
     SCREENINGS,
@@ -176,6 +178,8 @@ def make(results: Path, seeds: int = 1) -> Path:
     CHECKED.write(tables / "checks.csv", _checks())
     CLAIMS.write(tables / "claims.csv", literature.judged(stated, together, all_cases, comparisons))
     REPORTED.write(tables / "reported.csv", _reported())
+    QUERIES.write(tables / "queries.csv", _queries())
+    CERTIFIED.write(tables / "certified.csv", _certified())
     artifacts.write_json(tables / "kept_apart.json", KEPT_APART)
     artifacts.write_manifest(layout.tables, sorted(tables.glob("*.csv")))
     return results
@@ -657,6 +661,36 @@ def _images(channels: int, size: int, rng: np.random.Generator) -> tuple[np.ndar
         inside = (x - size / 2) ** 2 + (y - size / 2) ** 2 < (4 + label) ** 2
         image[:, inside] = rng.uniform(0.5, 1, (channels, 1))
     return images, labels
+
+
+def _queries() -> list[dict]:
+    """An attack that knows of no limit, and the same behind one."""
+    about = {"dataset": "digits", "victim": "plain", "attack": "hopskipjump", "sees": "decisions", "norm": "2"}
+    about |= {"budget": "minimal", "within": 1.5, "seeds": 1, "n": N}
+    curve = [
+        (queries, rate) for queries, rate in zip((1, 10, 30, 100, 300, 1000), (0, 0, 0.1, 0.3, 0.6, 0.9), strict=True)
+    ]
+    return [
+        about
+        | {"defense": defense, "limit": limit, "queries": queries, "success_rate": rate + more}
+        | {"low": max(0, rate + more - 0.1), "high": rate + more + 0.1, "median_change": None}
+        for defense, limit, more in (("none", None, 0), ("limit100", 100, 0.1))
+        for queries, rate in curve
+        if limit is None or queries <= limit
+    ]
+
+
+def _certified() -> list[dict]:
+    """A smoothed victim up to twice the deviation of its noise."""
+    about = {"dataset": "digits", "victim": "plain", "defense": "smoothing", "sigma": 0.25, "alpha": 0.001}
+    about |= {"samples": 1000, "seeds": 1, "n": N, "abstained": 0.05, "attacks": ["pgd"]}
+    return [
+        about
+        | {"radius": place * 0.0125, "certified": 0.8 - place / 60, "accuracy": 0.9 - place / 80}
+        | {"certified_low": 0.7 - place / 60, "certified_high": 0.9 - place / 60}
+        | {"low": 0.85 - place / 80, "high": 0.95 - place / 80}
+        for place in range(41)
+    ]
 
 
 def _transfers() -> list[dict]:

@@ -41,9 +41,14 @@ FILES: dict[str, dict[str, str]] = {
         "predictions": "predictions.parquet",
         "curve": "training.csv",
     },
-    "attack": {"facts": "attack.json", "images": "adversarial.safetensors", "scores": "scores.parquet"},
+    "attack": {
+        "facts": "attack.json",
+        "images": "adversarial.safetensors",
+        "scores": "scores.parquet",
+        "queries": "queries.parquet",
+    },
     "defend": {"facts": "defense.json", "weights": "defense.safetensors", "triggers": "triggers.safetensors"},
-    "evaluate": {"scores": "scores.parquet"},
+    "evaluate": {"scores": "scores.parquet", "certificates": "certificates.parquet"},
     "fool": {"facts": "fooling.json", "images": "images.safetensors", "scores": "scores.parquet"},
     "screen": {"facts": "screening.json", "scores": "scores.parquet"},
     "transfer": {"scores": "scores.parquet"},
@@ -56,6 +61,8 @@ FILES: dict[str, dict[str, str]] = {
         "screening_rates": "screenings.csv",
         "claims": "claims.csv",
         "spreads": "spreads.csv",
+        "queries": "queries.csv",
+        "certified": "certified.csv",
         "reported": "reported.csv",
         "kept_apart": "kept_apart.json",
     },
@@ -68,7 +75,7 @@ FILES: dict[str, dict[str, str]] = {
 }
 """The files that a stage writes into its folder, by their roles."""
 
-SOMETIMES = {("defend", "triggers")}
+SOMETIMES = {("defend", "triggers"), ("attack", "queries"), ("evaluate", "certificates")}
 """Files that not every job of their stage writes."""
 
 COMPUTED = ("prepare", "generate", "poison", "train", "attack", "defend", "evaluate", "transfer", "fool", "screen")

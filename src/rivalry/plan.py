@@ -141,8 +141,13 @@ class Plan:
     ) -> None:
         self._add_made("defenses", defense, dataset)
         planned = self.evaluations.setdefault((dataset, victim, defense), {"oblivious": [], "adaptive": []})
+        limits = self.config.method("defenses", defense).traits["kind"] == "access control"
         for attack in attacks:
-            if "oblivious" in settings:
+            if "oblivious" in settings and limits:
+                reason = f"{defense} limits questions; who has asked {trained(victim)[0]} without it was not limited"
+                what = f"{dataset}: oblivious {attack} on {defended(trained(victim)[0], defense)}"
+                _add(self.kept_apart, {"what": what, "reason": reason})
+            elif "oblivious" in settings:
                 _add(planned["oblivious"], attack)
             if "adaptive" not in settings:
                 continue

@@ -186,7 +186,7 @@ Norms = Annotated[Sequence[Literal["inf", 2, 0]], Field(min_length=1)]
 Budget = Literal["fixed", "minimal"]
 TargetRule = Literal["next", "random", "least_likely"]
 Sides = Mapping[str, Mapping[object, Side]]
-DefenseKind = Literal["preprocessor", "detector", "transformer"]
+DefenseKind = Literal["preprocessor", "detector", "transformer", "access control"]
 """These are what the decorators of methods are told."""
 
 SIZES = {"inf": "linf", "2": "l2", "0": "l0"}

@@ -18,6 +18,7 @@ from rivalry.answers import NO_ANSWER, answers, classify, reject_class
 from rivalry.attacks._checked import CheckedVictim, checked_images, computing
 from rivalry.attacks._goals import Goal
 from rivalry.attacks._oracles import ORACLES, Decisions, Ledger
+from rivalry.attacks._progress import Progress
 from rivalry.attacks._result import Fitted, Result
 from rivalry.devices import device_of, frozen
 from rivalry.errors import RivalryError, WrongArgument, nearest
@@ -47,6 +48,7 @@ class Attack(Generic[P]):
         self.function = function
         self.method = registry.described("attacks", function, traits)
         self.sees: Sight = traits["sees"]
+        self.asks = self.sees in ("decisions", "scores")  # the victim itself; who sees gradients has a copy
         self.goals: Sequence[str] = traits["goals"]
         self.target: str | None = traits["target"]
         beside = function.__globals__
@@ -177,6 +179,10 @@ class Attack(Generic[P]):
             **{"images": images.cpu()} | columns,  # type: ignore[arg-type]  # they are named like its tensors
         )
 
+    def _limit(self, victim: CheckedVictim) -> int | None:
+        """How many questions about an image are answered; who holds the victim asks as many as it likes."""
+        return None if self.sees == "gradients" else victim.limit
+
     def _budget(self, parameters: dict[str, Any]) -> tuple[Literal["inf", 2, 0], float | None]:
         """The norm and how long a change may be in it; None: as long as it takes."""
         known = self.method.defaults | parameters
@@ -259,7 +265,7 @@ class Attack(Generic[P]):
         assert self._fit is not None
         started = time.perf_counter()
         n = len(images)
-        ledger = Ledger(n, functools.partial(_say, bar, "fitting, "), goal.labels, victim.draws)
+        ledger = Ledger(n, functools.partial(_say, bar, "fitting, "), goal.labels, victim.draws, self._limit(victim))
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
         settings = self.method.defaults | parameters  # the defaults stand in the attack alone
         tensors = self._fit(oracle, images, goal, Random.for_images(images, seed), **settings)
@@ -287,7 +293,8 @@ class Attack(Generic[P]):
         started = time.perf_counter()
         made = [] if fitted is None else [{name: tensor.to(images.device) for name, tensor in fitted.tensors.items()}]
         n = len(images)
-        ledger = Ledger(n, functools.partial(_say, bar, ""), goal.labels, victim.draws)
+        progress = Progress(images, goal, self._budget(parameters)[0]) if self.asks else None
+        ledger = Ledger(n, functools.partial(_say, bar, ""), goal.labels, victim.draws, self._limit(victim), progress)
         oracle = ORACLES[self.sees](victim, ledger, torch.arange(n), batch_size)
 
         clean = oracle.clean_decisions(images)
@@ -310,7 +317,9 @@ class Attack(Generic[P]):
 
         predictions, confidence = answers(oracle.outcome(adversarial))
         elapsed = time.perf_counter() - started
-        return {
+        smallest = {} if progress is None else {"progress": progress.smallest()}
+        smallest = {name: sizes.where(attackable.cpu()[:, None], torch.inf) for name, sizes in smallest.items()}
+        return smallest | {
             "images": adversarial.cpu(),
             "attacked": attackable.cpu(),
             "success": (attackable & goal.reached(predictions) & (predictions != NO_ANSWER)).cpu(),

@@ -41,6 +41,8 @@ class CheckedVictim:
         self._asked = self._writes = False
         self.draws: int = getattr(victim, "draws", 1)
         """Passes that an answer with gradients takes: of a victim that draws, the mean over so many draws."""
+        self.limit: int | None = getattr(victim, "query_limit", None)
+        """How many questions about an image it answers who has no copy of it; None: all."""
 
     def __call__(self, images: Tensor) -> Tensor:
         if not self._asked:

@@ -16,11 +16,14 @@ from torch import Tensor
 
 from rivalry.answers import NO_ANSWER, answers
 from rivalry.attacks._goals import Goal
+from rivalry.attacks._progress import Progress
 
 Victim = Callable[[Tensor], Tensor]
 """Maps images (N,C,H,W) to logits (N,K)."""
 UNLIKELY = 100.0
 """By how much a logit of minus infinity falls behind the others: a probability of e^-100 is as good as none."""
+DENIED = 1e6
+"""The logit of an image's own class where a question is not answered: no score is worse for an attack."""
 
 
 class Ledger:
@@ -28,15 +31,24 @@ class Ledger:
 
     `watch`, if given, is called after every question with the images' number of forward passes so far. `labels`, if
     given, are what images whose answer is NaN count as, so that this is never a success. `draws` is how many passes an
-    answer with gradients takes.
+    answer with gradients takes. `limit`, if given, is how many questions about an image are answered. `progress`, if
+    given, is told of every answer.
     """
 
     def __init__(
-        self, n: int, watch: Callable[[int], None] | None = None, labels: Tensor | None = None, draws: int = 1
+        self,
+        n: int,
+        watch: Callable[[int], None] | None = None,
+        labels: Tensor | None = None,
+        draws: int = 1,
+        limit: int | None = None,
+        progress: Progress | None = None,
     ) -> None:
         self.watch = watch
         self.labels = labels
         self.draws = draws
+        self.limit = limit
+        self.progress = progress
         self.iterations = torch.zeros(n, dtype=torch.int64)
         """Calls for gradients, or what an attack that asks for none declared with `count_iteration`."""
         self.queries = torch.zeros(n, dtype=torch.int64)
@@ -69,6 +81,16 @@ class Decisions:
     def on(self, rows: Tensor) -> Self:
         """The same oracle for some of its images, in the order of `rows`; repeated rows count repeatedly."""
         return replace(self, _rows=self._rows[rows.cpu()])
+
+    @property
+    def left(self) -> int | None:
+        """How many more questions are answered about any of its images, at least; None: as many as are asked.
+
+        An attack may plan with it. What is asked beyond is answered as if the image were far from the goal.
+        """
+        limit = self._ledger.limit
+        asked = self._ledger.queries[self._rows]
+        return None if limit is None else limit - (int(asked.max()) if len(asked) else 0)
 
     @property
     def classes(self) -> int:
@@ -114,6 +136,32 @@ class Decisions:
             self._ledger.watch(int(self._ledger.queries.sum()))
 
     def _forward(self, images: Tensor) -> Tensor:
+        limit, progress = self._ledger.limit, self._ledger.progress
+        if limit is None and progress is None:
+            return self._answered(images)
+        numbers = self._numbers()
+        told = torch.arange(len(numbers)) if limit is None else (numbers <= limit).nonzero().squeeze(1)
+        if len(told) < len(numbers):
+            assert self._ledger.labels is not None
+            own = self._ledger.labels[self._rows.to(images.device), None]
+            logits = images.new_zeros(len(images), self._ledger.classes).scatter_(1, own, DENIED)
+            if len(told):
+                logits[told.to(images.device)] = self.on(told)._answered(images[told.to(images.device)])
+        else:
+            logits = self._answered(images)
+        if progress is not None:
+            progress.note(self._rows, numbers, images, logits.argmax(dim=1))
+        return logits
+
+    def _numbers(self) -> Tensor:
+        """The how-manieth question about its image each of the next questions is, int64 (n,)."""
+        order = self._rows.argsort(stable=True)
+        ordered = self._rows[order]
+        before = torch.empty_like(order)
+        before[order] = torch.arange(len(order)) - torch.searchsorted(ordered, ordered)
+        return self._ledger.queries[self._rows] + before + 1
+
+    def _answered(self, images: Tensor) -> Tensor:
         self._count(self._ledger.queries)
         with torch.no_grad():
             logits = [self._victim(part) for part in images.split(self.batch)]
@@ -157,7 +205,8 @@ class Scores(Decisions):
     def final_logits(self, images: Tensor) -> Tensor:
         """`logits`, kept: images that the attack returns just as they are here are not classified again."""
         logits = self._forward(images)
-        self._ledger.kept = (self._rows, images.clone(), logits)
+        if self._ledger.limit is None:  # or some may be no answers
+            self._ledger.kept = (self._rows, images.clone(), logits)
         return logits
 
 

@@ -50,6 +50,10 @@ class Result:
         float64: the image's share of its batch's wall time.
     fitted : Fitted or None
         What was made beforehand, from other images, for attacks that do so.
+    progress : Tensor or None
+        float32 (N,Q), for attacks that see decisions or scores: the smallest change in `norm` that had reached the goal
+        by the first ASKED[q] queries (`rivalry.attacks._progress`), infinite while there was none; of images that were
+        not attacked, too.
     parts : dict of Result
         For an ensemble: what each attack did, within eps, to the images that were left to it.
 
@@ -82,6 +86,7 @@ class Result:
     finite: Tensor
     seconds: Tensor
     fitted: Fitted | None = None
+    progress: Tensor | None = None
     parts: Mapping[str, Result] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -39,7 +39,7 @@ def hopskipjump(
     point beyond it, estimates the boundary's normal there from the decisions at random points around, and steps
     along it. The attacker holds no images but the one it is given: the walk starts at random noise that reaches
     the goal, and an image for which none is found is returned as it was. Of all points met on the boundary the
-    nearest is returned.
+    nearest is returned. Where a victim answers few questions, the searches are less precise.
 
     Parameters
     ----------
@@ -61,6 +61,10 @@ def hopskipjump(
     spread = 1 / pixels
     # A probe moves each pixel by about its radius / sqrt(pixels), which must stand out of float32's rounding.
     least_radius = 1e-5 * math.sqrt(pixels)
+
+    if victim.left is not None:
+        # Of few questions, one search for the boundary takes a tenth at most.
+        precision = max(precision, 2 ** -(victim.left / 10))
 
     outside, found = _start(victim, images, goal, random, initial_trials)
     result = images.clone()

@@ -40,7 +40,8 @@ def square(
     Every try spends the whole budget. In Linf it begins with vertical stripes, and squares are set to +eps or
     -eps, a sign per channel. In L2 it begins with a grid of 5x5 bumps, and a try spends on one window what
     another one holds. The loss is the margin of the best wrong logit over the true one's; with a target, the
-    target's odds. An image stops once it reaches its goal.
+    target's odds. An image stops once it reaches its goal. Where a victim answers fewer questions, the schedule is
+    that of so many tries.
 
     Parameters
     ----------
@@ -53,6 +54,7 @@ def square(
     p : float
         Share of the image that the first squares cover; it is halved eight times, more and more rarely.
     """
+    queries = queries if victim.left is None else max(1, min(queries, victim.left))
     found = images.clone()
     rows = torch.arange(len(images), device=images.device)
     clean = best = images

@@ -8,6 +8,7 @@ attacked) is a warning, never a pass. A new check is one file and one line below
 from rivalry.checks.again import best_returned, longer
 from rivalry.checks.answers import answers
 from rivalry.checks.brought import brought
+from rivalry.checks.certificates import certificates
 from rivalry.checks.constant_victim import constant_victim
 from rivalry.checks.converged import beside_gradients, converged
 from rivalry.checks.fooling_images import fooling_images
@@ -43,5 +44,6 @@ CHECKS = (
     innocent_classes,
     constant_victim,
     fooling_images,
+    certificates,
 )
 """All checks, in the order of checks.csv."""

@@ -9,6 +9,8 @@ from rivalry.defenses.jpeg import jpeg as jpeg
 from rivalry.defenses.low_pass import low_pass as low_pass
 from rivalry.defenses.neural_cleanse import neural_cleanse as neural_cleanse
 from rivalry.defenses.pca import pca as pca
+from rivalry.defenses.query_limit import query_limit as query_limit
+from rivalry.defenses.randomised_smoothing import randomised_smoothing as randomised_smoothing
 from rivalry.defenses.reconstruction_detector import reconstruction_detector as reconstruction_detector
 from rivalry.defenses.soft_threshold import soft_threshold as soft_threshold
 from rivalry.defenses.spatial_smoothing import spatial_smoothing as spatial_smoothing

@@ -55,7 +55,7 @@ def defense(
     ----------
     kind : str
         preprocessor: changes images before the victim sees them. detector: may refuse an image. transformer:
-        returns another classifier.
+        returns another classifier. access control: limits what may be asked of the victim.
     source : str, optional
         Citation key of the paper.
     backdoors : bool

@@ -15,7 +15,17 @@ from rivalry.formatting import epsilon, missing
 from rivalry.layout import Layout, parts, trained
 from rivalry.statistics import marks
 from rivalry.statistics.checked import CHECKED
-from rivalry.statistics.columns import COMPARISONS, SCORES, SCREENINGS, SPREADS, TRANSFERS, TRIGGERS, WORST_CASES
+from rivalry.statistics.columns import (
+    CERTIFIED,
+    COMPARISONS,
+    QUERIES,
+    SCORES,
+    SCREENINGS,
+    SPREADS,
+    TRANSFERS,
+    TRIGGERS,
+    WORST_CASES,
+)
 from rivalry.statistics.merging import KINDS, over_seeds
 from rivalry.statistics.tables import Table, records
 
@@ -99,6 +109,14 @@ class Results:
     @cached_property
     def screenings(self) -> pd.DataFrame:
         return self._own(SCREENINGS, self.layout.tables["screening_rates"])
+
+    @cached_property
+    def query_curves(self) -> pd.DataFrame:
+        return self._own(QUERIES, self.layout.tables["queries"])
+
+    @cached_property
+    def certified(self) -> pd.DataFrame:
+        return self._own(CERTIFIED, self.layout.tables["certified"])
 
     @cached_property
     def worst_cases(self) -> list[Fact]:

@@ -144,6 +144,56 @@ def queries(data: Results) -> list[Drawn]:
     ]
 
 
+@figure
+def query_limits(data: Results) -> list[Drawn]:
+    """Success of attacks that ask the victim, against the number of queries that are answered."""
+    curves = data.query_curves
+    curves = curves[curves["success_rate"].notna()]
+    largest = curves.groupby(["victim", "defense", "attack"])["eps"].transform("max")
+    curves = curves[curves["eps"].isna() | (curves["eps"] == largest)]
+    free, limited = curves[curves["limit"].isna()], curves[curves["queries"] == curves["limit"]]
+    limited = limited[limited["victim"].isin(free["victim"])]
+    if free.empty:
+        raise Absent("no attack that sees decisions or scores had a budget to be held against")
+    victims, keys = data.met(free)
+    figure, grid = facets(victims, keys=list(keys))
+    sentences = []
+    for axes, victim in zip(grid, victims, strict=True):
+        for attack, line in free[free["victim"] == victim].groupby("attack", sort=False):
+            look = data.looks[str(attack)]
+            x = line["queries"].astype(float)
+            axes.fill_between(x, line["low"], line["high"], color=look.color, alpha=0.16, linewidth=0, step="post")
+            axes.step(x, line["success_rate"], where="post", color=look.color, dashes=look.dash or (None, None))
+            half = line[line["success_rate"] >= 0.5]
+            reach = f"half of the images after {count(half['queries'].iloc[0])}" if len(half) else "never half of them"
+            final = f"{percent(line['success_rate'].iloc[-1])} % after {count(line['queries'].iloc[-1])}"
+            sentences.append(f"{attack} on {victim} turns {reach}, {final}")
+        points = limited[limited["victim"] == victim]
+        points = points.assign(queries=points["queries"].astype(float))
+        axes.vlines(points["queries"], points["low"], points["high"], color=points["attack"].map(data.palette))
+        dots(axes, data, points, x="queries", y="success_rate")
+        sentences += [
+            f"{one.attack} on {victim} knowing of a limit of {count(one.queries)}: {percent(one.success_rate)} %"
+            for one in each(points)
+        ]
+        log_axis(axes, [1, float(free["queries"].max())])
+    label_facets(grid, "queries per image", "success")
+    legend(figure, attack_keys(keys, lines=True), columns=key_columns(list(keys)))
+    return [
+        Drawn(
+            "query_limits",
+            "What a limit of queries is worth",
+            "The share of attacked images that fall by so many queries about them (logarithmic), of attacks that see "
+            "decisions or scores, at their largest budget; those that look for the smallest change are held against "
+            "the budget of the others in their norm. Lines: attacks that know of no limit. Points: attacks that know "
+            "how many queries are answered, and plan with it. Bands and vertical lines are Wilson intervals. A limit "
+            "keeps off only who has no copy of the victim.",
+            f"Line chart. {'; '.join(sentences)}.",
+            figure,
+        )
+    ]
+
+
 def _attacked_by_all(tables: dict[str, pd.DataFrame]) -> pd.Index:
     """The images that every one of the attacks met."""
     attacked = [table["attacked"].astype(bool) for table in tables.values()]

@@ -13,6 +13,7 @@ from typing import Any
 
 from rivalry.report.tables import (
     attacks,
+    certified,
     checks,
     comparisons,
     data,
@@ -24,6 +25,7 @@ from rivalry.report.tables import (
     networks,
     poisoning,
     provenance,
+    queries,
     reported,
     robustness,
     side_by_side,
@@ -172,8 +174,8 @@ RESULTS = (
             "robustness. Where it is no higher than without the defense, the defense only hid the victim from attacks "
             "that did not know of it.",
         ),
-        figures=("attack_defense", "preprocessors", "detectors", "defense_budgets"),
-        tables=(defenses.defenses,),
+        figures=("attack_defense", "preprocessors", "detectors", "defense_budgets", "certified", "query_limits"),
+        tables=(defenses.defenses, certified.certificates, queries.query_limits),
     ),
     Section(
         "literature",

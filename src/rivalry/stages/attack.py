@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from rivalry import registry
 from rivalry.adversarial import CraftedSet, write_crafted
 from rivalry.answers import reject_class
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table
 from rivalry.attacks._attack import choose_targets
+from rivalry.attacks._progress import ASKED
 from rivalry.data._splits import load_split, select_images
 from rivalry.devices import device
 from rivalry.layout import Layout, Place
@@ -45,7 +48,9 @@ def attack(
     """Attack a victim, defended or not.
 
     It is attacked on test images; every eps in `parameters` is a set of its own. In scores.parquet, `prediction` is -1
-    where the victim refuses the image, -2 where it answers NaN.
+    where the victim refuses the image, -2 where it answers NaN. Of attacks that see decisions or scores,
+    queries.parquet has the smallest change (`size`, in the attack's norm) with which the goal had been reached by
+    so many `queries`: a row for each image, eps and number of queries at which it became smaller.
 
     Parameters
     ----------
@@ -101,7 +106,7 @@ def attack(
 
     budgets = parameters.get("eps")
     settings = [parameters | {"eps": eps} for eps in budgets] if isinstance(budgets, list) else [parameters]
-    sets, tables, fits = [], [], []
+    sets, tables, fits, curves = [], [], [], []
     for setting in settings:
         result = run(
             model,
@@ -118,6 +123,8 @@ def attack(
         sets.append(CraftedSet(result.images, eps, result.fitted.tensors if result.fitted else {}))
         if result.fitted is not None:
             fits.append({name: value for name, value in vars(result.fitted).items() if name != "tensors"})
+        if result.progress is not None:
+            curves.append(_improvements(result.progress, index).assign(eps=float("nan") if eps is None else eps))
         table = result.to_frame(index)
         if reject is not None:
             told = ["clean_prediction", "prediction"]
@@ -127,6 +134,8 @@ def attack(
     place = Layout().attack(facts["dataset"], victim_name, attack).at(output)
     write_crafted(place, index, sets)
     write_table(place["scores"], pd.concat(tables, ignore_index=True))
+    if curves:
+        write_table(place["queries"], pd.concat(curves, ignore_index=True))
     reference = {key: Path(value).name for key, value in parameters.items() if key == "poisoning"}
     write_json(
         place.facts,
@@ -148,4 +157,12 @@ def attack(
             "source": declared.traits["source"],
         },
     )
-    write_manifest(place)
+    write_manifest(place, [*place.files, *([place["queries"]] if curves else [])])
+
+
+def _improvements(smallest: Tensor, index: Tensor) -> pd.DataFrame:
+    """Where the smallest change of an image, (N,Q) after ASKED[q] queries, became smaller: index, queries, size."""
+    before = torch.nn.functional.pad(smallest[:, :-1], (1, 0), value=torch.inf)
+    rows, columns = (smallest < before).nonzero(as_tuple=True)
+    found = {"index": index[rows], "queries": torch.tensor(ASKED)[columns], "size": smallest[rows, columns]}
+    return pd.DataFrame({name: values.numpy() for name, values in found.items()})

@@ -16,7 +16,8 @@ from rivalry.artifacts import read_json, write_manifest, write_table
 from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split, select_images
 from rivalry.defenses._defended import Randomised, Rejecting
-from rivalry.devices import device, moved
+from rivalry.defenses.randomised_smoothing import Smoothed
+from rivalry.devices import device, device_of, moved
 from rivalry.errors import RivalryError
 from rivalry.layout import Layout, Place
 from rivalry.types import REFUSED
@@ -53,7 +54,8 @@ def evaluate(
 
     It has one row an image of each set. `prediction` is -1 for a refused image, -2 where the victim answers NaN.
     `attacked`: the victim that the attack was made on had it right, so that it was changed. `clean_handled`,
-    `handled` and `success` are as `with_verdicts` says. `score` is a detector's log odds of "adversarial", NaN for
+    `handled` and `success` are as `with_verdicts` says. Of a smoothed victim, certificates.parquet has the class and
+    the certified radius of each clean image. `score` is a detector's log odds of "adversarial", NaN for
     other defenses.
 
     Parameters
@@ -105,7 +107,16 @@ def evaluate(
                 tables.append(judged(victim, adversarial, rows, batch_size))
     place = Layout().evaluation(about["dataset"], about["victim"], about["defense"]).at(output)
     write_table(place["scores"], with_verdicts(pd.concat(tables, ignore_index=True)))
-    write_manifest(place)
+    if isinstance(victim, Smoothed):
+        write_table(place["certificates"], certificates(victim, test.floats(index), index, batch_size))
+    write_manifest(place, [*place.files, *([place["certificates"]] if isinstance(victim, Smoothed) else [])])
+
+
+def certificates(victim: Smoothed, images: Tensor, index: Tensor, batch_size: int) -> pd.DataFrame:
+    """The class and the certified L2 radius of clean images (N,C,H,W): index, prediction, radius."""
+    found = [victim.certify(part.to(device_of(victim, images))) for part in images.split(batch_size)]
+    classes, radii = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
+    return pd.DataFrame({"index": index.numpy(), "prediction": classes, "radius": radii})
 
 
 def judged(victim: nn.Module, images: Tensor, rows: pd.DataFrame, batch_size: int) -> pd.DataFrame:

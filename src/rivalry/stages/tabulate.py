@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rivalry.artifacts import write_json, write_manifest
 from rivalry.layout import Layout, trained, training
 from rivalry.statistics import literature, worst_case
+from rivalry.statistics.certified import certified
 from rivalry.statistics.columns import (
+    CERTIFIED,
     CLAIMS,
     COMPARISONS,
+    QUERIES,
     REPORTED,
     SCORES,
     SCREENINGS,
@@ -22,6 +25,7 @@ from rivalry.statistics.columns import (
 )
 from rivalry.statistics.comparisons import Method, compare, kept_apart
 from rivalry.statistics.merging import spreads
+from rivalry.statistics.query_curves import query_curves
 from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import (
     ScoredMatch,
@@ -110,6 +114,8 @@ def tabulate(
         "transfers": records(transfers),
     }
     SPREADS.write(tables["spreads"], spreads(of_trainings, confidence))
+    QUERIES.write(tables["queries"], query_curves(layout, plan, [case.row for case in cases], confidence))
+    CERTIFIED.write(tables["certified"], certified(layout, plan, confidence))
     REPORTED.write(tables["reported"], reported)
     write_json(tables["kept_apart"], kept_apart(together))
     write_manifest(tables)

@@ -91,6 +91,21 @@ SPREADS = Table(
     ("number", "mean low high deviation lowest highest"),
 )
 """One row a rate of a victim that was trained several times: over its trainings (`rivalry.statistics.over_seeds`)."""
+QUERIES = Table(
+    ("text", "dataset victim defense attack sees norm budget"),
+    ("number", "eps within"),
+    ("count", "limit queries seeds n"),
+    ("number", "success_rate low high median_change"),
+)
+"""What attacks that ask the victim achieve by numbers of queries (`rivalry.statistics.query_curves`)."""
+CERTIFIED = Table(
+    ("text", "dataset victim defense"),
+    ("number", "sigma alpha"),
+    ("count", "samples seeds n"),
+    ("number", "radius certified certified_low certified_high abstained accuracy low high"),
+    ("list", "attacks"),
+)
+"""What is certified up to each radius, and what attacks leave (`rivalry.statistics.certified`)."""
 REPORTED = Table(
     ("text", "source where dataset what metric"),
     ("number", "reported measured low high"),
@@ -107,6 +122,8 @@ TABLES = {
     "screening_rates": SCREENINGS,
     "claims": CLAIMS,
     "spreads": SPREADS,
+    "queries": QUERIES,
+    "certified": CERTIFIED,
     "reported": REPORTED,
 }
 """By the names that `rivalry.layout` and report.json give them."""
