@@ -29,7 +29,7 @@ check: $(TOOLS)
 generated: $(READY)
 	$(VENV)/bin/rivalry schema > workflow/schemas/config.schema.json
 	$(VENV)/bin/rivalry schema --page > config/README.md
-	for room in architectures attacks data defenses filters fooling poisoning training; do \
+	for room in architectures attacks data defenses filters fooling poisoning targeted_poisoning training; do \
 	  $(VENV)/bin/rivalry schema --room $$room > src/rivalry/$$room/__init__.pyi; done
 
 # After kill -9 or power loss; refused runs say that the folder is locked. Make sure that no other run goes on here.

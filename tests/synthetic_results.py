@@ -25,6 +25,7 @@ from rivalry.statistics.columns import (
     CERTIFIED,
     CLAIMS,
     COMPARISONS,
+    PLANTINGS,
     QUERIES,
     REPORTED,
     SCORES,
@@ -36,6 +37,7 @@ from rivalry.statistics.columns import (
 )
 from rivalry.statistics.comparisons import Method
 from rivalry.statistics.merging import spreads
+from rivalry.statistics.plantings import planting_rates
 from rivalry.statistics.scores import clean_errors, joined, tested
 from rivalry.statistics.screenings import screening_rates
 from rivalry.statistics.triggers import trigger_rates
@@ -113,6 +115,7 @@ PLAN: dict[str, list] = {
     "adaptive": [],
     "fooling": [["digits", "plain", "ascent"], ["digits", "plain", "patterns"], ["digits", "adversarial", "ascent"]],
     "screenings": [["digits", "poisoned", "spectral"]],
+    "plantings": [["digits", "plain", "frogs"]],
     "transfers": [["digits", "plain"], ["digits", "adversarial"]],
     "without_chance": [["digits", "poisoned"]],
     "kept_apart": [
@@ -166,6 +169,7 @@ def make(results: Path, seeds: int = 1) -> Path:
     COMPARISONS.write(tables / "comparisons.csv", comparisons)
     transfers = [row | {"seed": seed} for row in _transfers() for seed in range(1, seeds + 1)]
     TRANSFERS.write(tables / "transfers.csv", transfers)
+    PLANTINGS.write(tables / "plantings.csv", planting_rates(layout, plan, CONFIG["confidence"]))
     SCREENINGS.write(tables / "screenings.csv", screening_rates(layout, plan, CONFIG["confidence"]))
     TRIGGERS.write(tables / "triggers.csv", trigger_rates(layout, plan, CONFIG["confidence"]))
     of_trainings = {
@@ -300,6 +304,8 @@ class _Dataset:
             self._screening(victim)
         for attack in [a for d, v, a in PLAN["attacks"] if (d, v) == (self.dataset, trained(victim)[0])]:
             self._attack(victim, victim, attack, correct, margin)
+        if [self.dataset, victim, "frogs"] in PLAN["plantings"]:
+            self._planting(victim)
         for fooling in [f for d, v, f in PLAN["fooling"] if (d, v) == (self.dataset, victim)]:
             self._fooling(victim, fooling)
         for defense in GUARDED[self.dataset].get(trained(victim)[0], []):
@@ -352,6 +358,22 @@ class _Dataset:
         about |= {"parameters": {"expected": 0.1}, "poisoning": "badnets", "asked_false_alarms": 0.05}
         counts = {"n": N, "n_poisoned": 5, "n_found": 4, "n_false": 2, "n_flagged": 5, "n_flagged_false": 3}
         artifacts.write_json(place.facts, about | counts | {"auc": 0.97, "seed": 4, "source": "tran2018"})
+        artifacts.write_manifest(place)
+
+    def _planting(self, victim: str) -> None:
+        place = self.layout.planting(self.dataset, victim, "frogs")
+        rows, images = torch.arange(8), torch.from_numpy((self.images * 255).astype(np.uint8))
+        tensors = {"poisons": images[10:18, None], "bases": torch.arange(10, 18)[:, None], "rows": rows}
+        artifacts.write_tensors(place["images"], tensors)
+        labels = self.labels[:8]
+        success = np.arange(8) < 5
+        table = {"index": rows, "label": labels, "target": (labels + 1) % 10, "counted": True, "success": success}
+        table |= {"control": labels, "after": np.where(success, (labels + 1) % 10, labels)}
+        artifacts.write_table(place["scores"], pd.DataFrame(table))
+        about = {"dataset": self.dataset, "victim": victim, "targeted": "frogs", "method": "feature_collision"}
+        about |= {"parameters": {"retrain": "last_layer", "poisons": 1}, "poisons": 1, "l2": 2.5, "linf": 0.5}
+        counts = {"n": 8, "n_counted": 8, "n_success": 5, "n_other": 0}
+        artifacts.write_json(place.facts, about | counts | {"seed": 4, "seconds": 2.0, "source": "shafahi2018"})
         artifacts.write_manifest(place)
 
     def _fooling(self, victim: str, fooling: str) -> None:

@@ -26,7 +26,7 @@ LAYERS = (
     ("generative",),
     ("poisoning",),
     ("attacks", "defenses"),
-    ("filters", "fooling", "verification", "config", "adversarial"),
+    ("filters", "targeted_poisoning", "fooling", "verification", "config", "adversarial"),
     ("plan", "statistics", "plugins"),
     ("checks",),
     ("figures", "report"),

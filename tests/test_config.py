@@ -697,7 +697,16 @@ def test_the_schema_rejects_what_the_models_reject() -> None:
 
 
 def test_every_key_is_documented() -> None:
-    for section in ("datasets", "poisonings", "victims", "attacks", "defenses", "filters", "fooling"):
+    for section in (
+        "datasets",
+        "poisonings",
+        "victims",
+        "attacks",
+        "defenses",
+        "filters",
+        "targeted_poisonings",
+        "fooling",
+    ):
         for name, model in entry_models(section).items():
             for key, field in model.model_fields.items():
                 assert field.description, f"{section}.{name}.{key} has no description"
@@ -807,6 +816,7 @@ def test_the_command_line_takes_what_the_plan_writes(
     jobs += [("evaluate", plan.evaluate_options(*job)) for job in plan.evaluations]
     jobs += [("fool", plan.fool_options(*job)) for job in plan.foolings]
     jobs += [("screen", plan.screen_options(*job)) for job in plan.screenings]
+    jobs += [("plant", plan.plant_options(*job)) for job in plan.plantings]
     jobs += [("attack", plan.attack_options(*job)) for job in plan.attacks]
     jobs += [("transfer", plan.transfer_options(*job)) for job in plan.transfers]
     monkeypatch.chdir(tmp_path)

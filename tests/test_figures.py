@@ -209,6 +209,7 @@ def test_what_was_not_run_is_absent_with_a_reason(results: Path, tmp_path: Path)
         "fooling": [],
         "poisonings": [],
         "screenings": [],
+        "plantings": [],
     }
     lean = tmp_path / "results"
     lean.mkdir()

@@ -43,6 +43,7 @@ def places(layout: Layout) -> list[Place]:
         layout.evaluation("digits", "plain", "median3"),
         layout.fooling("digits", "plain", "ascent"),
         layout.screening("digits", "plain", "spectral"),
+        layout.planting("digits", "plain", "frogs"),
         layout.transfer("digits", "plain"),
         layout.tables,
         layout.checks,

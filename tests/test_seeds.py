@@ -141,6 +141,7 @@ def commands(plan: Plan) -> dict[tuple[str, ...], str]:
         | {("evaluate", *names): plan.evaluate_options(*names) for names in plan.evaluations}
         | {("fool", *names): plan.fool_options(*names) for names in plan.foolings}
         | {("screen", *names): plan.screen_options(*names) for names in plan.screenings}
+        | {("plant", *names): plan.plant_options(*names) for names in plan.plantings}
         | {("transfer", *names): plan.transfer_options(*names) for names in plan.transfers}
     )
 

@@ -127,6 +127,7 @@ def test_the_readme_repeats_what_its_option_replaces() -> None:
                 "attack_victim": 7 + 4 + 2 + 2 + 2,  # plain, two more victims, the trigger, adaptive, to be replayed
                 "fool_victim": 2,
                 "screen_training_set": 2,
+                "plant_poisons": 1,
                 "defend_victim": 3,
                 "evaluate_defense": 3,
                 "transfer_images": 2,  # none from the tree
@@ -300,6 +301,7 @@ CODE = "\nADDED = 1\n"
                 "evaluate_defense": 3,
                 "fool_victim": 2,
                 "screen_training_set": 2,
+                "plant_poisons": 1,
                 "transfer_images": 2,
                 **TABULATED,
             },

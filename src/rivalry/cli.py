@@ -337,6 +337,7 @@ def _validate(o: argparse.Namespace) -> int:
         plural(len(plan.attacks), "attack"),
         f"{plural(len(plan.defenses), 'defense')} to evaluate",
         plural(len(plan.foolings), "fooling run"),
+        *([plural(len(plan.plantings), "targeted poisoning")] if plan.plantings else []),
         *([plural(len(plan.screenings), "training set") + " screened"] if plan.screenings else []),
     ]
     print(f"{o.config}: {', '.join(counts)}")

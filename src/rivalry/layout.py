@@ -51,6 +51,7 @@ FILES: dict[str, dict[str, str]] = {
     "evaluate": {"scores": "scores.parquet", "certificates": "certificates.parquet"},
     "fool": {"facts": "fooling.json", "images": "images.safetensors", "scores": "scores.parquet"},
     "screen": {"facts": "screening.json", "scores": "scores.parquet"},
+    "plant": {"facts": "planting.json", "scores": "scores.parquet", "images": "poisons.safetensors"},
     "transfer": {"scores": "scores.parquet"},
     "tabulate": {
         "scores": "scores.csv",
@@ -59,6 +60,7 @@ FILES: dict[str, dict[str, str]] = {
         "transfers": "transfers.csv",
         "triggers": "triggers.csv",
         "screening_rates": "screenings.csv",
+        "planting_rates": "plantings.csv",
         "claims": "claims.csv",
         "spreads": "spreads.csv",
         "queries": "queries.csv",
@@ -78,7 +80,19 @@ FILES: dict[str, dict[str, str]] = {
 SOMETIMES = {("defend", "triggers"), ("attack", "queries"), ("evaluate", "certificates")}
 """Files that not every job of their stage writes."""
 
-COMPUTED = ("prepare", "generate", "poison", "train", "attack", "defend", "evaluate", "transfer", "fool", "screen")
+COMPUTED = (
+    "prepare",
+    "generate",
+    "poison",
+    "train",
+    "attack",
+    "defend",
+    "evaluate",
+    "transfer",
+    "fool",
+    "screen",
+    "plant",
+)
 """Stages before tables, checks, figures and report."""
 
 MANIFESTS = ".*.manifest.json"
@@ -226,6 +240,9 @@ class Layout:
 
     def screening(self, dataset: str, victim: str, filter: str) -> Place:
         return self._place("screen", "screenings", dataset=dataset, victim=victim, filter=filter)
+
+    def planting(self, dataset: str, victim: str, targeted: str) -> Place:
+        return self._place("plant", "plantings", dataset=dataset, victim=victim, targeted=targeted)
 
     def transfer(self, dataset: str, source: str) -> Place:
         return self._place("transfer", "transfers", dataset=dataset, source=source)

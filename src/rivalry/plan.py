@@ -42,6 +42,7 @@ class Plan:
         (data set, victim, defense) -> {"oblivious": [attack, ...], "adaptive": [attack, ...]}.
     foolings : list of (data set, victim, fooling)
     screenings : list of (data set, victim, filter)
+    plantings : list of (data set, victim, targeted poisoning)
     transfers : dict
         (data set, source) -> {"attacks": [attack, ...], "victims": [victim, ...]}: sets crafted on the source and
         whom they are shown to, the source first. Items of the configuration with the same source are joined.
@@ -61,6 +62,7 @@ class Plan:
         self.evaluations: dict[tuple[str, str, str], dict[str, list[str]]] = {}
         self.foolings: list[tuple[str, str, str]] = []
         self.screenings: list[tuple[str, str, str]] = []
+        self.plantings: list[tuple[str, str, str]] = []
         self.transfers: dict[tuple[str, str], dict[str, list[str]]] = {}
         self.kept_apart: list[dict[str, str]] = []
         for match in config.matches:
@@ -70,6 +72,9 @@ class Plan:
                     attacks = [attack for attack in match.attacks if self._can_attack(dataset, name, attack)]
                     for fooling in match.fooling:
                         _add(self.foolings, (dataset, name, fooling))
+                    for targeted in match.targeted_poisonings:
+                        if self._can_plant(dataset, name, targeted):
+                            _add(self.plantings, (dataset, name, targeted))
                     for filter in match.filters:
                         if self._can_screen(dataset, name, filter):
                             _add(self.screenings, (dataset, name, filter))
@@ -95,6 +100,7 @@ class Plan:
         named += [("defenses", defense, dataset, trained(victim)[1]) for dataset, victim, defense in self.evaluations]
         named += [("fooling", fooling, dataset, 1) for dataset, _, fooling in self.foolings]
         named += [("filters", filter, dataset, 1) for dataset, _, filter in self.screenings]
+        named += [("targeted_poisonings", targeted, dataset, 1) for dataset, _, targeted in self.plantings]
         for entry in named:  # teachers last
             self._add_teachers(*entry)
 
@@ -186,6 +192,13 @@ class Plan:
         _add(self.kept_apart, {"what": f"{dataset}: {filter} on {victim}", "reason": reason})
         return False
 
+    def _can_plant(self, dataset: str, victim: str, targeted: str) -> bool:
+        if self.config.method("victims", victim).in_epochs and self.config.differentiable(victim, dataset):
+            return True
+        reason = f"{victim} is not trained in epochs, so that it cannot be trained again on poisons"
+        _add(self.kept_apart, {"what": f"{dataset}: {targeted} on {victim}", "reason": reason})
+        return False
+
     @property
     def brought(self) -> list[str]:
         """The victims that come from outside, trained already."""
@@ -203,7 +216,7 @@ class Plan:
             (section, dataset, name)
             for match in self.config.matches
             for dataset in match.datasets
-            for section in ("victims", "attacks", "defenses", "filters", "fooling")
+            for section in ("victims", "attacks", "defenses", "filters", "targeted_poisonings", "fooling")
             for name in getattr(match, section)
         ]
         named += [
@@ -239,6 +252,7 @@ class Plan:
             ],
             "fooling": [list(item) for item in self.foolings],
             "screenings": [list(item) for item in self.screenings],
+            "plantings": [list(item) for item in self.plantings],
             "transfers": [list(item) for item in self.transfers],
             "without_chance": [
                 [dataset, victim]
@@ -363,6 +377,20 @@ class Plan:
             victim_name=victim,
             seed=derive_seed(self.config.seed, "screen", dataset, filter),
             **self._method("filters", filter, dataset),
+        )
+
+    def plant_options(self, dataset: str, victim: str, targeted: str) -> str:
+        return self._command(
+            "plant",
+            dataset,
+            self.layout.planting(dataset, victim, targeted),
+            targeted=targeted,
+            plugins=self._plugins("plant", dataset, victim, targeted=targeted),
+            victim=self.layout.victim(dataset, victim),
+            victim_name=victim,
+            seed=derive_seed(self.config.seed, "plant", dataset, targeted),
+            threads=self.config.threads.train,
+            **self._method("targeted_poisonings", targeted, dataset),
         )
 
     def evaluate_options(self, dataset: str, victim: str, defense: str) -> str:
@@ -512,6 +540,9 @@ class Plan:
         learned = self.layout.poisoning(dataset, poisoning).files if poisoning else []
         return [*learned, *self.inputs("filters", filter, dataset, victim)]
 
+    def plant_inputs(self, dataset: str, victim: str, targeted: str) -> list[Path]:
+        return self.inputs("targeted_poisonings", targeted, dataset, victim)
+
     def evaluate_inputs(self, dataset: str, victim: str, defense: str) -> list[Path]:
         places = self._evaluated(dataset, victim, defense).values()
         attacks = [place.facts for setting in places for place in setting]
@@ -534,13 +565,14 @@ class Plan:
         poisoning: str = "",
         fooling: str = "",
         filter: str = "",
+        targeted: str = "",
     ) -> list[str]:
         """The modules that a job runs: its stage, and the methods that it finds by name.
 
         Parameters
         ----------
         stage : str
-        dataset, victim, attack, poisoning, fooling, filter : str
+        dataset, victim, attack, poisoning, fooling, filter, targeted : str
             What the job is about; the victim may be a defended one.
         """
         modules = [f"rivalry.stages.{stage}"]
@@ -564,6 +596,7 @@ class Plan:
             ("attacks", attack),
             ("fooling", fooling),
             ("filters", filter),
+            ("targeted_poisonings", targeted),
         ):
             modules += self._makes(section, name, dataset) if name else []
         return modules

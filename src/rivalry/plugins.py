@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from rivalry.randomness import Random as Random
     from rivalry.randomness import random_in_ball as random_in_ball
     from rivalry.seeds import derive_seed as derive_seed
+    from rivalry.targeted_poisoning._targeted import Targeted as Targeted
+    from rivalry.targeted_poisoning._targeted import targeted_poisoning as targeted_poisoning
     from rivalry.training._recipe import Direct as Direct
     from rivalry.training._recipe import Loss as Loss
     from rivalry.training._recipe import Recipe as Recipe

@@ -38,6 +38,7 @@ ROOMS = {
     "defenses": "defenses",
     "fooling": "fooling",
     "filters": "filters",
+    "targeted_poisonings": "targeted_poisoning",
 }
 """Kinds of method and the room (folder of the package) that holds them."""
 

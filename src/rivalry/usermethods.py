@@ -51,6 +51,11 @@ DECORATORS = {
     "training_method": Decorator("training", "training/_recipe.py", ("images", "labels")),
     "source": Decorator("sources", "data/_dataset.py", ("fetch", "seed")),
     "filtering": Decorator("filters", "filters/_filter.py", ("victim", "images", "labels", "seed", "batch_size")),
+    "targeted_poisoning": Decorator(
+        "targeted_poisonings",
+        "targeted_poisoning/_targeted.py",
+        ("victim", "images", "labels", "test_images", "test_labels", "seed", "batch_size"),
+    ),
     "fooling": Decorator("fooling", "fooling/_fooling.py", ("victim", "grey", "random")),
 }
 

@@ -28,6 +28,7 @@ def expected(plan: dict[str, Any], layout: Layout) -> Iterator[Place]:
         yield layout.evaluation(*names)
     yield from (layout.fooling(*names) for names in plan["fooling"])
     yield from (layout.screening(*names) for names in plan.get("screenings", []))
+    yield from (layout.planting(*names) for names in plan.get("plantings", []))
     yield from (layout.transfer(*names) for names in plan["transfers"])
     yield layout.tables
     yield layout.checks

@@ -89,6 +89,7 @@ wildcard_constraints:
     defense=NAME,
     fooling=NAME,
     filter=NAME,
+    targeted=NAME,
 
 
 onstart:

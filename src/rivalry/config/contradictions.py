@@ -528,7 +528,16 @@ def _lists(config: Config) -> Iterator[tuple[str, str, list[str]]]:
     """Every list of names in matches and transfers: its path, the section that its names are from, the names."""
     for part in LISTS:
         for number, item in enumerate(getattr(config, part)):
-            for key in ("datasets", "sources", "victims", "attacks", "defenses", "filters", "fooling"):
+            for key in (
+                "datasets",
+                "sources",
+                "victims",
+                "attacks",
+                "defenses",
+                "filters",
+                "targeted_poisonings",
+                "fooling",
+            ):
                 if hasattr(item, key):
                     yield f"{part}[{number}].{key}", "victims" if key == "sources" else key, getattr(item, key)
 
@@ -547,7 +556,7 @@ def _met(config: Config) -> set[tuple[str, str, str]]:
         for part in LISTS
         for item in getattr(config, part)
         for dataset in item.datasets
-        for key in ("sources", "victims", "attacks", "defenses", "filters", "fooling")
+        for key in ("sources", "victims", "attacks", "defenses", "filters", "targeted_poisonings", "fooling")
         for section in ["victims" if key == "sources" else key]
         for name in getattr(item, key, [])
         if dataset in config.datasets

@@ -121,6 +121,8 @@ class Match(Strict):
     """Whether attacks on a defended victim know of the defense."""
     filters: list[str] = Field([])
     """Names from `filters`: they look for poisoned images in what the victims without a defense learned from."""
+    targeted_poisonings: list[str] = Field([])
+    """Names from `targeted_poisonings`: they turn single test images of the victims without a defense."""
     fooling: list[str] = Field([])
     """Names from `fooling`: images that show no object, made for the victims without a defense."""
 
@@ -162,6 +164,7 @@ SECTIONS = {
     "attacks": Section("method", "attacks", AttackEntry),
     "defenses": Section("method", "defenses", Entry),
     "filters": Section("method", "filters", FilterEntry),
+    "targeted_poisonings": Section("method", "targeted_poisonings", Entry),
     "fooling": Section("method", "fooling", FoolingEntry),
 }
 

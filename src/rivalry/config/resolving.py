@@ -90,6 +90,7 @@ class Config(Strict):
     """Names for several attacks together, e.g. strong: [apgd_ce, fab]; matches and transfers may list them."""
     defenses: dict[Name, Entry] = Field({})
     filters: dict[Name, FilterEntry] = Field({})
+    targeted_poisonings: dict[Name, Entry] = Field({})
     fooling: dict[Name, FoolingEntry] = Field({})
     matches: Annotated[list[Match], Field(min_length=1)]
     transfers: list[Transfer] = Field([])

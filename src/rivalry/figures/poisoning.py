@@ -22,6 +22,8 @@ from rivalry.statistics.triggers import Curve, curves
 
 PICTURES = 4
 """Poisoned images that are shown of each poisoning."""
+AIMED = 8
+"""Targets that are shown of each targeted poisoning."""
 MOST_POISONINGS = 8
 
 
@@ -162,3 +164,47 @@ def _said(fact: Fact) -> str:
     if fact["share_of_target"] is not None:
         shares.append(f"{percent(fact['share_of_target'])} % of the target class")
     return f"{fact['method']} ({settings(told)}), {listing(shares)}, {labels}"
+
+
+@figure
+def planted(data: Results) -> list[Drawn]:
+    """Poisons that aim at one test image, beside that image and the one that they were made of."""
+    drawn = []
+    names = data.about["class_names"]
+    for victim, targeted in data.planned("plantings"):
+        place = data.layout.planting(data.dataset, victim, targeted)
+        table = artifacts.read_table(place["scores"])
+        tensors = artifacts.read_tensors(place["images"])
+        test = load_split(data.layout.data(data.dataset).folder, "test")
+        rows = [int(row) for row in table.index[table["counted"]][:AIMED]]
+        if not rows:
+            continue
+        figure, grid = plt.subplots(3, len(rows), figsize=(WIDTH, 3 * (WIDTH - 0.6) / AIMED + 0.75), squeeze=False)
+        figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.01, hspace=0.01)
+        for column, row in zip(grid.T, rows, strict=True):
+            one: Any = table.loc[row]
+            base = int(tensors["bases"][row, 0])
+            show(column[0], test.floats([int(one["index"])])[0].numpy())
+            show(column[1], test.floats([base])[0].numpy())
+            show(column[2], tensors["poisons"][row, 0].float().div(255).numpy())
+            under(column[0], str(names[int(one["after"])]), fooled=bool(one["success"]))
+            under(column[1], str(names[int(test.labels[base])]))
+            under(column[2], str(names[int(one["target"])]))
+        for axes, words in zip(grid[:, 0], ("target", "base", "poison"), strict=True):
+            axes.set_ylabel(words, rotation=0, ha="right", va="center", fontsize=8.5)
+        counted, hits = int(table["counted"].sum()), int(table["success"].sum())
+        drawn.append(
+            Drawn(
+                f"planted_{victim}_{targeted}",
+                f"Poisons of {targeted} for single test images, on {victim}",
+                "Above, test images that are aimed at, with what a network takes them for that learned from the "
+                "poisons, bold and coloured where that is the wanted class. In the middle, the images that they were "
+                "made of. Below, one poison of each, with its label.",
+                f"Images. {hits} of {counted} test images are turned.",
+                figure,
+                group="planted",
+            )
+        )
+    if not drawn:
+        raise Absent("no poison was aimed at a single test image")
+    return drawn

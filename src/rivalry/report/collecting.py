@@ -51,6 +51,7 @@ FACTS: dict[str, tuple[str, Callable[..., Place]]] = {
     "defenses": ("evaluations", Layout.defense),
     "fooling": ("fooling", Layout.fooling),
     "screenings": ("screenings", Layout.screening),
+    "plantings": ("plantings", Layout.planting),
 }
 """Entries of report.json that hold the facts of one job each: the plan's list of these jobs, and where each lies."""
 
@@ -63,6 +64,7 @@ METHODS = {
     "defenses": {"method": "defenses"},
     "fooling": {"method": "fooling"},
     "screenings": {"method": "filters"},
+    "plantings": {"method": "targeted_poisonings"},
 }
 """By the entry of report.json: which of its facts name a method, and of what kind."""
 

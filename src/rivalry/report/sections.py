@@ -29,6 +29,7 @@ from rivalry.report.tables import (
     reported,
     robustness,
     side_by_side,
+    targeted,
     transfer,
     victims,
 )
@@ -195,8 +196,14 @@ RESULTS = (
             "bears a trigger {cite:gu2017,turner2019}. Images of the target class never count as successes: a victim "
             "that always answered that class would get none.",
         ),
-        figures=("poisons", "backdoor", "poisoned_share", "filters", "suspicious"),
-        tables=(poisoning.poisonings, poisoning.triggers, poisoning.triggers_by_class, filters.screenings),
+        figures=("poisons", "backdoor", "poisoned_share", "filters", "suspicious", "planted"),
+        tables=(
+            poisoning.poisonings,
+            poisoning.triggers,
+            poisoning.triggers_by_class,
+            filters.screenings,
+            targeted.plantings,
+        ),
     ),
     Section(
         "fooling",

@@ -14,6 +14,7 @@ from rivalry.statistics.columns import (
     CERTIFIED,
     CLAIMS,
     COMPARISONS,
+    PLANTINGS,
     QUERIES,
     REPORTED,
     SCORES,
@@ -25,6 +26,7 @@ from rivalry.statistics.columns import (
 )
 from rivalry.statistics.comparisons import Method, compare, kept_apart
 from rivalry.statistics.merging import spreads
+from rivalry.statistics.plantings import planting_rates
 from rivalry.statistics.query_curves import query_curves
 from rivalry.statistics.reported import set_against_reported
 from rivalry.statistics.scores import (
@@ -104,6 +106,7 @@ def tabulate(
     COMPARISONS.write(tables["comparisons"], comparisons)
     transfers = transfer_rates(layout, plan, confidence)
     TRANSFERS.write(tables["transfers"], transfers)
+    PLANTINGS.write(tables["planting_rates"], planting_rates(layout, plan, confidence))
     SCREENINGS.write(tables["screening_rates"], screening_rates(layout, plan, confidence))
     TRIGGERS.write(tables["triggers"], trigger_rates(layout, plan, confidence))
     CLAIMS.write(tables["claims"], literature.judged(stated, together, whole, comparisons, foolings))

@@ -74,6 +74,11 @@ SCREENINGS = Table(
     ("number", "asked found found_low found_high false_alarms false_alarms_low false_alarms_high auc"),
     ("number", "flagged flagged_low flagged_high flagged_clean flagged_clean_low flagged_clean_high"),
 )
+PLANTINGS = Table(
+    ("text", "dataset victim targeted method"),
+    ("count", "n n_counted"),
+    ("number", "success_rate low high others"),
+)
 CLAIMS = Table(
     ("text", "dataset victim defense name role expects than source under norm"),
     ("number", "eps"),
@@ -120,6 +125,7 @@ TABLES = {
     "transfers": TRANSFERS,
     "triggers": TRIGGERS,
     "screening_rates": SCREENINGS,
+    "planting_rates": PLANTINGS,
     "claims": CLAIMS,
     "spreads": SPREADS,
     "queries": QUERIES,
