@@ -583,6 +583,80 @@ def test_a_failing_job_tells_what_the_user_can_mend(tmp_path: Path) -> None:
     assert not left.exists()
 
 
+# ---- several trainings ----
+
+SEEDED = """
+seed: 1
+results: results/once
+prepared: data
+record_times: false
+datasets: {digits: {source: digits, images: 60, train_images: 400}}
+victims:
+  plain: {method: plain, architecture: lenet5, epochs: 3}
+  warm: {method: plain, architecture: lenet5, epochs: 1, warm_start: plain}
+  linear: {method: scikit_learn, architecture: linear}
+attacks:
+  noise: {method: random_noise, eps: 0.2}
+  fgsm: {method: fgsm, eps: [0.1, 0.2]}
+matches:
+  - {datasets: [digits], victims: [plain, warm], attacks: [noise, fgsm]}
+  - {datasets: [digits], victims: [linear], attacks: [noise]}
+"""
+
+
+def of_jobs(results: Path) -> dict[Path, tuple[bytes, int]]:
+    """The files of trainings and attacks, by their place: bytes and time."""
+    files = [file for room in ("victims", "attacks") for file in (results / room).rglob("*") if file.is_file()]
+    return {file.relative_to(results): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+def tables_of(results: Path) -> dict[str, bytes]:
+    return {table: (results / "tables" / f"{table}.csv").read_bytes() for table in (*TABLES[:3], "spreads")}
+
+
+@pytest.mark.long
+def test_seeds_go_from_one_to_three_to_two_to_one_and_a_name_changes(tmp_path: Path) -> None:
+    """Only what is new runs, and the tables of the same victims are the same bytes, whatever was there before."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    (tmp_path / "here/conf").mkdir()
+
+    def runs(text: str, results: str = "once") -> dict[str, int]:
+        """Jobs that a configuration has Snakemake do, up to the tables."""
+        (folder / f"conf/{results}.yaml").write_text(text.replace("results/once", f"results/{results}"))
+        target = [f"results/{results}/tables/scores.csv", "--configfile", str(folder / f"conf/{results}.yaml")]
+        jobs = planned(tmp_path, "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), *target)
+        elsewhere(folder, *target)
+        return {rule: jobs.get(rule, 0) for rule in ("train_victim", "attack_victim", "tabulate_results")}
+
+    def jobs(trained: int, attacked: int) -> dict[str, int]:
+        return {"train_victim": trained, "attack_victim": attacked, "tabulate_results": 1}
+
+    once = folder / "results/once"
+    assert runs(SEEDED) == jobs(3, 5)
+    first, first_tables = of_jobs(once), tables_of(once)
+
+    assert runs(SEEDED + "seeds: 3\n") == jobs(4, 8)  # linear regression leaves nothing to chance
+    thrice, thrice_tables = of_jobs(once), tables_of(once)
+    assert first.items() <= thrice.items()
+    assert {path.parts[2].partition("@")[2] for path in thrice.keys() - first.keys()} == {"2", "3"}
+    assert thrice_tables["scores"] != first_tables["scores"]
+
+    assert runs(SEEDED + "seeds: 2\n") == jobs(0, 0)
+    assert of_jobs(once) == thrice
+    assert runs(SEEDED + "seeds: 2\n", "fresh") == jobs(5, 9)
+    assert tables_of(once) == tables_of(folder / "results/fresh")
+
+    assert runs(SEEDED) == jobs(0, 0)
+    assert tables_of(once) == first_tables
+
+    assert runs(re.sub(r"\bwarm\b", "quick", SEEDED)) == jobs(1, 2)
+    assert of_jobs(once).items() >= thrice.items()
+    old, new = (once / "victims/digits" / name / "victim.safetensors" for name in ("warm", "quick"))
+    assert old.read_bytes() == new.read_bytes()
+    assert {name: text.replace(b"quick", b"warm") for name, text in tables_of(once).items()} == first_tables
+
+
 # ---- interruption and corruption ----
 
 
