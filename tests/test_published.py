@@ -1,4 +1,4 @@
-"""Published numbers on real MNIST, read from a finished run of config/course.yaml.
+"""Published numbers on real data, read from a finished run of config/course.yaml, or of config/training.yaml.
 
 snakemake --cores 2 --configfile config/course.yaml
 RIVALRY_RESULTS=results make test PYTEST='-m slow tests/test_published.py'
@@ -11,18 +11,28 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from rivalry.artifacts import read_json, read_table
-from rivalry.statistics.columns import SCORES, TRANSFERS
+from rivalry.layout import Layout
+from rivalry.statistics.columns import SCORES, TRANSFERS, WORST_CASES
 
 pytestmark = pytest.mark.slow
 
 
+def run_of(configuration: str) -> Path:
+    """The folder of a finished run of a shipped configuration."""
+    title = yaml.safe_load((Path(__file__).parent.parent / "config" / configuration).read_text())["title"]
+    folder = Path(os.environ.get("RIVALRY_RESULTS", ""))
+    facts = Layout(folder).configuration.facts
+    if not facts.is_file() or read_json(facts)["title"] != title:
+        pytest.skip(f"RIVALRY_RESULTS names no results of config/{configuration}")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def results() -> Path:
-    if "RIVALRY_RESULTS" not in os.environ:
-        pytest.skip("RIVALRY_RESULTS names no results of config/course.yaml")
-    return Path(os.environ["RIVALRY_RESULTS"])
+    return run_of("course.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +170,143 @@ def test_transfer_between_techniques(results: Path) -> None:
     assert rate["fgsm", "plain", "tree"] > rate["fgsm", "plain", "knn"]
     for source in ("plain", "linear"):
         assert rate["mi_fgsm", source, "svm"] >= rate["i_fgsm", source, "svm"]
+
+
+# ---- training methods: what their papers claim, and what is known to break them ----
+
+CLOSE = 0.05
+"""A network of another size is held to a published accuracy less this."""
+
+
+class Trained:
+    """A finished run of config/training.yaml; all rates are means over trainings."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        scores = SCORES.read(results / "tables/scores.csv")
+        self.scores = scores[scores["setting"] == "undefended"]
+        self.cases = WORST_CASES.read(results / "tables/worst_cases.csv")
+        self.transfers = TRANSFERS.read(results / "tables/transfers.csv")
+
+    def under(self, victim: str, attack: str, column: str = "adversarial_accuracy", eps: float | None = None) -> float:
+        """What an attack leaves of a victim, or another column, at its largest eps or another."""
+        rows = self.scores[(self.scores["victim"] == victim) & (self.scores["attack"] == attack)]
+        rows = rows[rows["eps"] == (rows["eps"].max() if eps is None else eps)] if rows["eps"].notna().any() else rows
+        assert len(rows), f"{attack} did not meet {victim}"
+        assert not rows["seed"].duplicated().any()
+        return float(rows[column].mean())
+
+    def worst(self, victim: str, eps: float | None = None) -> float:
+        rows = self.cases[(self.cases["victim"] == victim) & (self.cases["norm"] == "inf")]
+        rows = rows[rows["headline"] if eps is None else rows["eps"] == eps]
+        assert len(rows), f"no worst case of {victim}"
+        return float(rows["accuracy"].mean())
+
+    def clean(self, victim: str) -> float:
+        (folder,) = self.results.glob(f"victims/*/{victim}")
+        return float(read_json(folder / "victim.json")["clean_accuracy"])
+
+    def transferred(self, victim: str, attack: str) -> float:
+        """The share of images crafted on held_out that fool a victim."""
+        rows = self.transfers[(self.transfers["victim"] == victim) & (self.transfers["attack"] == attack)]
+        rows = rows[rows["source"] == "held_out"]
+        assert len(rows), f"{attack} on held_out was not shown to {victim}"
+        return float(rows["transfer_rate"].mean())
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return Trained(run_of("training.yaml"))
+
+
+def test_a_victim_without_any_defense_falls(trained: Trained) -> None:
+    assert trained.clean("plain") >= 0.985
+    assert trained.under("plain", "noise") > 0.85
+    assert trained.under("plain", "pgd") <= 0.01
+    assert trained.worst("plain") == 0
+
+
+def test_one_step_withstands_its_own_attack_and_no_other(trained: Trained) -> None:
+    """Goodfellow 2015: 17.9 % errors at eps .25. Tramer 2018: a random start breaks it, Madry 2018: many steps do."""
+    assert trained.under("fgsm_trained", "fgsm") >= 0.821 - CLOSE
+    assert trained.under("fgsm_trained", "rand_fgsm") < trained.under("fgsm_trained", "fgsm")
+    assert trained.under("fgsm_trained", "pgd") <= 0.1
+
+
+def test_fast_adversarial_training(trained: Trained) -> None:
+    """Wong 2020: 98.5 % clean, 88.8 % under PGD of 50 steps and 10 restarts; AutoAttack's list: 82.9 %."""
+    assert trained.clean("fast") >= 0.985 - 0.01
+    assert trained.under("fast", "pgd") >= 0.888 - CLOSE
+    assert trained.worst("fast") >= 0.829 - CLOSE
+    assert trained.worst("fast") <= trained.under("fast", "pgd") - 0.01, "the strong ensemble takes no more than PGD"
+
+
+def test_adversarial_training_with_many_steps(trained: Trained) -> None:
+    """Madry 2018: 89.3 % under 40 steps; AutoAttack's list: 88.4 %; 95.7 % and more of images from elsewhere."""
+    assert trained.under("pgd_trained", "pgd") >= 0.89
+    assert trained.worst("pgd_trained") >= 0.884 - CLOSE
+    assert trained.transferred("pgd_trained", "fgsm") <= 0.043
+
+
+def test_trades(trained: Trained) -> None:
+    """Zhang 2019: 95.6 % under PGD of 40 steps, of a larger network; AutoAttack's list: 92.6 %."""
+    assert trained.under("trades", "pgd") >= 0.956 - CLOSE
+    assert trained.worst("trades") >= 0.926 - CLOSE
+    assert trained.clean("trades") >= 0.98
+
+
+def test_ensemble_adversarial_training_is_against_images_from_elsewhere(trained: Trained) -> None:
+    """Tramer 2018: better than one step on transferred images; images for the victim itself break it."""
+    for attack in ("fgsm", "rand_fgsm"):
+        ensemble = trained.transferred("ensemble", attack)
+        assert ensemble < trained.transferred("fgsm_trained", attack)
+        assert ensemble < trained.transferred("plain", attack)
+    assert trained.under("ensemble", "pgd") <= 0.1
+
+
+def test_fine_tuning_on_small_changes_helps_and_on_large_ones_hurts(trained: Trained) -> None:
+    """DeepFool 2016: what it takes to fool LeNet grows by half, and shrinks after FGSM's changes."""
+    plain = trained.under("plain", "deepfool", "rho_adv")
+    assert trained.under("deepfool_tuned", "deepfool", "rho_adv") >= (1.5 - CLOSE) * plain
+    assert trained.under("fgsm_tuned", "deepfool", "rho_adv") < plain
+
+
+def test_orthonormal_kernels_help_at_small_budgets(trained: Trained) -> None:
+    """Cisse 2017: fewer errors under FGSM where it changes little."""
+    assert trained.under("parseval", "fgsm_small", eps=0.1) > trained.under("lenet_sgd", "fgsm_small", eps=0.1)
+
+
+def test_prototypes_gain_under_one_step_and_fall_to_the_strong_ensemble(trained: Trained) -> None:
+    """Mustafa 2019: gains under FGSM and PGD; AutoAttack's list: 0.55 % remain."""
+    assert trained.under("pcl", "fgsm_small", eps=0.1) >= trained.under("lenet", "fgsm_small", eps=0.1) + CLOSE
+    assert trained.worst("pcl") <= 0.0055 + 0.01
+
+
+def test_a_rubbish_class_does_not_end_fooling(trained: Trained) -> None:
+    """Nguyen 2015: on MNIST, new fooling images are found for networks that learned the old ones."""
+    shares = [
+        read_table(trained.results / "fooling/mnist/rubbish" / name / "scores.parquet")["success"].mean()
+        for name in ("ascent", "smooth", "pixels", "patterns")
+    ]
+    assert max(shares) >= 0.9
+
+
+@pytest.mark.parametrize("temperature", [1, 2, 5, 10, 20, 50, 100])
+def test_distillation_falls_to_attacks_on_logits(trained: Trained, temperature: int) -> None:
+    """Carlini 2017: 100 %."""
+    assert trained.under(f"distilled_{temperature}", "cw", "success_rate") >= 0.99
+
+
+def test_distillation_hides_the_gradients_of_the_loss(trained: Trained) -> None:
+    """Carlini 2017 says why attacks on the loss fail: at high temperatures it has no slope."""
+    assert trained.under("distilled_100", "fgsm") >= trained.under("distilled_1", "fgsm") + CLOSE
+    assert trained.under("distilled_100", "pgd") >= trained.under("distilled_1", "pgd") + CLOSE
+
+
+def test_adversarial_training_of_small_images_in_colour(trained: Trained) -> None:
+    """Wong 2020: 83.8 % clean and 46.1 % under PGD, of a much larger network; AutoAttack's list: 43.2 %."""
+    assert trained.clean("cifar_plain") >= 0.8
+    assert trained.under("cifar_plain", "pgd") <= 0.01
+    assert trained.under("cifar_fast", "pgd") >= trained.under("cifar_plain", "pgd") + 0.3
+    assert trained.clean("cifar_fast") >= trained.clean("cifar_plain") - 0.16
+    assert trained.worst("cifar_fast") < trained.under("cifar_fast", "pgd")

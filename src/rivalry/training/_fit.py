@@ -123,6 +123,14 @@ class _Task(lightning.LightningModule):
             else AveragedModel(victim, multi_avg_fn=get_ema_multi_avg_fn(keys.ema), use_buffers=True)
         )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the name of each hook here, some fifty times a step, and a module asks of each whether it is
+        # a weight.
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @property
     def kept(self) -> nn.Module:
         """The victim as it is validated and kept."""
