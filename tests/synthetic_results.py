@@ -25,6 +25,7 @@ from rivalry.statistics.columns import (
     CERTIFIED,
     CLAIMS,
     COMPARISONS,
+    FLAGS,
     PLANTINGS,
     QUERIES,
     REPORTED,
@@ -36,6 +37,7 @@ from rivalry.statistics.columns import (
     WORST_CASES,
 )
 from rivalry.statistics.comparisons import Method
+from rivalry.statistics.detection import flag_differences
 from rivalry.statistics.merging import spreads
 from rivalry.statistics.plantings import planting_rates
 from rivalry.statistics.scores import clean_errors, joined, tested
@@ -67,6 +69,9 @@ DEFENSES = {
     "detector": ("binary_input_detector", "detector", {"epochs": 3, "attack": "fgsm"}, "metzen2017"),
     "cleanse": ("neural_cleanse", "transformer", {"steps": 100, "anomaly": 2.0}, "wang2019"),
 }
+DETECTED = {"auc": 0.91, "auc_low": 0.88, "auc_high": 0.93}
+DETECTED |= {"false_alarms_at_1": 0.02, "flagged_at_1": 0.3, "flagged_at_1_low": 0.2, "flagged_at_1_high": 0.4}
+DETECTED |= {"false_alarms_at_5": 0.04, "flagged_at_5": 0.5, "flagged_at_5_low": 0.4, "flagged_at_5_high": 0.6}
 GUARDED = {
     "digits": {"plain": ["median3", "mean3", "half_mean3", "detector"], "poisoned": ["cleanse"]},
     "shapes": {"plain": ["median3"]},
@@ -179,6 +184,7 @@ def make(results: Path, seeds: int = 1) -> Path:
         "transfers": transfers,
     }
     SPREADS.write(tables / "spreads.csv", spreads(of_trainings, CONFIG["confidence"]))
+    FLAGS.write(tables / "flags.csv", flag_differences(matches, CONFIG["confidence"]))
     CHECKED.write(tables / "checks.csv", _checks())
     CLAIMS.write(tables / "claims.csv", literature.judged(stated, together, all_cases, comparisons))
     REPORTED.write(tables / "reported.csv", _reported())
@@ -520,6 +526,8 @@ class _Dataset:
         rng = self.rng
         place = self.layout.defense(self.dataset, victim, defense)
         facts: dict[str, Any] = {}
+        if kind == "detector":
+            facts = {"attack": {"method": "fgsm", "eps": 0.3}, "thresholds": {"1": 0.59, "5": 0.57}}
         if kind == "transformer":
             facts = {
                 "anomaly_index": [3.4, *rng.uniform(0, 1.6, 9).round(2).tolist()],
@@ -662,7 +670,7 @@ class _Dataset:
             "non_finite": 0,
             "flagged_clean": flags_clean.mean() if detector and flags_clean is not None else float("nan"),
             "flagged_adversarial": flagged.mean() if detector else float("nan"),
-            "auc": 0.91 if detector else float("nan"),
+            **(DETECTED if detector else {}),
             "macro_precision": 0.5,
             "macro_recall": 0.5,
             "seconds": 3.2,

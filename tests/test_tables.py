@@ -170,8 +170,8 @@ class Run:
     def detector(self, name: str = "bid") -> None:
         """Refuses image 0 when clean; of fgsm's at eps .2 those of images 0 to 2, and when adaptive none."""
         self.plan["evaluations"].append(["toy", "plain", name])
-        layout = Layout(self.results)
-        write_json(layout.defense("toy", "plain", name).facts, {"kind": "detector", "method": "bid"})
+        layout, facts = Layout(self.results), {"thresholds": {"1": 0.5, "5": 0.15}}
+        write_json(layout.defense("toy", "plain", name).facts, {"kind": "detector", "method": "bid", "facts": facts})
         self.attack("fgsm", (0.2,), victim=f"plain+{name}")
         table = read_table(layout.attack("toy", f"plain+{name}", "fgsm")["scores"])
         parts = [("", "clean", [0]), ("fgsm", "oblivious", [0, 1, 2]), ("fgsm", "adaptive", [])]
@@ -278,8 +278,11 @@ def test_every_column_of_an_undefended_row(run):
     }
     assert found[list(numbers)].to_dict() == pytest.approx(numbers, abs=1e-5)
     assert found["target"] == ""
-    assert found[["flagged_clean", "flagged_adversarial", "auc"]].isna().all()
-    assert set(SCORES.columns) == {*words, *numbers, "target", "eps", "flagged_clean", "flagged_adversarial", "auc"}
+    rates = ("flagged_clean", "flagged_adversarial", "flagged_at_1", "flagged_at_5", "auc")
+    detected = {f"{rate}{end}" for rate in rates for end in ("", "_low", "_high")}
+    detected |= {"false_alarms_at_1", "false_alarms_at_5"}
+    assert found[[*detected]].isna().all()
+    assert set(SCORES.columns) == {*words, *numbers, "target", "eps", *detected}
 
 
 def test_sizes_are_of_successes_only(run):
@@ -322,6 +325,11 @@ def test_detector_rows_count_refusals_of_attacked_images_as_handled(run):
     assert blind["flagged_adversarial"] == pytest.approx(3 / 7)
     # Three scores of .9 beat all eight clean ones, four of .2 all but the .6.
     assert blind["auc"] == pytest.approx(52 / 56)
+    assert blind["auc_low"] < 0.75 < blind["auc"] < blind["auc_high"] < 1
+    # Of the clean ones only the .6 lies above either threshold, of the attacked ones three above .5 and all above .15.
+    assert (blind["false_alarms_at_1"], blind["false_alarms_at_5"]) == (1 / 8, 1 / 8)
+    assert (blind["flagged_at_1"], blind["flagged_at_5"]) == (pytest.approx(3 / 7), 1)
+    assert blind["flagged_at_5_low"] < blind["flagged_at_5_high"] == 1
     assert blind["iterations"] == 1
     assert row(scores, setting="adaptive")["success_rate"] == pytest.approx(3 / 6)
 
@@ -1056,6 +1064,6 @@ def test_tables_are_recorded_in_manifests(run, toy_victim):
     run.attack()
     run.tables()
     run.checks()
-    for stage, files in (("tabulate", 8), ("check", 1)):
+    for stage, files in (("tabulate", 9), ("check", 1)):
         manifest = json.loads((run.results / f"tables/.{stage}.manifest.json").read_text())
         assert len(manifest["files"]) == files

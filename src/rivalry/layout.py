@@ -65,6 +65,7 @@ FILES: dict[str, dict[str, str]] = {
         "spreads": "spreads.csv",
         "queries": "queries.csv",
         "certified": "certified.csv",
+        "flags": "flags.csv",
         "reported": "reported.csv",
         "kept_apart": "kept_apart.json",
     },

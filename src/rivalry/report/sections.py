@@ -18,6 +18,7 @@ from rivalry.report.tables import (
     comparisons,
     data,
     defenses,
+    detectors,
     figures,
     filters,
     fooling,
@@ -175,8 +176,15 @@ RESULTS = (
             "robustness. Where it is no higher than without the defense, the defense only hid the victim from attacks "
             "that did not know of it.",
         ),
-        figures=("attack_defense", "preprocessors", "detectors", "defense_budgets", "certified", "query_limits"),
-        tables=(defenses.defenses, certified.certificates, queries.query_limits),
+        figures=("attack_defense", "preprocessors", "detectors", "roc", "defense_budgets", "certified", "query_limits"),
+        tables=(
+            defenses.defenses,
+            detectors.found,
+            detectors.unseen,
+            detectors.differences,
+            certified.certificates,
+            queries.query_limits,
+        ),
     ),
     Section(
         "literature",

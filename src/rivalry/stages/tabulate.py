@@ -14,6 +14,7 @@ from rivalry.statistics.columns import (
     CERTIFIED,
     CLAIMS,
     COMPARISONS,
+    FLAGS,
     PLANTINGS,
     QUERIES,
     REPORTED,
@@ -25,6 +26,7 @@ from rivalry.statistics.columns import (
     WORST_CASES,
 )
 from rivalry.statistics.comparisons import Method, compare, kept_apart
+from rivalry.statistics.detection import flag_differences
 from rivalry.statistics.merging import spreads
 from rivalry.statistics.plantings import planting_rates
 from rivalry.statistics.query_curves import query_curves
@@ -62,7 +64,7 @@ def tabulate(
     seed: Natural = 0,
     record_times: Flag = True,
 ) -> None:
-    """Make the tables: scores, worst cases, comparisons, transfers, triggers, claims of the literature, reported ones.
+    """Make the tables: scores, worst cases, comparisons, transfers, triggers, flags, claims, printed numbers.
 
     Parameters
     ----------
@@ -116,6 +118,7 @@ def tabulate(
         "worst_cases": [case.row for case in cases],
         "transfers": records(transfers),
     }
+    FLAGS.write(tables["flags"], flag_differences(matches, confidence))
     SPREADS.write(tables["spreads"], spreads(of_trainings, confidence))
     QUERIES.write(tables["queries"], query_curves(layout, plan, [case.row for case in cases], confidence))
     CERTIFIED.write(tables["certified"], certified(layout, plan, confidence))

@@ -18,7 +18,12 @@ SCORES = Table(
     ("number", "rho_adv rho_adv_low rho_adv_high"),
     ("number", "iterations queries gradients zero_gradient_share"),
     ("count", "non_finite"),
-    ("number", "flagged_clean flagged_adversarial auc macro_precision macro_recall seconds"),
+    ("number", "flagged_clean flagged_clean_low flagged_clean_high"),
+    ("number", "flagged_adversarial flagged_adversarial_low flagged_adversarial_high"),
+    ("number", "auc auc_low auc_high"),
+    ("number", "false_alarms_at_1 flagged_at_1 flagged_at_1_low flagged_at_1_high"),
+    ("number", "false_alarms_at_5 flagged_at_5 flagged_at_5_low flagged_at_5_high"),
+    ("number", "macro_precision macro_recall seconds"),
 )
 WORST_CASES = Table(
     ("text", "dataset norm"),
@@ -111,6 +116,18 @@ CERTIFIED = Table(
     ("list", "attacks"),
 )
 """What is certified up to each radius, and what attacks leave (`rivalry.statistics.certified`)."""
+FLAGS = Table(
+    ("text", "dataset victim"),
+    ("count", "seed"),
+    ("text", "kind flagged setting"),
+    *(("text", "detector_a attack_a"), ("number", "eps_a"), ("count", "n_a"), ("number", "rate_a low_a high_a")),
+    *(("text", "detector_b attack_b"), ("number", "eps_b"), ("count", "n_b"), ("number", "rate_b low_b high_b")),
+    ("number", "difference low high"),
+    ("count", "n_shared"),
+    ("number", "paired_low paired_high"),
+    ("count", "discordant_a discordant_b"),
+)
+"""One row a pair of attacks behind detectors (`rivalry.statistics.detection`)."""
 REPORTED = Table(
     ("text", "source where dataset what metric"),
     ("number", "reported measured low high"),
@@ -130,6 +147,7 @@ TABLES = {
     "spreads": SPREADS,
     "queries": QUERIES,
     "certified": CERTIFIED,
+    "flags": FLAGS,
     "reported": REPORTED,
 }
 """By the names that `rivalry.layout` and report.json give them."""

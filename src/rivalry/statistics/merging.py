@@ -62,8 +62,12 @@ KINDS = {
             Rate("clean_accuracy", "clean_low", "clean_high", "n"),
             Rate("adversarial_accuracy", "adversarial_low", "adversarial_high", "n"),
             Rate("success_rate", "success_low", "success_high", "n_attacked"),
+            Rate("flagged_clean", "flagged_clean_low", "flagged_clean_high", "n"),
+            Rate("flagged_adversarial", "flagged_adversarial_low", "flagged_adversarial_high", "n_crafted"),
+            Rate("flagged_at_1", "flagged_at_1_low", "flagged_at_1_high", "n_crafted"),
+            Rate("flagged_at_5", "flagged_at_5_low", "flagged_at_5_high", "n_crafted"),
         ),
-        ("mean_l2", "mean_linf", "flagged_adversarial"),
+        ("mean_l2", "mean_linf"),
     ),
     "worst_cases": Kind(
         ("dataset", "victim", "defense", "norm", "eps"),

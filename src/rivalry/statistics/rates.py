@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -82,6 +83,43 @@ def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> tup
     low, high = proportion_confint(successes, n, alpha=1 - confidence, method="wilson")
     # Computed, these two ends are off by a rounding, and then do not hold the rate itself.
     return 0.0 if successes == 0 else float(low), 1.0 if successes == n else float(high)
+
+
+def auc_interval(auc: float, n_clean: int, n_attacked: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of the area under a ROC curve: the areas from which this one is no more than z standard errors away.
+
+    The standard error is Hanley and McNeil's (1982) at the area that is tried, as Newcombe proposes ("Confidence
+    intervals for an effect size measure based on the Mann-Whitney statistic. Part 2", Statistics in Medicine 25, 2006,
+    method 5). So an area of 1 has an interval that ends below it. Clean and attacked images count as independent; as
+    they are copies of the same images, the interval is rather too wide.
+
+    Parameters
+    ----------
+    auc : float
+        In [0,1]: the share of pairs of a clean and an attacked image in which the attacked one has the higher score.
+    n_clean, n_attacked : int
+        Images of each kind, at least 1.
+    confidence : float
+        Coverage, in (0,1).
+
+    Returns
+    -------
+    low, high : float
+        Limits of the area, within [0,1].
+    """
+    if not 0 <= auc <= 1 or min(n_clean, n_attacked) < 1:
+        raise RivalryError(f"auc: {auc} of {n_clean} and {n_attacked} images is no area under a ROC curve")
+    quantile, pairs = normal_quantile(confidence), n_clean * n_attacked
+    others = (n_clean + n_attacked) / 2 - 1
+
+    def lower(found: float) -> float:
+        def excess(area: float) -> float:
+            spread = area * (1 - area) * (1 + others * ((1 - area) / (2 - area) + area / (1 + area))) / pairs
+            return found - area - quantile * math.sqrt(spread)
+
+        return 0.0 if found == 0 else float(brentq(excess, 0.0, min(found, 1 - 1e-12)))
+
+    return lower(auc), 1 - lower(1 - auc)
 
 
 def mean_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float]:

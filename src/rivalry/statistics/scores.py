@@ -6,6 +6,8 @@ that the (defended) victim handles unattacked. Confidences are means over all ev
 whatever class is given, unattacked and attacked. Perturbation sizes are over those on which the attack succeeded,
 and empty when there are none. Work (iterations, queries, gradients, seconds), `flagged_adversarial` and `auc` are
 over the `n_crafted` images that the attack changed: in an oblivious set those that the undefended victim has right.
+So are `flagged_at_1` and `flagged_at_5`, what a detector flags at the threshold that 1 % and 5 % of held-out clean
+training images exceed; `false_alarms_at_1` and `_at_5` are the shares of these clean test images that exceed it.
 
 A detector, or a victim that can refuse, handles an image by refusing it when it was attacked, and by classifying it
 correctly without refusing it when it was not. An image that is lost clean is lost under attack, so no accuracy under
@@ -25,11 +27,16 @@ from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 from rivalry.artifacts import read_json, read_table
 from rivalry.layout import Layout, defended, trained
 from rivalry.statistics.merging import grouped, means
-from rivalry.statistics.rates import mean_interval, wilson_interval
-from rivalry.types import REFUSED
+from rivalry.statistics.rates import auc_interval, mean_interval, wilson_interval
+from rivalry.types import FALSE_ALARMS, REFUSED
 
 SIZES = ["l0", "l2", "linf"]
 WORK = ["iterations", "queries", "gradients"]
+DETECTED = [
+    *(f"{rate}{end}" for rate in ("flagged_clean", "flagged_adversarial", "auc") for end in ("", "_low", "_high")),
+    *(f"flagged_at_{100 * share:g}{end}" for share in FALSE_ALARMS for end in ("", "_low", "_high")),
+    *(f"false_alarms_at_{100 * share:g}" for share in FALSE_ALARMS),
+]
 TRACES = ["iterations", "zero_gradient", "finite"]
 """What only the attack's own table records, not the evaluation of a defense."""
 
@@ -41,7 +48,8 @@ class ScoredMatch:
     `row` is its row of scores; `images`, indexed by row of the test split, has `wrong` (the victim errs;
     for a targeted attack: gives the target), `success` (of an attacked image) and `l2`. Images of the
     target class are left out. Where matches of several trainings
-    were `joined`, `single` are these, and numbers in `row` are means.
+    were `joined`, `single` are these, and numbers in `row` are means. `flags`, of victims that may refuse, says by row
+    of the test split whether the `clean` image and the `adversarial` one are refused, NaN where it was not attacked.
     """
 
     row: dict[str, Any]
@@ -49,6 +57,7 @@ class ScoredMatch:
     attack: dict[str, Any]
     defense: dict[str, Any] | None
     single: tuple[ScoredMatch, ...] = ()
+    flags: pd.DataFrame | None = None
 
     @property
     def trainings(self) -> tuple[ScoredMatch, ...]:
@@ -209,21 +218,41 @@ def _scored(
     row |= {name: crafted[name].mean() for name in WORK}
     row["zero_gradient_share"] = crafted["zero_gradient"].mean()
     row["non_finite"] = int((~crafted["finite"].astype(bool)).sum())
-    row |= {"flagged_clean": np.nan, "flagged_adversarial": np.nan, "auc": np.nan}
+    row |= dict.fromkeys(DETECTED, np.nan)
+    flags = None
     if refuses:
-        row["flagged_clean"] = images["clean_flagged"].mean()
-        row["flagged_adversarial"] = crafted["flagged"].mean()
+        row |= rate(("flagged_clean", "flagged_clean_low", "flagged_clean_high"), images["clean_flagged"], confidence)
+        names = ("flagged_adversarial", "flagged_adversarial_low", "flagged_adversarial_high")
+        row |= rate(names, crafted["flagged"], confidence)
+        met = images.set_index("index")
+        flags = pd.DataFrame({"clean": met["clean_flagged"], "adversarial": met["flagged"].where(met["attacked"])})
     if defense is not None and defense["kind"] == "detector":
-        truth, judged = np.repeat([0, 1], [len(images), len(crafted)]), [images["clean_score"], crafted["score"]]
-        if len(crafted) and pd.concat(judged).notna().all():
-            row["auc"] = float(roc_auc_score(truth, pd.concat(judged)))
+        thresholds = defense.get("facts", {}).get("thresholds", {})
+        row |= _told_apart(images["clean_score"], crafted["score"], thresholds, confidence)
     row["macro_precision"], row["macro_recall"] = macro_measures(images["label"], images["prediction"])
     row["seconds"] = crafted["seconds"].mean()
 
     aimed = images[images["label"] != images["target"]].set_index("index")
     success = aimed["success"] & aimed["attacked"] & aimed["clean_handled"]
     slim = pd.DataFrame({"wrong": success if targeted else ~aimed["handled"], "success": success, "l2": aimed["l2"]})
-    return ScoredMatch(row, slim, attack, defense)
+    return ScoredMatch(row, slim, attack, defense, flags=flags)
+
+
+def _told_apart(
+    clean: pd.Series, attacked: pd.Series, thresholds: dict[str, float], confidence: float
+) -> dict[str, float]:
+    """How well a detector's scores tell attacked images from clean ones, and what lies above each threshold."""
+    judged = pd.concat([clean, attacked])
+    if attacked.empty or judged.isna().any():
+        return {}
+    auc = float(roc_auc_score(np.repeat([0, 1], [len(clean), len(attacked)]), judged))
+    low, high = auc_interval(auc, len(clean), len(attacked), confidence)
+    found = {"auc": auc, "auc_low": low, "auc_high": high}
+    for share, threshold in thresholds.items():
+        found[f"false_alarms_at_{share}"] = float((clean > threshold).mean())
+        name = f"flagged_at_{share}"
+        found |= rate((name, f"{name}_low", f"{name}_high"), attacked > threshold, confidence)
+    return found
 
 
 def _mean(name: str, images: pd.DataFrame, confidence: float) -> dict[str, float]:
