@@ -40,7 +40,7 @@ from rivalry.statistics.comparisons import Method
 from rivalry.statistics.detection import flag_differences
 from rivalry.statistics.merging import spreads
 from rivalry.statistics.plantings import planting_rates
-from rivalry.statistics.scores import clean_errors, joined, tested
+from rivalry.statistics.scores import DETECTED, clean_errors, joined, tested
 from rivalry.statistics.screenings import screening_rates
 from rivalry.statistics.triggers import trigger_rates
 
@@ -69,9 +69,9 @@ DEFENSES = {
     "detector": ("binary_input_detector", "detector", {"epochs": 3, "attack": "fgsm"}, "metzen2017"),
     "cleanse": ("neural_cleanse", "transformer", {"steps": 100, "anomaly": 2.0}, "wang2019"),
 }
-DETECTED = {"auc": 0.91, "auc_low": 0.88, "auc_high": 0.93}
-DETECTED |= {"false_alarms_at_1": 0.02, "flagged_at_1": 0.3, "flagged_at_1_low": 0.2, "flagged_at_1_high": 0.4}
-DETECTED |= {"false_alarms_at_5": 0.04, "flagged_at_5": 0.5, "flagged_at_5_low": 0.4, "flagged_at_5_high": 0.6}
+FOUND = {"auc": 0.91, "auc_low": 0.88, "auc_high": 0.93}
+FOUND |= {"false_alarms_at_1": 0.02, "flagged_at_1": 0.3, "flagged_at_1_low": 0.2, "flagged_at_1_high": 0.4}
+FOUND |= {"false_alarms_at_5": 0.04, "flagged_at_5": 0.5, "flagged_at_5_low": 0.4, "flagged_at_5_high": 0.6}
 GUARDED = {
     "digits": {"plain": ["median3", "mean3", "half_mean3", "detector"], "poisoned": ["cleanse"]},
     "shapes": {"plain": ["median3"]},
@@ -668,9 +668,10 @@ class _Dataset:
             "gradients": 10 if sees == "gradients" else 0,
             "zero_gradient_share": 0.2 if victim.startswith("distilled") else 0.0,
             "non_finite": 0,
+            **dict.fromkeys(DETECTED, float("nan")),
             "flagged_clean": flags_clean.mean() if detector and flags_clean is not None else float("nan"),
             "flagged_adversarial": flagged.mean() if detector else float("nan"),
-            **(DETECTED if detector else {}),
+            **(FOUND if detector else {}),
             "macro_precision": 0.5,
             "macro_recall": 0.5,
             "seconds": 3.2,
