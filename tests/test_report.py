@@ -348,8 +348,20 @@ def test_a_defense_is_judged_by_the_paired_test_of_worst_cases(facts: dict[str, 
             continue
         judged += 1
         (test,) = tests
-        ahead = (test["error_b"] - test["error_a"]) * (1 if test["defense_a"] == name else -1)
-        right = "no difference shown" if not test["significant"] else "keeps more" if ahead > 0 else "keeps less"
+        sign = -1 if test["defense_a"] == name else 1
+        ahead = (test["error_a"] - test["error_b"]) * sign
+        cases = {
+            (case["victim"], case["defense"]): case
+            for case in facts["worst_cases"]
+            if (case["dataset"], case["norm"], case["eps"]) == (item["dataset"], test["norm"], test["eps_a"])
+        }
+        unknown, alone = cases[victim, name]["oblivious_accuracy"], cases[victim, "none"]["accuracy"]
+        most = max(sign * test[end] for end in ("paired_low", "paired_high"))
+        right = "no difference shown"
+        if test["significant"] and ahead > 0:
+            right = "keeps more"
+        elif test["significant"] or most < max(0.05, (unknown - alone) / 2):
+            right = "broken when the attacker knows it"
         assert item["verdict"] == right
         assert (
             f"leave {100 * (1 - (test['error_a'] if test['defense_a'] == name else test['error_b'])):.1f} %"
@@ -366,7 +378,8 @@ def test_no_finding_is_good_or_bad_without_a_test(facts: dict[str, Any]) -> None
     """Only defenses that a paired test sets against none, repairs, and the self-checks take sides."""
     for item in facts["findings"]:
         if item["tone"] in ("good", "bad"):
-            assert item["verdict"] in ("keeps more", "keeps less", "not repaired", "passed", "failed"), item
+            sided = ("keeps more", "broken when the attacker knows it", "not repaired", "passed", "failed")
+            assert item["verdict"] in sided, item
 
 
 def test_accuracies_on_different_images_have_different_names(facts: dict[str, Any]) -> None:

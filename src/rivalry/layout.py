@@ -48,7 +48,7 @@ FILES: dict[str, dict[str, str]] = {
         "queries": "queries.parquet",
     },
     "defend": {"facts": "defense.json", "weights": "defense.safetensors", "triggers": "triggers.safetensors"},
-    "evaluate": {"scores": "scores.parquet", "certificates": "certificates.parquet"},
+    "evaluate": {"scores": "scores.parquet", "certificates": "certificates.parquet", "costs": "costs.json"},
     "fool": {"facts": "fooling.json", "images": "images.safetensors", "scores": "scores.parquet"},
     "screen": {"facts": "screening.json", "scores": "scores.parquet"},
     "plant": {"facts": "planting.json", "scores": "scores.parquet", "images": "poisons.safetensors"},

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -13,8 +12,8 @@ from matplotlib.lines import Line2D
 from rivalry.figures._figure import Absent, Drawn, figure
 from rivalry.figures._looks import GREY
 from rivalry.figures._results import Fact, Results, each, label
-from rivalry.figures._style import WIDTH, beside, dots, key, legend, matrix, rate_axis, rows_axis, stack, trainings
-from rivalry.formatting import missing, number, percent
+from rivalry.figures._style import beside, dots, key, legend, matrix, rate_axis, rows_axis, stack, trainings
+from rivalry.formatting import NORMS, epsilon, missing, number, percent
 from rivalry.statistics import marks
 
 ROW = 0.27
@@ -195,9 +194,13 @@ def _pairs(data: Results, kind: str | None = None) -> dict[tuple[str, str], dict
     return found
 
 
+KNOWN = {"oblivious": "unknown to the attacker", "adaptive": "known to the attacker (adaptive)"}
+"""What the two halves of the table of attacks and defenses are called."""
+
+
 @figure
 def attack_defense(data: Results) -> list[Drawn]:
-    """Accuracy of every defense under every attack, adaptive, as a table of colours per victim."""
+    """Accuracy of every defense under every attack and in the worst case, oblivious and adaptive, per victim."""
     scores = data.strongest(data.scores)
     drawn = []
     for victim in data.victims:
@@ -206,36 +209,24 @@ def attack_defense(data: Results) -> list[Drawn]:
         defenses = [name for name in defenses if name in set(part.loc[part["setting"] == "adaptive", "defense"])]
         if not defenses:
             continue
-        part = part[part["setting"].isin(["undefended", "adaptive"]) & part["defense"].isin(["none", *defenses])]
-        met = set(part.loc[part["setting"] == "adaptive", "attack"])
-        attacks = [attack for attack in data.methods if attack in met]
-        cells = part.pivot_table(index="attack", columns="defense", values="adversarial_accuracy")
-        cells = cells.reindex(index=attacks, columns=["none", *defenses])
-        figure, axes = plt.subplots(figsize=(WIDTH, 1.0 + 0.36 * len(attacks)))
-        cells = cells.rename(columns={"none": "undefended"})
-        signs = cells.astype(object)
-        of_seeds = {}
-        scored: list[Any] = part.to_dict("records")
-        for score in scored:
-            if score["attack"] in met:
-                place = score["attack"], score["defense"].replace("none", "undefended")
-                signs.loc[place] = marks.sign(marks.of_score(data.checks, score))
-                of_seeds[place] = score["adversarial_accuracy_seeds"]
-        matrix(axes, cells, signs, of_seeds)
+        halves = {name: _half(data, part, defenses, name) for name in KNOWN}
+        halves = {name: half for name, half in halves.items() if half.cells[defenses].notna().any(axis=None)}
+        figure, grid = stack([0.75 + 0.36 * len(half.cells) for half in halves.values()], below=0.1)
+        for axes, (name, half) in zip(grid[:, 0], halves.items(), strict=True):
+            matrix(axes, half.cells, half.signs, half.of_seeds)
+            axes.set_xlabel(KNOWN[name], labelpad=6)
+            axes.axhline(half.attacks, color="white", linewidth=3)
         drawn.append(
             Drawn(
                 f"attack_defense_{victim}",
                 f"Attacks against defenses on {victim}",
-                "Accuracy in percent under each attack (row) at its largest budget, without a defense and "
-                "with each defense (column) that the attack knows of. Brighter is more accurate. For "
-                "detectors an image counts as held when it is flagged or classified correctly."
+                "Accuracy in percent under each attack (row) at its largest budget, without a defense and with each "
+                "defense (column): above, of attacks that do not know it, below, of attacks that do. The last rows are "
+                "the worst case per image over all attacks of a norm: in the lower half over those of both halves. "
+                "Brighter is more accurate; a defense that is bright above and dark below is broken when the attacker "
+                "knows it. For detectors an image counts as held when it is flagged or classified correctly."
                 f"{data.of_seeds('cells')} {marks.MEANING}",
-                f"Table of accuracies on {victim}. "
-                + "; ".join(
-                    f"{attack}: " + ", ".join(f"{name} {percent(cells[name][attack])} %" for name in cells.columns)
-                    for attack in attacks
-                )
-                + ".",
+                f"Table of accuracies on {victim}. {' '.join(half.words(name) for name, half in halves.items())}",
                 figure,
                 group="attack_defense",
             )
@@ -243,3 +234,56 @@ def attack_defense(data: Results) -> list[Drawn]:
     if not drawn:
         raise Absent("no defense met an adaptive attack")
     return drawn
+
+
+class Half(NamedTuple):
+    """The cells of one setting: `attacks` rows of attacks, then worst cases; a column for each defense."""
+
+    cells: pd.DataFrame
+    signs: pd.DataFrame
+    of_seeds: dict[tuple[Hashable, Hashable], list[float]]
+    attacks: int
+
+    def words(self, setting: str) -> str:
+        rows = (
+            f"{row}: " + ", ".join(f"{name} {percent(self.cells[name][row])} %" for name in self.cells.columns)
+            for row in self.cells.index
+        )
+        return f"{setting.capitalize()}: {'; '.join(rows)}."
+
+
+def _half(data: Results, scores: pd.DataFrame, defenses: list[str], setting: str) -> Half:
+    """What one victim keeps under attacks that know its defenses, or that do not."""
+    met = set(scores.loc[scores["setting"] == setting, "attack"])
+    attacks = [attack for attack in data.methods if attack in met]
+    columns = ["undefended", *defenses]
+    places: list[tuple[str, str, Any, list[Fact], list[float]]] = []
+    scored: list[Any] = scores[scores["setting"].isin(["undefended", setting])].to_dict("records")
+    for score in scored:
+        place = score["attack"], score["defense"].replace("none", "undefended")
+        places.append((*place, score["adversarial_accuracy"], marks.of_score(data.checks, score), score[SEEDS]))
+    worst = []
+    for case in data.worst_cases:
+        if case["victim"] != scores["victim"].iloc[0] or not case["headline"] or case["reason"]:
+            continue
+        name = f"all {NORMS[case['norm']]}" + ("" if case["eps"] is None else f"  ε {epsilon(case['eps'])}")
+        bare = case["defense"] == "none"
+        rate = case["accuracy"] if bare or setting == "adaptive" else case["oblivious_accuracy"]
+        of_seeds = case["accuracy_seeds"] if bare or setting == "adaptive" else []
+        places.append(
+            (name, case["defense"].replace("none", "undefended"), rate, marks.of_case(data.checks, case), of_seeds)
+        )
+        if rate is not None and not bare and name not in worst:
+            worst.append(name)
+    rows = [*attacks, *worst]
+    cells = pd.DataFrame(float("nan"), index=rows, columns=columns)
+    signs = pd.DataFrame("", index=rows, columns=columns)
+    seeds: dict[tuple[Hashable, Hashable], list[float]] = {}
+    for row, column, rate, touched, of_seeds in places:
+        if row in rows and column in columns and not missing(rate):
+            cells.loc[row, column], signs.loc[row, column] = rate, marks.sign(touched)
+            seeds[row, column] = of_seeds
+    return Half(cells, signs, seeds, len(attacks))
+
+
+SEEDS = "adversarial_accuracy_seeds"

@@ -101,8 +101,12 @@ def gather(results: Path, *, config: dict[str, Any], plan: dict[str, Any]) -> di
             (report if first else report["trainings"])[entry].append(fact)
             if "seed" in fact:
                 report["seeds"].append({"stage": where.stage, "what": ", ".join(names), "seed": fact["seed"]})
+            if entry == "defenses":
+                fact["cost"] = artifacts.read_json(layout.evaluation(*names)["costs"])
             if not config["record_times"]:
                 fact["seconds"] = None
+                for cost in (fact["cost"][side] for side in ("defended", "undefended") if "cost" in fact):
+                    cost["seconds"] = None
     report["environment"] = environment([fact for fact in report["victims"] if "prepared" in fact])
     for name, table in TABLES.items():
         rows = records(table.read(layout.tables[name]))

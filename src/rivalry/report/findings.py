@@ -23,7 +23,7 @@ from rivalry.formatting import (
     tied,
 )
 from rivalry.references import named
-from rivalry.report.summary import checked, doubted, leader, paired, within
+from rivalry.report.summary import checked, doubted, leader, paired, standing, within
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import Listed, at_headline
 from rivalry.statistics.literature import ROLES, expected, found, together
@@ -220,12 +220,14 @@ def _defended(part: Fact) -> Iterator[Finding]:
             )
             text += f"it and {percent(without)} % without, a difference of {points(test['ahead'])} points "
             text += f"[{between_points(test['low'], test['high'])}]."
-            ahead = test["significant"] and test["ahead"] > 0
-            behind = test["significant"] and test["ahead"] < 0
+            if mine["oblivious_accuracy"] is not None:
+                text += f" Attackers who do not know it leave {percent(mine['oblivious_accuracy'])} %."
+            verdict = standing(test, fact, mine, bare)
+            tone = {"keeps more": "good", "no difference shown": "open"}.get(verdict, "neutral")
             yield Finding(
                 topic,
-                "keeps more" if ahead else "keeps less" if behind else "no difference shown",
-                "good" if ahead else "bad" if behind else "open",
+                verdict,
+                "bad" if test["significant"] and test["ahead"] < 0 else tone,
                 text,
                 [*mine["marks"], *bare["marks"]],
             )

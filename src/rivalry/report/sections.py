@@ -178,6 +178,7 @@ RESULTS = (
         ),
         figures=("attack_defense", "preprocessors", "detectors", "roc", "defense_budgets", "certified", "query_limits"),
         tables=(
+            defenses.worth,
             defenses.defenses,
             detectors.found,
             detectors.unseen,

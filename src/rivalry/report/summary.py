@@ -23,6 +23,7 @@ from rivalry.formatting import (
 )
 from rivalry.statistics.comparisons import seen_from
 from rivalry.statistics.headlines import ranking
+from rivalry.statistics.literature import MARGIN
 from rivalry.statistics.marks import words
 
 Fact = dict[str, Any]
@@ -107,6 +108,34 @@ def paired(report: Fact, place: Fact, one: Fact, other: Fact) -> Fact | None:
         if row["eps_a"] == place["eps"] and sorted(met) == sorted([mine, theirs]):
             return seen_from(row, mine)
     return None
+
+
+BROKEN = "broken when the attacker knows it"
+NO_LIMIT = "nothing against who holds a copy"
+
+
+def standing(test: Fact, fact: Fact, mine: Fact, bare: Fact) -> str:
+    """What the paired test of a defended victim against the undefended one says of the defense, in words.
+
+    It has fallen to the undefended victim where it keeps less; or where no gain is shown, and the whole interval lies
+    below five points, or below half of what the defense gains while attackers do not know it.
+
+    Parameters
+    ----------
+    test : dict
+        That of `paired`, seen from the defended side: under attacks that know the defense.
+    fact : dict
+        The defense.
+    mine, bare : dict
+        The rows of worst_cases.csv with it and without.
+    """
+    if test["significant"] and test["ahead"] > 0:
+        return "keeps more"
+    unknown = mine["oblivious_accuracy"]
+    promised = 0.0 if unknown is None else unknown - bare["accuracy"]
+    if test["significant"] or test["high"] < max(MARGIN, promised / 2):
+        return NO_LIMIT if fact["kind"] == "access control" else BROKEN
+    return "no difference shown"
 
 
 def within(place: Fact) -> str:

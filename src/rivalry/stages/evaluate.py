@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 
 from rivalry.adversarial import read_sets
 from rivalry.answers import NO_ANSWER, answers, classify, reject_class
-from rivalry.artifacts import read_json, write_manifest, write_table
+from rivalry.artifacts import read_json, write_json, write_manifest, write_table
 from rivalry.attacks._goals import Goal
 from rivalry.data._splits import load_split, select_images
+from rivalry.defenses._costs import costs
 from rivalry.defenses._defended import Randomised, Rejecting
 from rivalry.defenses.randomised_smoothing import Smoothed
 from rivalry.devices import device, device_of, moved
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from rivalry.options import Accelerator, Attacks, Defended
     from rivalry.types import BatchSize, Count, Natural
 
+TIMED = 256
+"""Clean images on which it is measured what classifying takes, at most."""
 SIZES = ["l0", "l2", "linf", "l2_channels", "linf_channels", "relative_l2"]
 CARRIED = [*SIZES, "queries", "gradients", "seconds"]
 """What an evaluation takes over from the attack: the sizes of its perturbations and what they cost."""
@@ -50,7 +54,8 @@ def evaluate(
 ) -> None:
     """Measure a defense against adversarial images.
 
-    The defended victim classifies, or refuses, clean and adversarial test images; scores.parquet is written.
+    The defended victim classifies, or refuses, clean and adversarial test images; scores.parquet is written, and
+    costs.json with what it takes to classify an image with and without the defense (`rivalry.defenses._costs`).
 
     It has one row an image of each set. `prediction` is -1 for a refused image, -2 where the victim answers NaN.
     `attacked`: the victim that the attack was made on had it right, so that it was changed. `clean_handled`,
@@ -107,6 +112,10 @@ def evaluate(
                 tables.append(judged(victim, adversarial, rows, batch_size))
     place = Layout().evaluation(about["dataset"], about["victim"], about["defense"]).at(output)
     write_table(place["scores"], with_verdicts(pd.concat(tables, ignore_index=True)))
+    bare = moved(load_victim(Path(os.path.normpath(defended / about["victim_folder"]))), device(accelerator))
+    few = test.floats(index[:TIMED])
+    spent = {"defended": costs(victim, few, batch_size), "undefended": costs(bare, few, batch_size)}
+    write_json(place["costs"], {"images": len(few), "batch_size": batch_size, **spent})
     if isinstance(victim, Smoothed):
         write_table(place["certificates"], certificates(victim, test.floats(index), index, batch_size))
     write_manifest(place, [*place.files, *([place["certificates"]] if isinstance(victim, Smoothed) else [])])

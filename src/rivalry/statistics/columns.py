@@ -31,7 +31,7 @@ WORST_CASES = Table(
     ("flag", "headline"),
     ("text", "victim defense"),
     ("count", "seed n"),
-    ("number", "clean_accuracy accuracy low high"),
+    ("number", "clean_accuracy accuracy low high oblivious_accuracy"),
     ("text", "strongest"),
     ("number", "strongest_accuracy median_distance"),
     ("count", "n_right"),

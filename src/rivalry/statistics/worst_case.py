@@ -329,6 +329,9 @@ def _case(key: Key, eps: float | None, attacks: Sequence[Tried], confidence: flo
         strongest = [name for name in alone if alone[name] == most] if most else []
     median = _median(attacks, images[right]) if any(attack.minimal for attack in counted) else np.inf
     low, high = wilson_interval(int(held.sum()), len(images), confidence)
+    unknowing = [attack for attack in counted if attack.listed.oblivious]
+    if unknowing:
+        row["oblivious_accuracy"] = float(_held(unknowing, images, eps).mean())
     row |= {
         "n": len(images),
         "clean_accuracy": float(right.mean()),

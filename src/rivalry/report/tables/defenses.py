@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from rivalry.formatting import between, percent, settings
+from rivalry.formatting import NORMS, between, percent, settings
+from rivalry.report.summary import paired, standing
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.report.tables.literature import broken_by
 from rivalry.statistics import marks
 from rivalry.statistics.checked import LYING
+from rivalry.statistics.comparisons import seen_from
 
 MEASURED = {
     "accuracy": "adversarial_accuracy",
@@ -86,6 +88,89 @@ def _gradients(report: Row, fact: Row) -> str:
         row for row in report["checks"] if row["check"] == LYING and all(row[name] == fact[name] for name in names)
     ]
     return "".join(f" Self-check, {row['subject']}: {row['found']}." for row in found)
+
+
+def worth(report: Row, dataset: str) -> Table:
+    """One row for each defended victim and norm: what the defense costs, and what it gains."""
+    rows = []
+    for fact in (fact for fact in report["defenses"] if fact["dataset"] == dataset):
+        names = fact["victim"], fact["defense"]
+        about = {"victim": names[0], "defense": names[1], "kind": fact["kind"], **_clean(report, dataset, names)}
+        for side, end in (("defended", ""), ("undefended", "_bare")):
+            cost = fact["cost"][side]
+            about[f"time{end}"] = None if cost["seconds"] is None else 1000 * cost["seconds"]
+            about |= {f"{key}{end}": cost[key] / 1e6 for key in ("memory", "stored")}
+        mine = [place for place in report["rankings"] if place["dataset"] == dataset and place["eps"] is not None]
+        measured = [row for row in (_worst(report, place, fact) for place in mine) if row]
+        rows += [about | row for row in measured or [dict.fromkeys(WORTH)]]
+    return Table(
+        f"{dataset}-worth",
+        "What defenses cost and gain",
+        "Clean accuracy with the defense and by how much it changes, in percentage points, with the paired interval. "
+        "The accuracies are worst cases over all attacks of the norm: without the defense, under attacks that do not "
+        "know it, and under all of them. The verdict is that of the paired test of victims with and without it: a "
+        "defense is broken where no gain is shown and there is no room for five points, or for half of what it gains "
+        "while attackers do not know it. What "
+        "classifying takes is measured on clean images, with the defense and without: milliseconds an image in "
+        "batches, and megabytes that tensors hold meanwhile, an image, and in weights and other stored numbers.",
+        [
+            Column("defense", "defense", "name", width=0.14),
+            Column("victim", "victim", "name"),
+            Column("kind", "kind", paper=False),
+            Column("clean", "clean %", "rate"),
+            Column("change", "change", "points", low="change_low", high="change_high"),
+            Column("norm", "norm"),
+            Column("eps", "ε", "eps"),
+            Column("undefended", "undefended %", "rate"),
+            Column("oblivious", "unknown %", "rate"),
+            Column("accuracy", "known %", "rate", low="low", high="high"),
+            Column("verdict", "verdict", width=0.14),
+            Column("time", "ms", "number"),
+            Column("time_bare", "ms without", "number"),
+            Column("memory", "MB", "number", paper=False),
+            Column("memory_bare", "MB without", "number", paper=False),
+            Column("stored", "MB stored", "number", paper=False),
+            Column("stored_bare", "MB stored without", "number", paper=False),
+        ],
+        rows,
+    )
+
+
+WORTH = ("norm", "eps", "undefended", "oblivious", "accuracy", "low", "high", "verdict")
+
+
+def _clean(report: Row, dataset: str, names: tuple[str, str]) -> Row:
+    """The clean accuracy of a defended victim, and by how much it is above that of the undefended one."""
+    scores = [s for s in report["scores"] if (s["dataset"], s["victim"], s["defense"]) == (dataset, *names)]
+    row: Row = {"clean": scores[0]["clean_accuracy"] if scores else None}
+    row |= dict.fromkeys(("change", "change_low", "change_high"))
+    for test in report["comparisons"]:
+        sides = [(test[f"victim_{side}"], test[f"defense_{side}"]) for side in "ab"]
+        if (test["dataset"], test["kind"]) == (dataset, "clean") and sorted(sides) == sorted(
+            [names, (names[0], "none")]
+        ):
+            seen = seen_from(test, names)
+            if seen["holm_p"] is not None:
+                row |= {"change": seen["ahead"], "change_low": seen["low"], "change_high": seen["high"]}
+    return row
+
+
+def _worst(report: Row, place: Row, fact: Row) -> Row | None:
+    """The worst cases of a norm with and without a defense, and what their test says."""
+    rows = {(row["victim"], row["defense"]): row for row in place["rows"]}
+    mine, bare = (rows.get((fact["victim"], defense)) for defense in (fact["defense"], "none"))
+    if mine is None or mine["reason"]:
+        return None
+    test = paired(report, place, mine, bare) if bare and not bare["reason"] else None
+    told = test is not None and test["holm_p"] is not None
+    return {
+        "norm": NORMS[place["norm"]],
+        "eps": place["eps"],
+        "undefended": bare["accuracy"] if bare else None,
+        "oblivious": mine["oblivious_accuracy"],
+        **{key: mine[key] for key in ("accuracy", "low", "high")},
+        "verdict": standing(test, fact, mine, bare) if bare and test and told else "not compared",
+    }
 
 
 def _row(report: Row, scores: list[Row], bare: Row) -> Row:
