@@ -69,7 +69,7 @@ DEFENSES = {
     "detector": ("binary_input_detector", "detector", {"epochs": 3, "attack": "fgsm"}, "metzen2017"),
     "cleanse": ("neural_cleanse", "transformer", {"steps": 100, "anomaly": 2.0}, "wang2019"),
 }
-FOUND = {"auc": 0.91, "auc_low": 0.88, "auc_high": 0.93}
+FOUND = {"detection_accuracy": 0.9, "auc": 0.91, "auc_low": 0.88, "auc_high": 0.93}
 FOUND |= {"false_alarms_at_1": 0.02, "flagged_at_1": 0.3, "flagged_at_1_low": 0.2, "flagged_at_1_high": 0.4}
 FOUND |= {"false_alarms_at_5": 0.04, "flagged_at_5": 0.5, "flagged_at_5_low": 0.4, "flagged_at_5_high": 0.6}
 GUARDED = {

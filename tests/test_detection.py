@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from rivalry.errors import RivalryError
+from rivalry.report.findings import _told_apart
 from rivalry.report.tables import detectors
 from rivalry.statistics.detection import OWN, SAME, flag_differences, saw
 from rivalry.statistics.paired import paired_interval
@@ -149,3 +150,32 @@ def test_a_detector_s_row_says_what_it_saw_and_the_least_that_it_flags_of_the_re
     assert (first["of one_step"], first["of boundary"], first["of noise"]) == (0.9, 0.2, 0.0)
     assert (first["seen"], first["unseen"]) == (0.9, 0.2)
     assert (second["seen"], second["unseen"], second["of boundary"]) == (0.8, None, None)
+
+
+@pytest.mark.parametrize(
+    ("areas", "said"),
+    [
+        ([], ""),
+        ([0.9], "; of the attacks that ignore it, it tells fgsm (ε 0.3) from clean images with an AUC of 0.900"),
+        ([0.9, 0.9], "it tells deepfool from clean images with an AUC of 0.900 (chance: 0.5)"),
+        (
+            [0.9, 0.4],
+            "it tells fgsm (ε 0.3) from clean images with an AUC of 0.900 (chance: 0.5), and deepfool with one of ",
+        ),
+    ],
+)
+def test_a_finding_about_a_detector_names_its_false_alarms(areas: list[float], said: str) -> None:
+    fact = {"victim": "plain", "defense": "a", "kind": "detector", "parameters": {"false_positive_rate": 0.05}}
+    row = {"victim": "plain", "defense": "a", "flagged_clean": 0.07, "n": 100, "sees": "gradients", "auc": 0.1}
+    blind = [
+        row | {"setting": "oblivious", "attack": name, "eps": eps, "auc": auc}
+        for (name, eps), auc in zip((("fgsm", 0.3), ("deepfool", None)), areas, strict=False)
+    ]
+    control = row | {"setting": "oblivious", "attack": "noise", "eps": 0.3, "sees": "nothing"}
+    adaptive = row | {"setting": "adaptive", "attack": "fgsm", "eps": 0.3, "n": 50, "flagged_clean": 0.5}
+    text = _told_apart({"scores": [adaptive, control, *blind]}, fact)
+    assert text.startswith("; it refuses 7.0 % of 100 clean images, where 5.0 % were allowed")
+    assert said in text
+    assert "noise" not in text
+    assert _told_apart({"scores": []}, fact) == ""
+    assert _told_apart({"scores": blind}, fact | {"kind": "preprocessor"}) == ""

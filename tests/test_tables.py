@@ -280,7 +280,7 @@ def test_every_column_of_an_undefended_row(run):
     assert found["target"] == ""
     rates = ("flagged_clean", "flagged_adversarial", "flagged_at_1", "flagged_at_5", "auc")
     detected = {f"{rate}{end}" for rate in rates for end in ("", "_low", "_high")}
-    detected |= {"false_alarms_at_1", "false_alarms_at_5"}
+    detected |= {"false_alarms_at_1", "false_alarms_at_5", "detection_accuracy"}
     assert found[[*detected]].isna().all()
     assert set(SCORES.columns) == {*words, *numbers, "target", "eps", *detected}
 
@@ -329,6 +329,7 @@ def test_detector_rows_count_refusals_of_attacked_images_as_handled(run):
     # Of the clean ones only the .6 lies above either threshold, of the attacked ones three above .5 and all above .15.
     assert (blind["false_alarms_at_1"], blind["false_alarms_at_5"]) == (1 / 8, 1 / 8)
     assert (blind["flagged_at_1"], blind["flagged_at_5"]) == (pytest.approx(3 / 7), 1)
+    assert blind["detection_accuracy"] == pytest.approx((3 / 7 + 7 / 8) / 2)
     assert blind["flagged_at_5_low"] < blind["flagged_at_5_high"] == 1
     assert blind["iterations"] == 1
     assert row(scores, setting="adaptive")["success_rate"] == pytest.approx(3 / 6)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from rivalry.answers import classify
 from rivalry.data._splits import floats
 from rivalry.defenses._defended import Defended, Rejecting, defense, log_odds
+from rivalry.defenses._detecting import thresholds
 from rivalry.defenses.defense_gan import Projected
 from rivalry.devices import device_of
 from rivalry.generative.wgan import Generator, held_out, load_generator
@@ -66,6 +67,7 @@ def reconstruction_detector(
         "latent": made.latent,
         "width": made.width,
         "images_held_out": len(shown),
+        "thresholds": thresholds(odds),
         "threshold_squared_error": float(threshold.double().exp()),
         "mean_squared_error": float(odds.double().exp().mean()),
         "flagged_clean": float((odds > threshold).double().mean()),

@@ -16,6 +16,7 @@ from rivalry.formatting import (
     epsilon,
     guarded,
     listing,
+    missing,
     number,
     percent,
     plural,
@@ -208,7 +209,7 @@ def _defended(part: Fact) -> Iterator[Finding]:
             text += f"[{between(mine['low'], mine['high'])}] of {mine['n']} images"
             if mine["strongest"]:
                 text += f"; the strongest, {tied(mine['strongest'])}, leaves {percent(mine['strongest_accuracy'])} %"
-            text += _told_apart(part, victim, defense)
+            text += _told_apart(part, fact)
             test = paired(part, place, mine, bare) if bare and not bare["reason"] else None
             if bare is None or test is None or test["holm_p"] is None:
                 text += f". It was not compared with {victim} without the defense."
@@ -243,19 +244,29 @@ def _defended(part: Fact) -> Iterator[Finding]:
             )
 
 
-def _told_apart(part: Fact, victim: str, defense: str) -> str:
-    """How well a detector tells images of attackers who ignore it from clean ones."""
-    found = [
-        score["auc"]
-        for score in part["scores"]
-        if (score["victim"], score["defense"], score["setting"]) == (victim, defense, "oblivious")
-        and score["auc"] is not None
-    ]
-    if not found:
+def _attack_at(row: Fact) -> str:
+    """An attack and its budget, if it has one."""
+    return str(row["attack"]) if missing(row["eps"]) else f"{row['attack']} (ε {epsilon(row['eps'])})"
+
+
+def _told_apart(part: Fact, fact: Fact) -> str:
+    """At how many false alarms a detector works, and how well it tells attackers who ignore it from clean images."""
+    mine = [row for row in part["scores"] if (row["victim"], row["defense"]) == (fact["victim"], fact["defense"])]
+    mine = [row for row in mine if not missing(row["flagged_clean"])]
+    if fact["kind"] != "detector" or not mine:
         return ""
-    best = max(found)
-    text = "; of the attacks that ignore it, it tells the easiest one from clean images with an AUC of "
-    return f"{text}{number(best)} (chance: 0.5)"
+    most = max(mine, key=lambda row: int(row["n"]))
+    text = f"; it refuses {percent(most['flagged_clean'])} % of {most['n']} clean images"
+    allowed = fact["parameters"].get("false_positive_rate")
+    text += f", where {percent(allowed)} % were allowed" if allowed is not None else ""
+    blind = [row for row in mine if row["setting"] == "oblivious" and row["sees"] != "nothing"]
+    blind = sorted((row for row in blind if not missing(row["auc"])), key=lambda row: float(row["auc"]))
+    if blind:
+        easy, hard = blind[-1], blind[0]
+        text += f"; of the attacks that ignore it, it tells {_attack_at(easy)} from clean images with an AUC of "
+        text += f"{number(easy['auc'])} (chance: 0.5)"
+        text += f", and {_attack_at(hard)} with one of {number(hard['auc'])}" if easy["auc"] > hard["auc"] else ""
+    return text
 
 
 def _published(part: Fact) -> Iterator[Finding]:

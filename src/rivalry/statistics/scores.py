@@ -8,6 +8,8 @@ and empty when there are none. Work (iterations, queries, gradients, seconds), `
 over the `n_crafted` images that the attack changed: in an oblivious set those that the undefended victim has right.
 So are `flagged_at_1` and `flagged_at_5`, what a detector flags at the threshold that 1 % and 5 % of held-out clean
 training images exceed; `false_alarms_at_1` and `_at_5` are the shares of these clean test images that exceed it.
+`detection_accuracy` is the share of right verdicts, at the detector's own threshold, on as many clean images as
+attacked ones.
 
 A detector, or a victim that can refuse, handles an image by refusing it when it was attacked, and by classifying it
 correctly without refusing it when it was not. An image that is lost clean is lost under attack, so no accuracy under
@@ -36,6 +38,7 @@ DETECTED = [
     *(f"{rate}{end}" for rate in ("flagged_clean", "flagged_adversarial", "auc") for end in ("", "_low", "_high")),
     *(f"flagged_at_{100 * share:g}{end}" for share in FALSE_ALARMS for end in ("", "_low", "_high")),
     *(f"false_alarms_at_{100 * share:g}" for share in FALSE_ALARMS),
+    "detection_accuracy",
 ]
 TRACES = ["iterations", "zero_gradient", "finite"]
 """What only the attack's own table records, not the evaluation of a defense."""
@@ -224,6 +227,7 @@ def _scored(
         row |= rate(("flagged_clean", "flagged_clean_low", "flagged_clean_high"), images["clean_flagged"], confidence)
         names = ("flagged_adversarial", "flagged_adversarial_low", "flagged_adversarial_high")
         row |= rate(names, crafted["flagged"], confidence)
+        row["detection_accuracy"] = (row["flagged_adversarial"] + 1 - row["flagged_clean"]) / 2
         met = images.set_index("index")
         flags = pd.DataFrame({"clean": met["clean_flagged"], "adversarial": met["flagged"].where(met["attacked"])})
     if defense is not None and defense["kind"] == "detector":
