@@ -204,16 +204,20 @@ def test_no_rule_writes_a_path() -> None:
 
 CONFIG = {
     "datasets": {"digits": {"source": "digits", "images": 20}},
+    "generators": {"gan": {"latent": 2, "width": 1, "epochs": 1, "batch_size": 256}},
     "poisonings": {"corner": {"method": "backdoor", "target": 3}},
     "victims": {
         "plain": {"method": "scikit_learn", "architecture": "linear"},
         "backdoored": {"method": "scikit_learn", "architecture": "linear", "poisoning": "corner"},
     },
     "attacks": {"fgsm": {"method": "fgsm", "eps": 0.2}},
-    "defenses": {"median": {"method": "spatial_smoothing", "kind": "median"}},
+    "defenses": {
+        "median": {"method": "spatial_smoothing", "kind": "median"},
+        "gan": {"method": "defense_gan", "generator": "gan", "steps": 1, "restarts": 1},
+    },
     "fooling": {"ascent": {"method": "gradient_ascent", "steps": 2}},
     "matches": [
-        {"datasets": ["digits"], "victims": ["plain"], "attacks": ["fgsm"], "defenses": ["median"]},
+        {"datasets": ["digits"], "victims": ["plain"], "attacks": ["fgsm"], "defenses": ["median", "gan"]},
         {"datasets": ["digits"], "victims": ["backdoored"], "attacks": ["fgsm"], "fooling": ["ascent"]},
     ],
     "transfers": [
@@ -245,14 +249,16 @@ def test_a_run_whose_folders_and_files_are_all_called_otherwise_is_whole(
     run("record", f"configuration config.json --output {layout.configuration.facts}")
     record_run(layout.run.facts, snakefile="Snakefile", configfiles=[], config={})
     run("prepare", plan.prepare_options("digits"))
+    run("generate", plan.generate_options("digits", "gan"))
     run("poison", plan.poison_options("digits", "corner"))
     for names in plan.victims:
         run("train", plan.train_options(*names))
     for names in plan.attacks:
         run("attack", plan.attack_options(*names))
-    run("defend", plan.defend_options("digits", "plain", "median"))
-    run("attack", plan.attack_options("digits", "plain+median", "fgsm"))
-    run("evaluate", plan.evaluate_options("digits", "plain", "median"))
+    for defense in ("median", "gan"):
+        run("defend", plan.defend_options("digits", "plain", defense))
+        run("attack", plan.attack_options("digits", f"plain+{defense}", "fgsm"))
+        run("evaluate", plan.evaluate_options("digits", "plain", defense))
     run("fool", plan.fool_options("digits", "backdoored", "ascent"))
     run("transfer", plan.transfer_options("digits", "plain"))
     run("tabulate", plan.tabulate_options())

@@ -69,14 +69,15 @@ def has_stand_in(victim: nn.Module, images: Tensor) -> bool:
 
 
 def _strongest(crafted: Sequence[Crafted]) -> list[Crafted]:
-    """Of each norm and goal the attack that fools most at its largest eps."""
-    best: dict[tuple[str, ...], tuple[float, Crafted]] = {}
+    """Of each norm and goal the attack that fools most at its largest eps; of equals, one of many steps."""
+    best: dict[tuple[str, ...], tuple[tuple[float, bool], Crafted]] = {}
     for one in crafted:
         _, rows = one.budgets[-1]
         rate = float(rows.loc[rows["attacked"], "success"].mean()) if rows["attacked"].any() else -1.0
         key = tuple(str(one.facts[name]) for name in ("norm", "goal", "target"))
-        if key not in best or rate > best[key][0]:
-            best[key] = rate, one
+        rank = rate, not one.single
+        if key not in best or rank > best[key][0]:
+            best[key] = rank, one
     return [one for _, one in best.values()]
 
 
@@ -103,6 +104,8 @@ def _judged(attack: str, own: pd.Series, stand_in: pd.Series, blind: pd.Series |
     overrated = _behind(stand_in, own) or (blind is not None and _behind(stand_in, blind))
     if overrated:
         return "fail", f"{words}: the stand-ins are not the strongest, and the defense is overrated"
+    if not (own.any() or stand_in.any()):
+        return "warn", f"{words}: where nothing falls, nothing is known of gradients"
     if not _behind(own, stand_in):
         return "pass", f"{words}: its own gradients serve as well"
     if blind is None:
