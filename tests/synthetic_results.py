@@ -19,7 +19,7 @@ from rivalry.adversarial import CraftedSet, write_crafted
 from rivalry.data._croissant import croissant
 from rivalry.layout import Layout, trained, training
 from rivalry.stages.evaluate import with_verdicts
-from rivalry.statistics import compare, evaluated_matches, literature, undefended_matches, worst_case
+from rivalry.statistics import compare, evaluated_matches, literature, sizes, undefended_matches, worst_case
 from rivalry.statistics.checked import CHECKED
 from rivalry.statistics.columns import (
     CERTIFIED,
@@ -31,6 +31,8 @@ from rivalry.statistics.columns import (
     REPORTED,
     SCORES,
     SCREENINGS,
+    SIZE_CORRELATIONS,
+    SIZES,
     SPREADS,
     TRANSFERS,
     TRIGGERS,
@@ -189,6 +191,9 @@ def make(results: Path, seeds: int = 1) -> Path:
     CLAIMS.write(tables / "claims.csv", literature.judged(stated, together, all_cases, comparisons))
     REPORTED.write(tables / "reported.csv", _reported())
     QUERIES.write(tables / "queries.csv", _queries())
+    images = sizes.caught(layout, plan)
+    SIZES.write(tables / "sizes.csv", sizes.points(images, CONFIG["confidence"]))
+    SIZE_CORRELATIONS.write(tables / "size_correlations.csv", sizes.correlations(images, CONFIG["confidence"], 0))
     CERTIFIED.write(tables / "certified.csv", _certified())
     artifacts.write_json(tables / "kept_apart.json", KEPT_APART)
     artifacts.write_manifest(layout.tables, sorted(tables.glob("*.csv")))

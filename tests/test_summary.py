@@ -29,6 +29,7 @@ def case(victim: str, accuracy: float | None, defense: str = "none", **other: An
         "high": None if accuracy is None else min(1.0, accuracy + 0.05),
         "strongest": "apgd_ce",
         "strongest_accuracy": accuracy,
+        "oblivious_accuracy": None,
         "median_distance": None,
         "n_right": 120,
         "attacks": ["apgd_ce", "square"],

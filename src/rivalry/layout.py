@@ -65,6 +65,8 @@ FILES: dict[str, dict[str, str]] = {
         "spreads": "spreads.csv",
         "queries": "queries.csv",
         "certified": "certified.csv",
+        "sizes": "sizes.csv",
+        "size_correlations": "size_correlations.csv",
         "flags": "flags.csv",
         "reported": "reported.csv",
         "kept_apart": "kept_apart.json",

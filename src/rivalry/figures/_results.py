@@ -21,6 +21,8 @@ from rivalry.statistics.columns import (
     QUERIES,
     SCORES,
     SCREENINGS,
+    SIZE_CORRELATIONS,
+    SIZES,
     SPREADS,
     TRANSFERS,
     TRIGGERS,
@@ -113,6 +115,14 @@ class Results:
     @cached_property
     def query_curves(self) -> pd.DataFrame:
         return self._own(QUERIES, self.layout.tables["queries"])
+
+    @cached_property
+    def sizes(self) -> pd.DataFrame:
+        return self._own(SIZES, self.layout.tables["sizes"])
+
+    @cached_property
+    def size_correlations(self) -> pd.DataFrame:
+        return self._own(SIZE_CORRELATIONS, self.layout.tables["size_correlations"])
 
     @cached_property
     def certified(self) -> pd.DataFrame:

@@ -58,7 +58,19 @@ def find(report: Fact) -> list[Fact]:
             for key, rows in report.items()
             if isinstance(rows, list) and all(isinstance(row, dict) and "dataset" in row for row in rows)
         }
-        rules = (_doubted, _clean, _robust, _strongest, _transferred, _defended, _published, _backdoors, _fooled, _ties)
+        rules = (
+            _doubted,
+            _clean,
+            _robust,
+            _strongest,
+            _transferred,
+            _defended,
+            _sizes,
+            _published,
+            _backdoors,
+            _fooled,
+            _ties,
+        )
         for rule in rules:
             findings += [_listed(dataset, finding) for finding in rule(part)]
     return findings + [_listed("", finding) for finding in _whole_run(report)]
@@ -267,6 +279,38 @@ def _told_apart(part: Fact, fact: Fact) -> str:
         text += f"{number(easy['auc'])} (chance: 0.5)"
         text += f", and {_attack_at(hard)} with one of {number(hard['auc'])}" if easy["auc"] > hard["auc"] else ""
     return text
+
+
+def _sizes(part: Fact) -> Iterator[Finding]:
+    """Whether larger changes are caught more easily, as the course says, by whatever defense met some."""
+    rows = [row for row in part["size_correlations"] if row["over"] == "images" and row["size"] == "l2"]
+    rows = [row for row in rows if row["rho"] is not None]
+    if not rows:
+        return
+    by_verdict: dict[str, list[str]] = {}
+    for row in rows:
+        words = f"{guarded(row['victim'], row['defense'])} ({number(row['rho'])}"
+        words += "" if row["low"] is None else f" [{number(row['low'])} to {number(row['high'])}]"
+        by_verdict.setdefault(row["verdict"], []).append(f"{words})")
+    said = {
+        "larger ones more": "larger changes are caught more easily by",
+        "larger ones less": "smaller changes are caught more easily by",
+        "not shown": "no such connection is shown for",
+        "not measured": "nothing can be said of",
+    }
+    parts = [f"{words} {listing(by_verdict[verdict])}" for verdict, words in said.items() if verdict in by_verdict]
+    text = "; ".join(parts)
+    yield Finding(
+        "Larger changes and defenses",
+        "in all"
+        if [*by_verdict] == ["larger ones more"]
+        else "not in all"
+        if "larger ones more" in by_verdict
+        else "in none",
+        "neutral",
+        f"{text[0].upper()}{text[1:]}: rank correlations of L2 and being flagged or brought back, over adversarial "
+        "images that were made without knowing the defense.",
+    )
 
 
 def _published(part: Fact) -> Iterator[Finding]:

@@ -20,6 +20,8 @@ from rivalry.statistics.columns import (
     REPORTED,
     SCORES,
     SCREENINGS,
+    SIZE_CORRELATIONS,
+    SIZES,
     SPREADS,
     TRANSFERS,
     TRIGGERS,
@@ -41,6 +43,7 @@ from rivalry.statistics.scores import (
     undefended_matches,
 )
 from rivalry.statistics.screenings import screening_rates
+from rivalry.statistics.sizes import caught, correlations, points
 from rivalry.statistics.tables import records
 from rivalry.statistics.transfers import transfer_rates
 from rivalry.statistics.triggers import trigger_rates
@@ -121,6 +124,9 @@ def tabulate(
     FLAGS.write(tables["flags"], flag_differences(matches, confidence))
     SPREADS.write(tables["spreads"], spreads(of_trainings, confidence))
     QUERIES.write(tables["queries"], query_curves(layout, plan, [case.row for case in cases], confidence))
+    images = caught(layout, plan)
+    SIZES.write(tables["sizes"], points(images, confidence))
+    SIZE_CORRELATIONS.write(tables["size_correlations"], correlations(images, confidence, seed))
     CERTIFIED.write(tables["certified"], certified(layout, plan, confidence))
     REPORTED.write(tables["reported"], reported)
     write_json(tables["kept_apart"], kept_apart(together))

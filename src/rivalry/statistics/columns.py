@@ -108,6 +108,16 @@ QUERIES = Table(
     ("number", "success_rate low high median_change"),
 )
 """What attacks that ask the victim achieve by numbers of queries (`rivalry.statistics.query_curves`)."""
+SIZES = Table(
+    ("text", "dataset victim defense attack"),
+    ("number", "eps mean_l2 mean_linf mean_l2_channels mean_linf_channels"),
+    ("count", "n"),
+    ("number", "caught low high"),
+)
+"""Sizes of changes behind defenses, and the share that each catches (`rivalry.statistics.sizes`)."""
+SIZE_CORRELATIONS = Table(
+    ("text", "dataset victim defense size over"), ("count", "n"), ("number", "rho low high"), ("text", "verdict")
+)
 CERTIFIED = Table(
     ("text", "dataset victim defense"),
     ("number", "sigma alpha"),
@@ -147,6 +157,8 @@ TABLES = {
     "spreads": SPREADS,
     "queries": QUERIES,
     "certified": CERTIFIED,
+    "sizes": SIZES,
+    "size_correlations": SIZE_CORRELATIONS,
     "flags": FLAGS,
     "reported": REPORTED,
 }
