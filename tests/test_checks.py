@@ -193,7 +193,7 @@ class Guarded(Toy):
     def forward(self, images: Tensor) -> Tensor:
         logits = super().forward(images)
         known = (images.flatten(1)[:, None] - toy_images().flatten(1) / 255).abs().amax(dim=2).amin(dim=1)
-        return torch.cat([logits, 1000 * (known[:, None] - 1e-4)], dim=1)
+        return torch.cat([logits, 1000 * (known.detach()[:, None] - 1e-4)], dim=1)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ class Guarded(Toy):
         (Toy(lambda logits: 1000 * logits), "warn"),  # so sure that its slopes are less than the least float32
         (Toy(lambda logits: logits.detach()), "warn"),  # only square finds the way
         (Toy(lambda logits: 0 * logits + torch.tensor([1.0, 0, 0])), "fail"),  # nothing moves it
-        (Guarded(), "fail"),  # what fools it is refused
+        (Guarded(), "fail"),  # what fools it is refused, and no slope leads to what is not
         (Toy(lambda logits: logits.roll(1, dims=1)), "warn"),  # always wrong: nothing to attack
     ],
 )
