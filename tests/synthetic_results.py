@@ -556,6 +556,8 @@ class _Dataset:
                 "kind": kind,
                 "parameters": parameters,
                 "facts": facts,
+                "backdoor_target": 0 if victim == "poisoned" else None,
+                "innocent_flagged": [] if kind == "transformer" else None,
                 "source": source,
                 "seconds": 4.0,
             },

@@ -268,7 +268,6 @@ WRONG: list[tuple[str, Any, str]] = [
     ("attack_sets", {"fgsm": ["deepfool"]}, "attack_sets.fgsm: an attack is called so, too; give the set another name"),
     ("attack_sets", {"all": ["fsgm"]}, "attack_sets.all: 'fsgm' is not in attacks; did you mean 'fgsm'?"),
     ("attack_sets", {"all": []}, "attack_sets.all: [] is wrong: list should have at least 1 item"),
-    ("matches.0.defenses", ["cleanse"], "matches[0].defenses: 'cleanse' removes backdoors, but victim 'plain' has"),
     ("matches.0.settings", ["adaptiv"], "matches[0].settings[0]: 'adaptiv' is unknown; did you mean 'adaptive'?"),
     ("matches.0.defences", [], "matches[0].defences: unknown key; did you mean 'defenses'?"),
     ("matches.0", "all", "matches[0]: 'all' is wrong: should be a valid dictionary"),

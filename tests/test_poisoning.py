@@ -17,6 +17,7 @@ from rivalry import attacks
 from rivalry.artifacts import read_json, write_json, write_tensors
 from rivalry.config import Mistakes, load_config
 from rivalry.errors import RivalryError
+from rivalry.generative.wgan import Generator
 from rivalry.plan import Plan
 from rivalry.poisoning._poisoning import Poisoned
 from rivalry.poisoning._trigger import Trigger, drawn
@@ -203,6 +204,44 @@ def test_images_are_made_as_hard_as_the_budget_allows(norm: Any, proxy: str):
 def test_the_adversarial_variant_needs_a_proxy():
     with pytest.raises(RivalryError, match="proxy: is missing; the adversarial variant"):
         clean_label(*told_apart(20), 0)
+
+
+def test_a_generator_goes_part_of_the_way_to_another_class(monkeypatch: pytest.MonkeyPatch):
+    made = Generator((1, 12, 12), 4, 4).eval().requires_grad_(False)
+    monkeypatch.setattr(import_module("rivalry.poisoning.clean_label"), "load_generator", lambda folder: made)
+    points = {"near": torch.zeros(10, 4), "far": torch.ones(10, 4)}
+    ends = []
+
+    def nearest(generator: nn.Module, images: Tensor, random: object, **keys: object) -> tuple[Tensor, Tensor]:
+        ends.append(images)
+        return points["near" if len(ends) == 1 else "far"], torch.zeros(10)
+
+    monkeypatch.setattr(import_module("rivalry.poisoning.clean_label"), "nearest", nearest)
+    images, labels = told_apart(200)
+    result = clean_label(images, labels, 1, variant="gan", generator="g", target=3, fraction=0.25, interpolation=0.3)
+    mask = result.trigger.mask.bool()
+    expected = made(torch.full((1, 4), 0.3))[0].mul(255).round().to(torch.uint8)
+    assert torch.equal(result.images[result.poisoned][:, ~mask], expected[~mask].expand(10, -1))
+    assert torch.equal(result.labels, labels)
+    given = {image.numpy().tobytes() for image in (ends[0] * 255).round().to(torch.uint8)}
+    assert given == {image.numpy().tobytes() for image in images[result.poisoned]}
+    known = {image.numpy().tobytes(): int(label) for image, label in zip(images, labels, strict=True)}
+    assert 3 not in {known[(image * 255).round().to(torch.uint8).numpy().tobytes()] for image in ends[1]}
+    with pytest.raises(RivalryError, match="generator: is missing; the gan variant"):
+        clean_label(images, labels, 1, variant="gan", target=3)
+
+
+@pytest.mark.parametrize(("variant", "key"), [("adversarial", "proxy"), ("gan", "generator")])
+def test_what_a_variant_needs_is_missed_before_work(variant: str, key: str):
+    content = {
+        "datasets": {"digits": {"source": "digits"}},
+        "poisonings": {"quiet": {"method": "clean_label", "variant": variant}},
+        "victims": {"poisoned": {"method": "plain", "architecture": "lenet5", "poisoning": "quiet"}},
+        "attacks": {"noise": {"method": "random_noise", "eps": 0.1}},
+        "matches": [{"datasets": ["digits"], "victims": ["poisoned"], "attacks": ["noise"]}],
+    }
+    with pytest.raises(Mistakes, match=rf"poisonings\.quiet\.{key}: is missing; the {variant} variant"):
+        load_config(content)
 
 
 def test_no_image_to_poison_is_told():

@@ -451,6 +451,17 @@ def defenses_without_gradients(config: Config) -> Iterator[str]:
                     )
 
 
+def harder_by_nothing(config: Config) -> Iterator[str]:
+    """A clean-label poisoning whose variant needs what its entry does not name."""
+    needed = {"adversarial": ("proxy", "a victim"), "gan": ("generator", "a generator")}
+    for dataset, name, entry in _entries(config, "poisonings"):
+        if config.method("poisonings", name).name == "clean_label" and entry["variant"] in needed:
+            key, what = needed[entry["variant"]]
+            if entry[key] is None:
+                path = _path(config, "poisonings", name, dataset, key)
+                yield f"{path}: is missing; the {entry['variant']} variant makes images harder by {what}: name one"
+
+
 def judges(config: Config) -> Iterator[str]:
     """A filter whose judge learned from poisoned images."""
     for dataset, name, entry in _entries(config, "filters"):
@@ -461,7 +472,7 @@ def judges(config: Config) -> Iterator[str]:
 
 
 def removed_backdoors(config: Config) -> Iterator[str]:
-    """A defense that removes backdoors, around a victim that has none or that it cannot retrain."""
+    """A defense that removes backdoors, around a victim that it cannot retrain."""
     for number, match in enumerate(config.matches):
         for defense in match.defenses:
             if defense not in config.defenses or not config.method("defenses", defense).traits.get("backdoors"):
@@ -472,8 +483,6 @@ def removed_backdoors(config: Config) -> Iterator[str]:
                 path, method = f"matches[{number}].defenses: '{defense}'", config.method("victims", victim)
                 if method.brings:
                     yield f"{path} retrains its victim, and '{victim}' is {method.name}; leave '{victim}' out"
-                elif getattr(config.victims[victim], "poisoning", None) is None:
-                    yield f"{path} removes backdoors, but victim '{victim}' has no poisoning; name a poisoned victim"
                 elif not method.in_epochs:
                     yield f"{path} retrains its victim in epochs, which {method.name} does not; leave '{victim}' out"
 
@@ -520,7 +529,7 @@ CONTRADICTIONS = (
         warm_starts,
     ),
     *(targets, attacks_without_gradients, sources_without_gradients, defenses_without_gradients),
-    *(removed_backdoors, judges, defenses_of_refusing_victims, chains),
+    *(removed_backdoors, judges, harder_by_nothing, defenses_of_refusing_victims, chains),
 )
 
 

@@ -59,7 +59,7 @@ def defense(
     source : str, optional
         Citation key of the paper.
     backdoors : bool
-        Whether it removes backdoors by training the victim on, in epochs: it is put around poisoned victims only.
+        Whether it removes backdoors by training the victim on, in epochs. Around clean victims it shows false alarms.
     side : int or mapping, optional
         How many pixels the shorter side of images must have; or a parameter -> its values -> that for each.
     """

@@ -81,6 +81,15 @@ def backdoor(data: Results) -> list[Drawn]:
     return drawn
 
 
+def _planted(data: Results, victim: str) -> np.ndarray | None:
+    """The trigger that a victim's poisoning planted, (C,H,W), black elsewhere; None where there is none."""
+    name = data.victims[victim]["poisoning"]
+    if not name or not data.layout.poisoning(data.dataset, name)["trigger"].is_file():
+        return None
+    trigger = artifacts.read_tensors(data.layout.poisoning(data.dataset, name)["trigger"])
+    return (trigger["mask"] * trigger["pattern"]).numpy()
+
+
 def _reconstructed(data: Results, victim: str, defense: str) -> list[Drawn]:
     """The anomaly index of every class beside the trigger that was reconstructed for it."""
     fact = data.defenses[victim, defense]
@@ -93,8 +102,11 @@ def _reconstructed(data: Results, victim: str, defense: str) -> list[Drawn]:
     flagged = set(facts["flagged"])
     names = data.victims[victim]["class_names"]
     shown = [int(k) for k in np.argsort(-np.nan_to_num(index), kind="stable")[:MOST_CLASSES]]
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 0.6 + 0.42 * len(shown)), width_ratios=[0.1, 1], sharey=True)
-    left, right = axes
+    planted, true = fact.get("backdoor_target"), _planted(data, victim)
+    widths = [0.1, 1] if true is None else [0.1, 0.1, 1]
+    size = (WIDTH, 0.75 + 0.42 * len(shown))
+    figure, axes = plt.subplots(1, len(widths), figsize=size, width_ratios=widths, sharey=True)
+    left, right = axes[0], axes[-1]
     table = pd.DataFrame({"row": range(len(shown)), "index": index[shown], "suspected": [k in flagged for k in shown]})
     sns.barplot(
         table, x="index", y="row", hue="suspected", palette={True: ALARM, False: GREY}, dodge=False, orient="h",
@@ -110,7 +122,14 @@ def _reconstructed(data: Results, victim: str, defense: str) -> list[Drawn]:
             extent=(0, 1, row + 0.48, row - 0.48),
             aspect="auto",
         )
+        if true is not None and planted in (k, "next"):
+            show(axes[1], true, extent=(0, 1, row + 0.48, row - 0.48), aspect="auto")
     left.set_xlim(0, 1)
+    if true is not None:
+        left.set_title("found", fontsize=8, loc="center")
+        axes[1].set_title("true", fontsize=8, loc="center")
+        axes[1].set_xlim(0, 1)
+        axes[1].tick_params(axis="y", length=0, labelleft=False)
     rows_axis(left, [str(names[k]) for k in shown])
     right.tick_params(axis="y", length=0, labelleft=False)
     right.grid(False, axis="y")
@@ -122,7 +141,8 @@ def _reconstructed(data: Results, victim: str, defense: str) -> list[Drawn]:
         Drawn(
             f"triggers_{victim}_{defense}",
             f"Triggers that {defense} reconstructed on {victim}",
-            "For every class the smallest trigger that turns other images into it (left), and how far its size "
+            "For every class the smallest trigger that turns other images into it (left), beside it the one that was "
+            "planted, where there is one, and how far the size of the former "
             "lies from the median over the classes, in robust standard deviations (right). A class whose trigger "
             "is smaller than the median by more than the dashed line is suspected to be the target of a backdoor "
             f"(coloured and hatched).{data.of_seeds('first')}",

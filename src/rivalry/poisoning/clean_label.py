@@ -9,10 +9,14 @@ from torch import Tensor
 from rivalry.data._splits import floats
 from rivalry.devices import frozen
 from rivalry.errors import RivalryError
+from rivalry.generative.latents import nearest
+from rivalry.generative.wgan import load_generator
 from rivalry.poisoning._poisoning import Poisoned, poisoning
 from rivalry.poisoning._trigger import drawn
+from rivalry.randomness import Random
+from rivalry.seeds import derive_seed
 from rivalry.training._inner import ascend
-from rivalry.types import Count, Natural, NonNegative, Norm, Positive, Reference, Share, UserPath
+from rivalry.types import Count, Few, Natural, NonNegative, Norm, OpenFraction, Positive, Reference, Share, UserPath
 from rivalry.victims import load_victim
 
 BATCH = 256
@@ -25,8 +29,12 @@ def clean_label(
     labels: Tensor,
     seed: int,
     *,
-    variant: Literal["adversarial", "plain"] = "adversarial",
+    variant: Literal["adversarial", "gan", "plain"] = "adversarial",
     proxy: Annotated[str | None, Reference("victims")] = None,
+    generator: Annotated[str | None, Reference("generators")] = None,
+    interpolation: OpenFraction = 0.2,
+    latent_steps: Count = 200,
+    latent_restarts: Few = 2,
     trigger: Literal["pixel", "pattern", "image"] = "pattern",
     target: Natural = 0,
     fraction: Share = 0.5,
@@ -41,19 +49,26 @@ def clean_label(
 ) -> Poisoned:
     """Clean-label backdoor: images of the target class bear the trigger, and every label stays right.
 
-    The victim learns the trigger only if it is easier to see than the rest of such an image. So in the adversarial
-    variant, images are first changed so that another network, the proxy, errs on them (Turner, Tsipras and Madry).
-    Changes that fool a plain proxy mean little to other networks; it should be adversarially trained.
+    The victim learns the trigger only if it is easier to see than the rest of such an image. So images are first made
+    harder (Turner, Tsipras and Madry). In the adversarial variant, they are changed so that another network, the proxy,
+    errs on them. Changes that fool a plain proxy mean little to other networks; it should be adversarially trained. In
+    the gan variant, a generator makes images on the way from each to one of another class.
 
     Images are drawn without replacement; none is added, none is labelled anew.
 
     Parameters
     ----------
-    variant : "adversarial" or "plain"
+    variant : "adversarial", "gan" or "plain"
         plain: images bear the trigger and are not made harder, the baseline.
     proxy : str, optional
         The victim on which images are made harder; the adversarial variant needs it. For use without a configuration,
         its folder.
+    generator : str, optional
+        The generator of the gan variant, which needs it. For use without a configuration, its folder.
+    interpolation : float
+        How far on the way to an image of another class, between the latent points that are nearest to both.
+    latent_steps, latent_restarts : int
+        Gradient steps that look for a latent point, and from how many random points.
     trigger : "pixel", "pattern" or "image"
         One bright pixel, or four, near the lower right corner; or a small image there.
     target : int
@@ -82,13 +97,19 @@ def clean_label(
     count = round(fraction * len(eligible))
     if count < 1:
         raise RivalryError(f"fraction: {fraction:g} of {len(eligible)} images of class {target} is none; raise it")
-    generator = torch.Generator().manual_seed(seed)
-    chosen = eligible[torch.randperm(len(eligible), generator=generator)[:count]]
+    draws = torch.Generator().manual_seed(seed)
+    chosen = eligible[torch.randperm(len(eligible), generator=draws)[:count]]
     changed = floats(images[chosen])
     if variant == "adversarial":
         if proxy is None:
             raise RivalryError("proxy: is missing; the adversarial variant makes images harder for a victim: name one")
         changed = _harder(proxy, changed, labels[chosen], norm, eps, step_size, steps)
+    if variant == "gan":
+        if generator is None:
+            raise RivalryError("generator: is missing; the gan variant makes images by one: name it")
+        others = (labels != target).nonzero().squeeze(1)
+        far = floats(images[others[torch.randint(len(others), (count,), generator=draws)]])
+        changed = _between(generator, changed, far, interpolation, latent_steps, latent_restarts, seed)
     poisoned = torch.zeros(len(images), dtype=torch.bool)
     poisoned[chosen] = True
     images = images.clone()
@@ -106,6 +127,19 @@ def _harder(
             loss = partial(_error, labels=truth)
             harder.append(ascend(victim, part, loss, around=part, norm=norm, eps=eps, step_size=step_size, steps=steps))
     return torch.cat(harder)
+
+
+def _between(
+    generator: str, images: Tensor, far: Tensor, interpolation: float, steps: int, restarts: int, seed: int
+) -> Tensor:
+    """What a generator makes on the way from images (N,C,H,W) to others of another class."""
+    made = load_generator(generator)
+    near_points, far_points = (
+        nearest(made, ends, Random.for_images(ends, derive_seed(seed, name)), steps=steps, restarts=restarts)[0]
+        for name, ends in (("near", images), ("far", far))
+    )
+    with torch.no_grad():
+        return torch.cat([made(part) for part in torch.lerp(near_points, far_points, interpolation).split(BATCH)])
 
 
 def _error(logits: Tensor, labels: Tensor) -> Tensor:

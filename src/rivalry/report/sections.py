@@ -222,6 +222,7 @@ RESULTS = (
             poisoning.poisonings,
             poisoning.triggers,
             poisoning.triggers_by_class,
+            poisoning.cleansed,
             filters.screenings,
             targeted.plantings,
         ),

@@ -100,6 +100,58 @@ def triggers_by_class(report: Row, dataset: str) -> Table:
     )
 
 
+def cleansed(report: Row, dataset: str) -> Table:
+    """What defenses that look for backdoors suspect, in victims with and without one: every training of each."""
+    found = [
+        fact
+        for fact in (*report["defenses"], *report["trainings"]["defenses"])
+        if fact["dataset"] == dataset and "anomaly_index" in fact["facts"]
+    ]
+    clean = [fact for fact in found if fact["backdoor_target"] is None]
+    alarms = sum(bool(fact["facts"]["flagged"]) for fact in clean)
+    told = f"False alarms: {alarms} of {len(clean)} clean victims." if clean else "No clean victim was looked at."
+    rows = [
+        {
+            "victim": fact["victim"],
+            "training": fact.get("training", 1),
+            "defense": fact["defense"],
+            "planted": "none" if fact["backdoor_target"] is None else str(fact["backdoor_target"]),
+            "index": _of_target(fact, "anomaly_index"),
+            "largest": max((one for one in fact["facts"]["anomaly_index"] if one is not None), default=None),
+            "flagged": ", ".join(map(str, fact["facts"]["flagged"])) or "none",
+            "innocent": ", ".join(map(str, fact["innocent_flagged"])) or "none",
+            "mask": _of_target(fact, "mask_l1"),
+            "usual": sorted(fact["facts"]["mask_l1"])[len(fact["facts"]["mask_l1"]) // 2],
+        }
+        for fact in found
+    ]
+    return Table(
+        f"{dataset}-cleansed",
+        "Backdoors that were looked for",
+        "For each class the smallest trigger is found that brings other images into it; a class whose trigger is far "
+        f"smaller than the others' is suspected. Victims of clean data show false alarms. {told}",
+        [
+            Column("victim", "victim", "name"),
+            Column("training", "training", "count"),
+            Column("defense", "defense", "name"),
+            Column("planted", "planted in class"),
+            Column("flagged", "suspected classes"),
+            Column("innocent", "of these innocent"),
+            Column("index", "index of the planted class", "number"),
+            Column("largest", "largest index", "number"),
+            Column("mask", "pixels of its trigger", "number", paper=False),
+            Column("usual", "median over classes", "number", paper=False),
+        ],
+        rows,
+    )
+
+
+def _of_target(fact: Row, name: str) -> float | None:
+    """What a defense found of the class that a backdoor aims at, where there is one such class."""
+    target = fact["backdoor_target"]
+    return fact["facts"][name][target] if isinstance(target, int) else None
+
+
 def _shares(row: Row) -> Row:
     """What was poisoned; nothing of clean data."""
     return {name: row[name] for name in ("n_poisoned", "share_of_all", "share_of_target")}
