@@ -138,12 +138,13 @@ def test_the_readme_repeats_what_its_option_replaces() -> None:
             "config.yaml",
             {
                 "prepare_dataset": 2,
-                "poison_dataset": 1,
-                "train_victim": 8 + 2,  # digits, shapes; the teacher among them
-                # Digits: plain; distilled and adversarial; three more and the tree; the trigger. Shapes, and adaptive
+                "poison_dataset": 2,
+                "train_victim": 9 + 2,  # digits, shapes; the teacher among them
+                # Digits: plain; distilled and adversarial; three more and the tree; two triggers. Shapes, and adaptive
                 # ones, against two defenses on both data sets, and cleanse, where the trigger looks at no victim.
-                "attack_victim": 14 + 2 * 7 + 3 * 3 + 1 + 2 + 2 * 7 + 4 * 4 + 3,
+                "attack_victim": 14 + 2 * 7 + 3 * 3 + 1 + 2 * 2 + 2 * 7 + 4 * 4 + 3,
                 "fool_victim": 3,
+                "screen_training_set": 2 * 2,
                 "defend_victim": 2 * 2 + 1,
                 "evaluate_defense": 2 * 2 + 1,
                 "transfer_images": 4 + 2,
@@ -154,10 +155,12 @@ def test_the_readme_repeats_what_its_option_replaces() -> None:
             "config/course.yaml",
             {
                 "prepare_dataset": 2,
-                "poison_dataset": 2,
-                "train_victim": 10 + 8,
-                "attack_victim": 166 + 2 * 20,  # undefended, adaptive
+                "poison_dataset": 2 * 3,
+                "train_victim": 12 + 10,
+                "attack_victim": 174 + 2 * 20,  # undefended, adaptive
                 "fool_victim": 2 * 5,
+                "screen_training_set": 2 * 9,
+                "plant_poisons": 2,
                 "defend_victim": 12,
                 "evaluate_defense": 12,
                 "transfer_images": 14,

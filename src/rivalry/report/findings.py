@@ -21,6 +21,7 @@ from rivalry.formatting import (
     percent,
     plural,
     points,
+    settings,
     tied,
 )
 from rivalry.references import named
@@ -28,6 +29,7 @@ from rivalry.report.summary import checked, doubted, leader, paired, standing, w
 from rivalry.statistics import marks
 from rivalry.statistics.headlines import Listed, at_headline
 from rivalry.statistics.literature import ROLES, expected, found, together
+from rivalry.statistics.triggers import curves
 
 Fact = dict[str, Any]
 
@@ -58,20 +60,7 @@ def find(report: Fact) -> list[Fact]:
             for key, rows in report.items()
             if isinstance(rows, list) and all(isinstance(row, dict) and "dataset" in row for row in rows)
         }
-        rules = (
-            _doubted,
-            _clean,
-            _robust,
-            _strongest,
-            _transferred,
-            _defended,
-            _sizes,
-            _published,
-            _backdoors,
-            _fooled,
-            _ties,
-        )
-        for rule in rules:
+        for rule in RULES:
             findings += [_listed(dataset, finding) for finding in rule(part)]
     return findings + [_listed("", finding) for finding in _whole_run(report)]
 
@@ -412,6 +401,75 @@ def _backdoors(part: Fact) -> Iterator[Finding]:
                 )
 
 
+def _needed(part: Fact) -> Iterator[Finding]:
+    """How much has to be poisoned for a trigger to work."""
+    victims = {fact["victim"]: fact for fact in part["victims"]}
+    poisonings = {fact["poisoning"]: fact for fact in part.get("poisonings", [])}
+    rows = {(row["victim"], row["attack"]): row for row in part.get("triggers", []) if not row["class"]}
+    for curve in curves(part.get("triggers", []), victims, poisonings):
+        line = [rows[victim, curve.attack] for victim in curve.victims]
+        told = [
+            f"{percent(row['success_rate'])} % [{between(row['low'], row['high'])}] "
+            f"with {percent(row['share_of_all'])} % of all training images"
+            + (
+                ""
+                if row["share_of_target"] is None
+                else f" ({percent(row['share_of_target'])} % of those labelled as the target class)"
+            )
+            for row in line
+            if row["success_rate"] is not None
+        ]
+        control = next((row for row in line if row["control"]), None)
+        works = [
+            row for row in line if None not in (row["low"], row["control_high"]) and row["low"] > row["control_high"]
+        ]
+        verdict = "no control" if control is None else "works" if works else "no effect shown"
+        text = f"Poisoned by {curve.method} ({settings(curve.settings)}): {curve.attack} succeeds on {listing(told)}."
+        if control:
+            text += f" On {control['control']}, of clean data, it succeeds on {percent(control['control_rate'])} %."
+        if works:
+            text += f" The smallest share at which it does more than there is {percent(works[0]['share_of_all'])} %."
+        yield Finding(f"Poison that {curve.attack} needs", verdict, "neutral" if control else "open", text)
+
+
+def _noticed(part: Fact) -> Iterator[Finding]:
+    """What filters find of the poisoned images."""
+    found = [row for row in part.get("screening_rates", []) if row["n_poisoned"]]
+    for victim in dict.fromkeys(row["victim"] for row in found):
+        mine = [row for row in found if row["victim"] == victim]
+        beyond = [row for row in mine if row["found_low"] > row["false_alarms"]]
+        told = [
+            f"{row['filter']} {percent(row['found'])} % [{between(row['found_low'], row['found_high'])}] where "
+            f"{percent(row['false_alarms'])} % of the clean ones are suspected"
+            for row in mine
+        ]
+        yield Finding(
+            f"Poison in {victim}",
+            "noticed" if beyond else "not noticed",
+            "neutral",
+            f"Of the {mine[0]['n_poisoned']} images that {mine[0]['poisoning']} poisoned, found: {'; '.join(told)}."
+            + ("" if beyond else " None of them finds more than by chance."),
+        )
+
+
+def _aimed(part: Fact) -> Iterator[Finding]:
+    """How often poisons turn the test image that they aim at."""
+    facts = {(fact["victim"], fact["targeted"]): fact for fact in part.get("plantings", [])}
+    for row in part.get("planting_rates", []):
+        fact = facts[row["victim"], row["targeted"]]
+        if row["success_rate"] is None:
+            continue
+        retrained = fact["parameters"].get("retrain", "again").replace("_", " ")
+        yield Finding(
+            f"Aimed poisons: {row['targeted']} on {row['victim']}",
+            "works" if row["low"] > 0.5 else "works on some" if row["n_success"] else "no success",
+            "neutral",
+            f"{plural(fact['poisons'], 'poison')} by {row['method']} turned {percent(row['success_rate'])} % "
+            f"[{between(row['low'], row['high'])}] of {row['n_counted']} test images, each by itself, after a training "
+            f"({retrained}); {percent(row['others'])} % became a third class.",
+        )
+
+
 def _fooled(part: Fact) -> Iterator[Finding]:
     """Of how many classes each victim is sure that it sees them in fooling images."""
     for victim in dict.fromkeys(fact["victim"] for fact in part["fooling"]):
@@ -467,3 +525,22 @@ def _whole_run(report: Fact) -> Iterator[Finding]:
             f"{plural(len(judged), 'number')} that the source documents print could be measured and compared; {agree} "
             "of them lie within the interval of this run, which is that of its test images alone.",
         )
+
+
+RULES = (
+    _doubted,
+    _clean,
+    _robust,
+    _strongest,
+    _transferred,
+    _defended,
+    _sizes,
+    _published,
+    _backdoors,
+    _needed,
+    _noticed,
+    _aimed,
+    _fooled,
+    _ties,
+)
+"""What is said of each data set, in this order."""

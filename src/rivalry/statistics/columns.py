@@ -81,7 +81,7 @@ SCREENINGS = Table(
 )
 PLANTINGS = Table(
     ("text", "dataset victim targeted method"),
-    ("count", "n n_counted"),
+    ("count", "n n_counted n_success"),
     ("number", "success_rate low high others"),
 )
 CLAIMS = Table(

@@ -30,6 +30,7 @@ def planting_rates(layout: Layout, plan: Mapping[str, Any], confidence: float) -
                 "method": facts["method"],
                 "n": facts["n"],
                 "n_counted": n,
+                "n_success": hits,
                 "success_rate": hits / n if n else math.nan,
                 "low": low,
                 "high": high,
