@@ -134,7 +134,7 @@ FLAGS = Table(
     *(("text", "detector_b attack_b"), ("number", "eps_b"), ("count", "n_b"), ("number", "rate_b low_b high_b")),
     ("number", "difference low high"),
     ("count", "n_shared"),
-    ("number", "paired_low paired_high"),
+    ("number", "paired paired_low paired_high"),
     ("count", "discordant_a discordant_b"),
 )
 """One row a pair of attacks behind detectors (`rivalry.statistics.detection`)."""

@@ -94,7 +94,8 @@ def _differences(a: ScoredMatch, b: ScoredMatch, confidence: float) -> Iterator[
         if len(shared):
             first, second = (flags.loc[shared].to_numpy() for flags in sides)
             row["paired_low"], row["paired_high"] = paired_interval(first, second, confidence)
-            row["discordant_a"], row["discordant_b"], _ = discordant(first, second)
+            row["discordant_a"], row["discordant_b"], n = discordant(first, second)
+            row["paired"] = (row["discordant_a"] - row["discordant_b"]) / n
         yield row
 
 

@@ -126,12 +126,8 @@ def differences(report: Row, dataset: str) -> Table:
 
 
 def _sides(row: Row) -> Row:
-    """What both sides are called, and the difference on the images that both attacks changed."""
-    told = {side: f"{row[f'attack_{side}']} behind {row[f'detector_{side}']}" for side in "ab"}
-    paired = None
-    if row["n_shared"]:
-        paired = (row["discordant_a"] - row["discordant_b"]) / row["n_shared"]
-    return told | {"paired": paired}
+    """What both sides are called."""
+    return {side: f"{row[f'attack_{side}']} behind {row[f'detector_{side}']}" for side in "ab"}
 
 
 def _scores(report: Row, dataset: str) -> list[tuple[Row, Row, Row]]:
