@@ -360,8 +360,9 @@ def test_a_defense_is_judged_by_the_paired_test_of_worst_cases(facts: dict[str, 
         right = "no difference shown"
         if test["significant"] and ahead > 0:
             right = "keeps more"
-        elif test["significant"] or most < max(0.05, (unknown - alone) / 2):
-            right = "broken when the attacker knows it"
+        elif test["significant"] or most < 0.05:
+            fallen = "keeps less" if test["significant"] else "gains nothing"
+            right = "broken when the attacker knows it" if unknown - alone >= 0.05 else fallen
         assert item["verdict"] == right
         assert (
             f"leave {100 * (1 - (test['error_a'] if test['defense_a'] == name else test['error_b'])):.1f} %"

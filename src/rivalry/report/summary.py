@@ -117,8 +117,8 @@ NO_LIMIT = "nothing against who holds a copy"
 def standing(test: Fact, fact: Fact, mine: Fact, bare: Fact) -> str:
     """What the paired test of a defended victim against the undefended one says of the defense, in words.
 
-    It has fallen to the undefended victim where it keeps less; or where no gain is shown, and the whole interval lies
-    below five points, or below half of what the defense gains while attackers do not know it.
+    It has fallen to the undefended victim where it keeps less, or where no gain is shown and the whole interval lies
+    below five points. Then it is broken if it keeps at least five points more while attackers do not know it.
 
     Parameters
     ----------
@@ -131,11 +131,14 @@ def standing(test: Fact, fact: Fact, mine: Fact, bare: Fact) -> str:
     """
     if test["significant"] and test["ahead"] > 0:
         return "keeps more"
+    if not test["significant"] and test["high"] >= MARGIN:
+        return "no difference shown"
+    if fact["kind"] == "access control":
+        return NO_LIMIT
     unknown = mine["oblivious_accuracy"]
-    promised = 0.0 if unknown is None else unknown - bare["accuracy"]
-    if test["significant"] or test["high"] < max(MARGIN, promised / 2):
-        return NO_LIMIT if fact["kind"] == "access control" else BROKEN
-    return "no difference shown"
+    if unknown is not None and unknown - bare["accuracy"] >= MARGIN:
+        return BROKEN
+    return "keeps less" if test["significant"] else "gains nothing"
 
 
 def within(place: Fact) -> str:
