@@ -26,7 +26,7 @@ from rivalry.report.tables.literature import claims as claims_table
 from rivalry.stages.tabulate import tabulate
 from rivalry.statistics import paired_interval, wilson_interval
 from rivalry.statistics.columns import CLAIMS, COMPARISONS
-from rivalry.statistics.literature import EXPECTED, WORDS, outcome, statements, together
+from rivalry.statistics.literature import EXPECTED, ROLES, WORDS, outcome, statements, together
 from rivalry.statistics.tables import records
 
 N = 400
@@ -145,10 +145,11 @@ def test_every_statement_can_be_cited_and_looked_at():
         for entry in entries[kind]:
             assert entry["facts"]["method"] in registry.names(room), entry
             assert entry["name"]
-            assert not entry.keys() - {"name", "facts", "unless", "claims", "breaks", "limits"}
-            for statement in [*entry.get("claims", []), *entry.get("breaks", []), *entry.get("limits", [])]:
+            assert not entry.keys() - {"name", "facts", "unless", *(f"{role}s" for role in ROLES)}
+            for role, statement in [(kind, one) for kind in ROLES for one in entry.get(f"{kind}s", [])]:
                 (expects,) = statement.keys() & EXPECTED.keys()
-                assert statement["source"] in our_references(), statement
+                assert (role == "control") == ("source" not in statement), statement
+                assert role == "control" or statement["source"] in our_references(), statement
                 under = statement[expects]
                 assert {*under} <= {*registry.names("attacks")} or (len(under) == 1 and under[0] in WORDS), statement
                 assert ("than" in statement) == (expects == "stronger")
@@ -341,7 +342,7 @@ def test_all_trainings_of_a_victim_are_one_statement_and_its_twin_is_a_victim(ga
     assert {(row["victim"], row["base"]) for row in rows} == {("pcl", "plain")}
 
 
-def test_noise_has_a_twin_without_augmentation_and_other_changes_have_no_statement(game):
+def test_noise_has_a_twin_without_augmentation_and_other_changes_are_a_control_only(game):
     game.victim("noisy", fitting={"augmentation": {"noise": 0.3}})
     game.victim("noisy_too", fitting={"augmentation": {"noise": 0.3, "crop": 2}})
     game.victim("moved", fitting={"augmentation": {"flip": True}})
@@ -349,7 +350,30 @@ def test_noise_has_a_twin_without_augmentation_and_other_changes_have_no_stateme
         game.attack(name, "fgsm", 400)
     row = only(game.of("noisy"), name="noise on training images")
     assert (row["under"], row["base"], row["outcome"]) == ("fgsm", "plain", "reproduced")
-    assert game.of("plain") == game.of("moved") == []
+    assert game.of("plain") == []
+    assert [(row["role"], row["source"], row["outcome"]) for row in game.of("moved")] == [
+        ("control", "", "not measured")
+    ]
+
+
+@pytest.mark.parametrize(("kept", "outcome"), [(0, "reproduced"), (200, "not reproduced")])
+def test_a_control_gains_nothing_or_is_doubted(game, kept, outcome):
+    game.victim("moved", fitting={"augmentation": {"flip": True}})
+    game.ensemble("plain", N)
+    game.ensemble("moved", N - kept)
+    row = only(game.of("moved"), role="control")
+    assert (row["base"], row["outcome"], row["value"]) == ("plain", outcome, kept / N)
+
+
+def test_a_twin_has_as_many_parameters_and_what_else_differs_is_noted(game):
+    game.victim("smaller", parameters_count=10, architecture_parameters={"width": 1})
+    game.victim("dropping", parameters_count=20, architecture_parameters={"dropout": 0.5})
+    game.victim("pcl", **PCL, parameters_count=20, architecture_parameters={"dropout": 0.0})
+    for name in ("smaller", "dropping", "pcl"):
+        game.attack(name, "fgsm", 100)
+    row = only(game.of("pcl"), under="fgsm")
+    assert row["base"] == "dropping"
+    assert "other dropout" in row["note"]
 
 
 def test_a_gain_without_any_attack_is_told(game):

@@ -297,10 +297,10 @@ def test_replayed_images_and_fooling_images_that_are_refused_are_no_success(run:
     facts = read_json(run.fooling("stripes", "rubbish", "ascent").facts)
     assert facts["refused_rate"] == (made["prediction"] == -1).mean()
     assert facts["success_rate"] + facts["refused_rate"] <= 1
-    table = tables_of_fooling({"fooling": [facts], "checks": []}, "stripes")
+    never = {key: value for key, value in facts.items() if key != "refused_rate"}
+    table = tables_of_fooling({"fooling": [never, facts], "checks": []}, "stripes")
     assert "refused_rate" in [column.key for column in table.columns]
-    del facts["refused_rate"]
-    without = tables_of_fooling({"fooling": [facts], "checks": []}, "stripes")
+    without = tables_of_fooling({"fooling": [never], "checks": []}, "stripes")
     assert "refused_rate" not in [column.key for column in without.columns]
 
 

@@ -12,11 +12,17 @@ from rivalry.statistics.columns import CLAIMS
 from rivalry.statistics.literature import found, together
 from rivalry.statistics.tables import records
 
-CHECKS = {"claim": "published claims hold", "break": "broken defenses break", "limit": "known limits hold"}
+CHECKS = {
+    "claim": "published claims hold",
+    "break": "broken defenses break",
+    "limit": "known limits hold",
+    "control": "controls gain nothing",
+}
 DOUBTS = {
     "claim": "either it was not trained as published, or the attack fails on its twin too",
     "break": "investigate before it is believed: the attacks may be too weak",
     "limit": "investigate before it is believed: the attacks may be too weak",
+    "control": "investigate before it is believed: the attacks may be too weak",
 }
 
 

@@ -314,13 +314,13 @@ def _published(part: Fact) -> Iterator[Finding]:
             if not mine:
                 continue
             verdicts[title] = together(role, [row["outcome"] for row in mine])
-            said = listing(list(dict.fromkeys(f"{expected(row)} ({named(row['source'])})" for row in mine)))
+            said = listing(list(dict.fromkeys(map(_said, mine))))
             ours = [found(row) for row in mine if row["outcome"] != "not measured"]
             why = dict.fromkeys(row["note"] for row in mine)
             text.append(f"{title.capitalize()}: it {said}; {verdicts[title]}: {'; '.join(ours or why)}.")
         if {*verdicts.values()} == {"not measured"}:
             continue
-        if verdicts.get("known break") in ("not reproduced", "not shown"):
+        if {verdicts.get("known break"), verdicts.get("control")} & {"not reproduced", "not shown"}:
             text.append("Before a gain is believed that others took away, it needs stronger attacks, or more images.")
         settled = {*verdicts.values()} <= {"reproduced", "reproduced in part"}
         yield Finding(
@@ -330,6 +330,11 @@ def _published(part: Fact) -> Iterator[Finding]:
             " ".join(text),
             marks.of_victim(part["checks"], rows[0]),
         )
+
+
+def _said(row: Fact) -> str:
+    """What is said of a classifier, and by whom."""
+    return f"{expected(row)} ({named(row['source'])})" if row["source"] else expected(row)
 
 
 def _backdoors(part: Fact) -> Iterator[Finding]:

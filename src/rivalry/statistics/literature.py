@@ -37,8 +37,9 @@ ROUNDING = 1.01
 
 EXPECTED = {"gain": "gain", "no_gain": "no gain", "fooled": "fooled", "resists": "resists", "stronger": "stronger"}
 """What a statement expects: its key, and the word in the table."""
-ROLES = {"claim": "claim", "break": "known break", "limit": "known limit"}
-"""What a statement is: a gain; what takes it away; that there is none, of what nobody calls a defense."""
+ROLES = {"claim": "claim", "break": "known break", "limit": "known limit", "control": "control"}
+"""What a statement is: a gain; what takes it away; that there is none, of what nobody calls a defense; and what is
+expected although no source says it."""
 ALL_ATTACKS, REPLAYED, FOOLING = "worst_case", "replayed", "fooling"
 WORDS = {ALL_ATTACKS: "all attacks together", REPLAYED: "replayed images", FOOLING: "fooling images"}
 
@@ -69,7 +70,7 @@ class Stated:
     than : str
         For "stronger": the method that is weaker.
     source : str
-        Citation key.
+        Citation key; "" of a control.
     base : (victim, defense) or None
         The twin.
     note : str
@@ -157,7 +158,7 @@ def _stated(
     known: frozenset[str],
 ) -> Stated:
     expects = next(key for key in EXPECTED if key in statement)
-    rest = (statement[expects], statement.get("than", ""), statement["source"])
+    rest = (statement[expects], statement.get("than", ""), statement.get("source", ""))
     eps = parameters.get("eps")
     norm = "" if eps is None else str(parameters.get("norm", "inf"))
     return Stated(dataset, who, name, role, expects, *rest, base, note, eps, norm, known)
@@ -183,10 +184,12 @@ def _twin(
 ) -> tuple[str | None, str]:
     """The victim that has the wanted facts, and the same network and data; and a note about it.
 
+    Networks are the same if they have as many parameters: dropout, say, may differ, and is then noted.
+
     Of several, one that is not `unlikely` (never attacked, learned from, of another seed), then the one that was most
     alike in training, then the first of the configuration.
     """
-    same = ("architecture", "architecture_parameters", "poisoning")
+    same = ("architecture", "parameters_count", "poisoning")
     fitting = [
         name
         for name, facts in others.items()
@@ -202,8 +205,11 @@ def _twin(
 
 
 def _unlike(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """The keys of training in epochs in which two victims differ, and what they begin with."""
-    a, b = ({**facts.get("fitting", {}), "warm_start": facts.get("warm_start")} for facts in (one, other))
+    """The keys of architecture and training in which two victims differ, and what they begin with."""
+    a, b = (
+        {**facts.get("architecture_parameters", {}), **facts.get("fitting", {}), "warm_start": facts.get("warm_start")}
+        for facts in (one, other)
+    )
     return [key for key in dict.fromkeys((*a, *b)) if a.get(key) != b.get(key)]
 
 
@@ -550,7 +556,7 @@ def together(role: str, outcomes: Sequence[str]) -> Outcome:
 
 
 def expected(row: Row) -> str:
-    """What the literature says of a classifier, in words without "it"; of a row of claims.csv."""
+    """What the literature says of a classifier, or a control, in words without "it"; of a row of claims.csv."""
     under = row["under"]
     return {
         "gain": f"gains under {under}",

@@ -13,6 +13,7 @@ from rivalry.formatting import (
     count,
     duration,
     epsilon,
+    listing,
     missing,
     number,
     percent,
@@ -95,6 +96,12 @@ class Table:
     folded: bool = False
     printed: list[Row] | None = None
     omitted: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            for column in self.columns:
+                if lacking := {column.key, column.low, column.high} - {"", *row}:
+                    raise ValueError(f"table {self.name}: a row has no {listing(sorted(lacking))}, which is a column")
 
     def with_seeds(self, rate: str) -> Table:
         """The table with the spread between seeds beside a rate, where a row is of several trainings."""

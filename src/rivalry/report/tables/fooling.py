@@ -11,12 +11,13 @@ def fooling(report: Row, dataset: str) -> Table:
     rows = [
         fact
         | {"sees": SEES[fact["sees"]], "settings": settings(fact["parameters"])}
+        | {"refused_rate": fact.get("refused_rate")}  # of victims that can refuse
         | mark(marks.of_fooling(report["checks"], fact))
         for fact in report["fooling"]
         if fact["dataset"] == dataset
     ]
     real = number(rows[0]["real_nearest_l2"]) if rows else MISSING
-    refusing = any(not missing(row.get("refused_rate")) for row in rows)
+    refusing = any(not missing(row["refused_rate"]) for row in rows)
     return Table(
         f"{dataset}-fooling",
         "Fooling images",

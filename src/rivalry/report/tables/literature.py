@@ -27,10 +27,11 @@ def claims(report: Row, dataset: str) -> Table:
         f"{dataset}-claims",
         "Claims of the literature",
         "What was published about each training method and defense here, and what breaks it; beside it what this run "
-        "measured. A gain is in percentage points of the images kept, over a twin: a plain victim with the same "
-        "network and data, or the same victim without the defense; of two attacks it is how many more images the first "
-        "turns. Its interval is paired. It is called a gain only where the paired test shows one after Holm's "
-        "correction (worst cases and all else apart), and no gain only where the whole interval lies below "
+        "measured. A control is what we expect where no source says it. A gain is in percentage points of the images "
+        "kept, over a twin: a plain victim with the same network and data, or the same victim without the defense; of "
+        "two attacks it is how many more images the first turns. Its interval is paired. It is called a gain only "
+        "where the paired test shows one after Holm's correction (worst cases and all else apart), and no gain only "
+        "where the whole interval lies below "
         f"{100 * MARGIN:g} points; what the numbers leave open is “not shown”. An attack breaks a method if it "
         f"fools at least {100 * BROKEN:g} % of the images, and is resisted if it fools at most {100 * RESISTED:g} %. "
         "Budgets are at most those that a victim was trained for. "

@@ -26,12 +26,13 @@ def victims(report: Row, dataset: str) -> Table:
             "otherwise": otherwise(fact),
             "trained_on": trained_on(fact),
             "seconds": fact["seconds"] if fact["architecture"] else None,
+            "refused_clean": fact.get("refused_clean"),  # of those that can refuse
             **mark(marks.of_victim(report["checks"], fact)),
         }
         for fact in report["victims"]
         if fact["dataset"] == dataset
     ]
-    refusing = any("refused_clean" in row for row in rows)
+    refusing = any(row["refused_clean"] is not None for row in rows)
     mistakes = (
         "Refused are clean test images that a victim takes for none of the classes, by mistake. " if refusing else ""
     )
