@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -629,7 +630,7 @@ def test_evaluation_says_what_the_defense_made_of_each_image(name: str, folders:
     if name == "detector":
         assert (scores["flagged"] == (scores["prediction"] == -1)).all()
         threshold = artifacts.read_json(defended / "plain" / name / "defense.json")["facts"]["threshold"]
-        assert (scores["flagged"] == (scores["score"] > threshold)).mean() > 0.99
+        assert (scores["flagged"] == (scores["score"] > math.log(threshold / (1 - threshold)))).mean() > 0.99
         assert rows["flagged"].mean() > clean["flagged"].mean()
     else:
         assert not scores["flagged"].any()

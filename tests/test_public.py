@@ -125,8 +125,11 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
             "labels": labels,
             "other_images": other_images,
             "other_labels": other_labels,
+            "network": nn.Sequential(nn.Flatten(), nn.Linear(144, 8), nn.Tanh(), nn.Linear(8, 5)),
             "training_images": pixels,
             "training_labels": other_labels,
+            "test_images": pixels,
+            "test_labels": other_labels,
             "poisoning": str(tmp_path),
         }
 

@@ -162,6 +162,7 @@ def test_every_number_in_a_table_comes_from_report_json(facts: dict[str, Any], h
 
     walk(facts)
     shares = {fact["n_poisoned"] / fact["n_train"] for fact in facts["poisonings"]}
+    known |= {-number for number in known}  # a difference, seen from its other side
     cells = re.findall(r'<td class="[^"]*\bnum\b[^"]*" data-sort="([^"]+)"', html)
     assert len(cells) > 500
     assert {float(cell) for cell in cells} <= known | shares

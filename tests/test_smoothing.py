@@ -122,7 +122,7 @@ class Found:
             {"index": index.numpy(), "prediction": np.zeros(n, dtype=np.int64), "radius": radii.numpy()}
         )
         artifacts.write_table(place["certificates"], table)
-        artifacts.write_manifest(place, [*place.files, place["certificates"]])
+        artifacts.write_manifest(place, [place["scores"], place["certificates"]])
         parameters = {"sigma": model.sigma, "alpha": model.alpha, "samples": model.samples}
         artifacts.write_json(self.layout.defense("digits", "plain", "smooth").facts, {"parameters": parameters})
 

@@ -1065,6 +1065,6 @@ def test_tables_are_recorded_in_manifests(run, toy_victim):
     run.attack()
     run.tables()
     run.checks()
-    for stage, files in (("tabulate", 14), ("check", 1)):
+    for stage, files in (("tabulate", 16), ("check", 1)):
         manifest = json.loads((run.results / f"tables/.{stage}.manifest.json").read_text())
         assert len(manifest["files"]) == files

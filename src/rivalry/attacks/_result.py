@@ -52,7 +52,7 @@ class Result:
         What was made beforehand, from other images, for attacks that do so.
     progress : Tensor or None
         float32 (N,Q), for attacks that see decisions or scores: the smallest change in `norm` that had reached the goal
-        by the first ASKED[q] queries (`rivalry.attacks._progress`), infinite while there was none; of images that were
+        by the first ASKED[q] queries (`rivalry.attacks._asked`), infinite while there was none; of images that were
         not attacked, too.
     parts : dict of Result
         For an ensemble: what each attack did, within eps, to the images that were left to it.

@@ -3,7 +3,7 @@
 Examples
 --------
 >>> from rivalry.filters import spectral_signatures
->>> found = spectral_signatures(victim, images, labels, seed=0, batch_size=64)
+>>> found = spectral_signatures(network, training_images, training_labels, seed=0, batch_size=64)
 >>> most_suspicious = found.scores.argsort(descending=True)[:10]
 """
 

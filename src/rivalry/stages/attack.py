@@ -15,8 +15,8 @@ from rivalry import registry
 from rivalry.adversarial import CraftedSet, write_crafted
 from rivalry.answers import reject_class
 from rivalry.artifacts import read_json, write_json, write_manifest, write_table
+from rivalry.attacks._asked import ASKED
 from rivalry.attacks._attack import choose_targets
-from rivalry.attacks._progress import ASKED
 from rivalry.data._splits import load_split, select_images
 from rivalry.devices import device
 from rivalry.layout import Layout, Place

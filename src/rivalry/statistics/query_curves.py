@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from rivalry.artifacts import read_json, read_table
-from rivalry.attacks._progress import ASKED
+from rivalry.attacks._asked import ASKED
 from rivalry.layout import Layout, defended, trained
-from rivalry.norms import TOLERANCE
 from rivalry.statistics.over_seeds import rate_over_seeds
 from rivalry.statistics.rates import wilson_interval
+from rivalry.statistics.worst_case import TOLERANCE
 
 Row = dict[str, Any]
 

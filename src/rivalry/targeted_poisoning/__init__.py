@@ -3,8 +3,10 @@
 Examples
 --------
 >>> from rivalry.targeted_poisoning import feature_collision
->>> outcome = feature_collision(victim, train_images, train_labels, test_images, test_labels, 0, 64, targets=10)
->>> outcome.success
+>>> outcome = feature_collision(
+...     network, training_images, training_labels, test_images, test_labels, seed=0, batch_size=64, targets=2
+... )
+>>> rate = outcome.success.double().mean()
 """
 
 from rivalry.registry import open_room
