@@ -14,7 +14,7 @@ report: $(READY)
 	@$(VENV)/bin/snakemake --cores $(CORES) $(CONFIGURED)
 
 test: $(TOOLS)
-	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(PYTEST)
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 # What CI asks of the code besides the tests.
 check: $(TOOLS)
