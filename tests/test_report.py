@@ -562,6 +562,7 @@ def change(attack: str, eps: float | None, held: float, **other: Any) -> dict[st
     row = {"dataset": "d", "victim": "v", "attack": attack, "defense": "none", "setting": "undefended", "n": 100}
     row |= {"goal": "untargeted", "sees": "gradients", "norm": "2", "budget": "fixed" if eps else "minimal", "eps": eps}
     row |= {"adversarial_accuracy": held, "adversarial_low": held - 0.01, "adversarial_high": held + 0.01}
+    row |= {"queries": 2.0, "gradients": 1.0}
     return row | {"rho_adv": 0.2, "rho_adv_low": 0.19, "rho_adv_high": 0.21, "seconds": 0.1} | other
 
 
