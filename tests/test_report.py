@@ -781,6 +781,15 @@ def test_paper_compiles_alone_to_the_same_bytes_and_fits_its_pages(folder: Path,
     assert "alert(" in pages[0]
     assert "??" not in "".join(pages)
     assert "Goodfellow" in "".join(pages)
+    for number, page in enumerate(PdfReader(tmp_path / "one.pdf").pages, 1):
+        right, beyond = float(page.mediabox.right) - 55, list[tuple[float, str]]()  # the margin is 60
+
+        def look(text: str, _: Any, at: Any, *__: Any, right: float = right, beyond: list[Any] = beyond) -> None:
+            if text.strip() and at[4] > right:
+                beyond.append((at[4], text))
+
+        page.extract_text(visitor_text=look)
+        assert not beyond, (number, beyond[:3])
 
 
 @pytest.mark.skipif(not shutil.which("latexmk"), reason="needs latexmk")

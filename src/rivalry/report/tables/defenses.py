@@ -114,11 +114,11 @@ def worth(report: Row, dataset: str) -> Table:
         "classifying takes is measured on clean images, with the defense and without: milliseconds an image in "
         "batches, and megabytes that tensors hold meanwhile, an image, and in weights and other stored numbers.",
         [
-            Column("defense", "defense", "name", width=0.14),
-            Column("victim", "victim", "name"),
+            Column("defense", "defense", "name", width=0.12),
+            Column("victim", "victim", "name", width=0.11),
             Column("kind", "kind", paper=False),
             Column("clean", "clean %", "rate"),
-            Column("change", "change", "points", low="change_low", high="change_high"),
+            Column("change", "change", "points", low="change_low", high="change_high", paper=False),
             Column("norm", "norm"),
             Column("eps", "ε", "eps"),
             Column("undefended", "undefended %", "rate"),
@@ -126,7 +126,7 @@ def worth(report: Row, dataset: str) -> Table:
             Column("accuracy", "known %", "rate", low="low", high="high"),
             Column("verdict", "verdict", width=0.14),
             Column("time", "ms", "number"),
-            Column("time_bare", "ms without", "number"),
+            Column("time_bare", "ms without", "number", paper=False),
             Column("memory", "MB", "number", paper=False),
             Column("memory_bare", "MB without", "number", paper=False),
             Column("stored", "MB stored", "number", paper=False),

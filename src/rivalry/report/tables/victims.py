@@ -34,7 +34,9 @@ def victims(report: Row, dataset: str) -> Table:
     ]
     refusing = any(row["refused_clean"] is not None for row in rows)
     mistakes = (
-        "Refused are clean test images that a victim takes for none of the classes, by mistake. " if refusing else ""
+        "On the page, refused are clean test images that a victim takes for none of the classes, by mistake. "
+        if refusing
+        else ""
     )
     return Table(
         f"{dataset}-victims",
@@ -46,12 +48,12 @@ def victims(report: Row, dataset: str) -> Table:
         "Left out of how a victim was trained is what is the default (config/README.md). Time is that of the "
         f"training. {marks.MEANING}",
         [
-            Column("victim", "victim", "name", width=0.12),
+            Column("victim", "victim", "name", width=0.11),
             MARK,
-            Column("architecture", "architecture", "code", width=0.14),
-            Column("method", "training", "code", width=0.19),
+            Column("architecture", "architecture", "code", width=0.11),
+            Column("method", "training", "code", width=0.15),
             Column("source", "source", "cite", paper=False),
-            Column("trained_on", "trained on", width=0.11),
+            Column("trained_on", "trained on", width=0.1),
             Column("settings", "parameters", paper=False),
             Column("otherwise", "trained with", paper=False),
             Column("parameters_count", "weights", "count"),
@@ -59,7 +61,7 @@ def victims(report: Row, dataset: str) -> Table:
             Column("epochs_run", "epochs", "count"),
             Column("validation_accuracy", "validation %", "rate", paper=False),
             Column("clean_accuracy", "test %", "rate", low="clean_low", high="clean_high"),
-            *([Column("refused_clean", "refused %", "rate")] if refusing else []),
+            *([Column("refused_clean", "refused %", "rate", paper=False)] if refusing else []),
             Column("n_test", "n", "count", paper=False),
             Column("seconds", "time", "time"),
         ],
@@ -132,8 +134,8 @@ def spreads(report: Row, dataset: str) -> Table:
         "standard deviation between trainings, and the lowest and the highest of them.",
         [
             Column("classifier", "classifier", "name", width=0.16),
-            Column("what", "rate", width=0.14),
-            Column("under", "under", width=0.16),
+            Column("what", "rate", width=0.11),
+            Column("under", "under", width=0.13),
             Column("setting", "setting", paper=False),
             Column("eps", "ε", "eps"),
             Column("seeds", "trainings", "count"),
