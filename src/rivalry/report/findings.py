@@ -81,8 +81,10 @@ def _clean(part: Fact) -> Iterator[Finding]:
     victims = sorted(part["victims"], key=lambda v: v["clean_accuracy"])
     worst, best = victims[0], victims[-1]
     text = f"{percent(best['clean_accuracy'])} % ({best['victim']})"
-    if len(victims) > 1:
+    if best["clean_accuracy"] > worst["clean_accuracy"]:
         text = f"from {percent(worst['clean_accuracy'])} % ({worst['victim']}) to {text}"
+    elif len(victims) > 1:
+        text = f"{percent(best['clean_accuracy'])} % of each of the {len(victims)} victims"
     yield Finding(
         "Test accuracy",
         "baseline",
@@ -278,7 +280,7 @@ def _sizes(part: Fact) -> Iterator[Finding]:
         return
     by_verdict: dict[str, list[str]] = {}
     for row in rows:
-        words = f"{guarded(row['victim'], row['defense'])} ({number(row['rho'])}"
+        words = f"{row['defense']} on {row['victim']} ({number(row['rho'])}"
         words += "" if row["low"] is None else f" [{number(row['low'])} to {number(row['high'])}]"
         by_verdict.setdefault(row["verdict"], []).append(f"{words})")
     said = {
@@ -442,7 +444,7 @@ def _noticed(part: Fact) -> Iterator[Finding]:
     found = [row for row in part.get("screening_rates", []) if row["n_poisoned"]]
     for victim in dict.fromkeys(row["victim"] for row in found):
         mine = [row for row in found if row["victim"] == victim]
-        beyond = [row for row in mine if row["found_low"] > row["false_alarms"]]
+        beyond = [row for row in mine if row["found_low"] > row["false_alarms_high"]]
         told = [
             f"{row['filter']} {percent(row['found'])} % [{between(row['found_low'], row['found_high'])}] where "
             f"{percent(row['false_alarms'])} % of the clean ones are suspected"
@@ -453,7 +455,7 @@ def _noticed(part: Fact) -> Iterator[Finding]:
             "noticed" if beyond else "not noticed",
             "neutral",
             f"Of the {mine[0]['n_poisoned']} images that {mine[0]['poisoning']} poisoned, found: {'; '.join(told)}."
-            + ("" if beyond else " None of them finds more than by chance."),
+            + ("" if beyond else " No filter is shown to find more of them than of clean images."),
         )
 
 
@@ -467,12 +469,21 @@ def _aimed(part: Fact) -> Iterator[Finding]:
         retrained = fact["parameters"].get("retrain", "again").replace("_", " ")
         yield Finding(
             f"Aimed poisons: {row['targeted']} on {row['victim']}",
-            "works" if row["low"] > 0.5 else "works on some" if row["n_success"] else "no success",
+            _aim(row),
             "neutral",
             f"{plural(fact['poisons'], 'poison')} by {row['method']} turned {percent(row['success_rate'])} % "
             f"[{between(row['low'], row['high'])}] of {row['n_counted']} test images, each by itself, after a training "
             f"({retrained}); {percent(row['others'])} % became a third class.",
         )
+
+
+def _aim(row: Fact) -> str:
+    """Whether poisons do more than a training that comes out otherwise, which turns images into any class."""
+    if not row["n_success"]:
+        return "no success"
+    if row["low"] <= row["others"]:
+        return "no more than by chance"
+    return "works" if row["low"] > 0.5 else "works on some"
 
 
 def _fooled(part: Fact) -> Iterator[Finding]:
