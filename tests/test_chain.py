@@ -120,7 +120,7 @@ def test_a_chain_s_job_is_told_its_steps_in_full_and_depends_on_their_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rivalry.cli._fix_arithmetic", lambda threads: None)
+    monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
     plan = Plan(load_config(CONFIG, "config.yaml"))
     assert plan.unused() == []
     modules = plan.modules("attack", "digits", "plain+both", "fgsm")

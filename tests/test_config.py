@@ -807,7 +807,7 @@ def test_the_command_line_takes_what_the_plan_writes(
     file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every job comes as far as looking for its data: its parameters are right."""
-    monkeypatch.setattr("rivalry.cli._fix_arithmetic", lambda threads: None)
+    monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
     plan = Plan(load_config(read_yaml(ROOT / file), file))
     jobs = [("poison", plan.poison_options(*job)) for job in plan.poisonings]
     jobs += [("train", plan.train_options(*job)) for job in plan.victims]

@@ -157,7 +157,7 @@ def test_an_image_alone_finds_the_same_point_and_gets_no_gradient() -> None:
 
 def test_a_generator_is_trained_stored_and_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("rivalry.cli._fix_arithmetic", lambda threads: None)
+    monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
     plan = Plan(load_config(CONFIG, "config.yaml"))
     assert plan.unused() == ["generators.gan"]
     assert main(["prepare", *shlex.split(plan.prepare_options("digits"))]) == 0

@@ -235,7 +235,7 @@ def test_a_run_whose_folders_and_files_are_all_called_otherwise_is_whole(
     monkeypatch.setattr(
         Layout, "_place", lambda self, stage, folder, **names: place(self, stage, folder and f"new_{folder}", **names)
     )
-    monkeypatch.setattr("rivalry.cli._fix_arithmetic", lambda threads: None)
+    monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
     monkeypatch.setattr("rivalry.stages.draw.all_figures", dict)
     monkeypatch.chdir(tmp_path)
     plan = Plan(load_config(CONFIG, "config.yaml"))

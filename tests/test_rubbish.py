@@ -346,7 +346,7 @@ def configured(**keys: Any) -> dict[str, Any]:
 def test_the_job_that_trains_it_makes_the_fooling_images_itself(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rivalry.cli._fix_arithmetic", lambda threads: None)
+    monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
     monkeypatch.chdir(tmp_path)
     plan = Plan(load_config(configured()))
     told = plan.train_options("digits", "rubbish")

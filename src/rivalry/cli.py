@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     o = _parser().parse_args(arguments)
     if "threads" in o and o.threads:
-        _fix_arithmetic(o.threads)
+        _limit_threads(o.threads)
     try:
         with _warnings_in_one_line(), manifests_demanded(), registry.using(read(vars(o).get("plugins", ()))):
             return o.does(o) or 0
@@ -84,17 +84,12 @@ def _warnings_in_one_line() -> Iterator[None]:
         yield
 
 
-def _fix_arithmetic(threads: int) -> None:
-    """Fix the number of threads before PyTorch is imported, on which the last digits of results depend.
-
-    Numbers too small to have all of their digits (below 1e-38) count as zero. Weights with a price on them shrink to
-    such numbers, and processors then take forty times as long for each product.
-    """
+def _limit_threads(threads: int) -> None:
+    """Fix the number of threads before PyTorch is imported: the last digits of results depend on it."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
     import torch
 
-    torch.set_flush_denormal(True)  # of this thread, and of those that it starts later
     torch.set_num_threads(threads)
 
 

@@ -25,7 +25,7 @@ from rivalry import _torchvision
 from rivalry.answers import classify
 from rivalry.artifacts import replacing
 from rivalry.data._splits import floats
-from rivalry.devices import device, device_of, frozen, lay_out
+from rivalry.devices import denormals_are_zero, device, device_of, frozen, lay_out
 from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.formatting import duration
 from rivalry.seeds import derive_seed
@@ -529,13 +529,14 @@ def fit(
             lay_out(victim, grey_gradients=images.shape[1] == 1)
         task.train()  # Lightning trains each module in the mode in which it comes
         try:
-            trainer.fit(
-                task,
-                batches,
-                validation_batches,
-                ckpt_path=None if checkpoints is None else _resumable(checkpoints, keys.epochs),
-                weights_only=True,
-            )
+            with denormals_are_zero():
+                trainer.fit(
+                    task,
+                    batches,
+                    validation_batches,
+                    ckpt_path=None if checkpoints is None else _resumable(checkpoints, keys.epochs),
+                    weights_only=True,
+                )
         except SystemExit as stop:
             if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning turned into a failure
                 raise stop.__context__ from None
