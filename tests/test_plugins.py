@@ -306,14 +306,16 @@ def told(folder: Path, configuration: str = CONFIG) -> dict[tuple[str, ...], tup
     jobs += [("train", job) for job in plan.victims]
     jobs += [("defend", job) for job in plan.defenses]
     jobs += [("fool", job) for job in plan.foolings]
+    jobs += [("screen", job) for job in plan.screenings]
+    jobs += [("plant", job) for job in plan.plantings]
     jobs += [("attack", job) for job in plan.attacks]
     found = {}
     for stage, job in jobs:
         options = getattr(plan, f"{stage}_options")(*job)
         if stage == "poison":
             code = plan.code(stage, job[0], poisoning=job[1])
-        elif stage == "fool":
-            code = plan.code(stage, *job[:2], fooling=job[2])
+        elif stage in (third := {"fool": "fooling", "screen": "filter", "plant": "targeted"}):
+            code = plan.code(stage, *job[:2], **{third[stage]: job[2]})
         elif stage == "defend":
             code = plan.code(stage, job[0], defended(*job[1:]))
         else:
@@ -339,6 +341,8 @@ TRANSFORMER = {
         ("    start = (", "    # a comment\n    start = (", set()),
         ("One step along", "A step along", set()),
         ("mask[:, :3, :3] = 1", "mask[:, :2, :2] = 1", {("poison", "corner")}),
+        ("norm(dim=1)\n    return Screened", "norm(dim=1, p=1)\n    return Screened", {("screen", "poisoned", "far")}),
+        ("< distances.amin", "<= distances.amin", {("plant", "twice", "blend")}),
         ("noise * torch", "2 * noise * torch", {("train", "transformer")}),
         (") * 255 * noise", ") * 255", {("train", "twice")}),
         ("0.02 * torch.randn", "0.03 * torch.randn", {("train", "transformer")} | TRANSFORMER),

@@ -4,12 +4,12 @@ Name the file under `plugins:` in a configuration. docs/writing-a-method.md says
 of each kind. Nothing is imported before it is asked for.
 
 Decorators, one for each kind of method: `attack`, `defense`, `poisoning`, `architecture`, `training_method`, `source`
-(of data) and `fooling`.
+(of data), `fooling`, `filtering` (of training images) and `targeted_poisoning`.
 
 What methods are given and return: the oracles `Decisions`, `Scores` and `Gradients`, `Goal` and `Random` (attacks);
 `Defended`, `Preprocessed`, `Randomised`, `Rejecting`, `substituted` (defenses); `Poisoned`, `Trigger` (poisonings);
 `Classifier`, `Estimator` (architectures); `Recipe`, `Direct`, `Loss` (training methods); `Dataset`, `Fetch`, `Known`,
-`Remote` (sources).
+`Remote` (sources); `Screened` (filters); `Targeted` (targeted poisonings).
 
 Pieces: `project`, `within`, `steepest`, `random_in_ball`, `length` for the norms; `flat_features`, `floats`,
 `frozen`, `derive_seed`.
