@@ -382,7 +382,13 @@ class _Dataset:
         table |= {"control": labels, "after": np.where(success, (labels + 1) % 10, labels)}
         artifacts.write_table(place["scores"], pd.DataFrame(table))
         about = {"dataset": self.dataset, "victim": victim, "targeted": "frogs", "method": "feature_collision"}
-        about |= {"parameters": {"retrain": "last_layer", "poisons": 1}, "poisons": 1, "l2": 2.5, "linf": 0.5}
+        about |= {
+            "parameters": {"retrain": "last_layer", "poisons": 1},
+            "poisons": 1,
+            "l2": 2.5,
+            "linf": 0.5,
+            "target_l2": 9.5,
+        }
         counts = {"n": 8, "n_counted": 8, "n_success": 5, "n_other": 0}
         artifacts.write_json(place.facts, about | counts | {"seed": 4, "seconds": 2.0, "source": "shafahi2018"})
         artifacts.write_manifest(place)

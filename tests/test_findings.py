@@ -64,10 +64,11 @@ def test_poisons_for_one_image_work_where_they_do_more_than_chance(
     about = {"victim": "plain", "targeted": "one_shot"}
     row = about | {"method": "feature_collision", "n_counted": n, "n_success": hits}
     row |= rate("success_rate", hits, n) | {"others": others / n if n else None}
-    fact = about | {"poisons": 1, "parameters": {"retrain": "last_layer"}}
+    fact = about | {"poisons": 1, "parameters": {"retrain": "last_layer"}, "l2": 2.5, "target_l2": 9.75}
     found = list(findings._aimed({"plantings": [fact], "planting_rates": [row]}))
     assert [one.verdict for one in found] == ([verdict] if verdict else [])
     assert all(f"turned {100 * hits / n:.1f} %" in one.text and f"of {n} test images" in one.text for one in found)
+    assert all(one.text.endswith("by an L2 of 2.50; their targets were 9.75 away.") for one in found)
 
 
 def correlated(defense: str, verdict: str, rho: float | None = 0.3) -> Row:

@@ -63,6 +63,7 @@ def test_poisons_take_the_target_s_features_and_leave_what_the_victim_does_not_s
     assert (labels[found.bases] == found.wanted[:, None]).all()
     assert (found.wanted != labels[found.rows]).all()
     assert (found.columns["feature_distance"] < 0.05 * found.columns["base_distance"]).all()
+    torch.testing.assert_close(found.columns["target_l2"], ((target - base) / 255).norm(dim=2).mean(dim=1))
 
 
 def test_one_poison_turns_its_target_where_only_the_last_layer_learns():

@@ -473,7 +473,13 @@ def _aimed(part: Fact) -> Iterator[Finding]:
             "neutral",
             f"{plural(fact['poisons'], 'poison')} by {row['method']} turned {percent(row['success_rate'])} % "
             f"[{between(row['low'], row['high'])}] of {row['n_counted']} test images, each by itself, after a training "
-            f"({retrained}); {percent(row['others'])} % became a third class.",
+            f"({retrained}); {percent(row['others'])} % became a third class."
+            + (
+                f" For it, the images that became poisons were changed by an L2 of {number(fact['l2'])}; their targets "
+                f"were {number(fact['target_l2'])} away."
+                if "target_l2" in fact
+                else ""
+            ),
         )
 
 

@@ -109,6 +109,7 @@ def feature_collision(
         poisoned.unflatten(0, shape), retrain, task, sample, epochs, learning_rate, seed, batch_size,
     )  # fmt: skip
     change = floats(poisoned) - floats(test_images[bases.flatten()])
+    apart = floats(test_images[rows])[:, None] - floats(test_images[bases.flatten()]).unflatten(0, shape)
     return Targeted(
         rows,
         wanted,
@@ -122,6 +123,7 @@ def feature_collision(
             "base_distance": torch.cat(before).unflatten(0, shape).mean(dim=1),
             "l2": change.flatten(1).norm(dim=1).unflatten(0, shape).mean(dim=1),
             "linf": change.flatten(1).abs().amax(dim=1).unflatten(0, shape).mean(dim=1),
+            "target_l2": apart.flatten(2).norm(dim=2).mean(dim=1),
         },
     )
 

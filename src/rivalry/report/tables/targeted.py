@@ -28,6 +28,7 @@ def plantings(report: Row, dataset: str) -> Table:
                     "poisons": fact["poisons"],
                     "l2": fact.get("l2"),
                     "linf": fact.get("linf"),
+                    "target_l2": fact.get("target_l2"),
                     "seconds": fact["seconds"],
                 }
             )
@@ -37,7 +38,8 @@ def plantings(report: Row, dataset: str) -> Table:
         "For each of many test images, poisons are made and a network is trained again: without them, and with them. "
         "Counted are test images that it has right without them; the poisons succeed where they are taken for the "
         "wanted class with them. Taken for a third class are others. Sizes are of the change of the images "
-        "that poisons were made of.",
+        "that poisons were made of, beside the L2 distance of these from their target: a change that is as long makes "
+        "an image that looks like another one.",
         [
             Column("targeted", "poisoning", "name"),
             Column("source", "source", "cite", width=0.12),
@@ -48,6 +50,7 @@ def plantings(report: Row, dataset: str) -> Table:
             Column("success_rate", "success %", "rate", low="low", high="high"),
             Column("others", "others %", "rate"),
             Column("l2", "L2", "number"),
+            Column("target_l2", "to the target", "number"),
             Column("linf", "L∞", "number", paper=False),
             Column("seconds", "time", "time", paper=False),
             Column("settings", "parameters", paper=False),
