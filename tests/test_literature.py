@@ -233,7 +233,18 @@ def test_a_gain_that_the_strong_ensemble_takes_away(game):
     assert f"{ours}Holm's p < 0.001)" in finding.text
     assert "under all attacks together (ε 0.2) it keeps 0.0 points [" in finding.text
     assert "Mustafa et al. 2019" in finding.text
+    assert "was not measured" not in finding.text
     assert [row["status"] for row in game.checks()] == ["pass", "pass"]
+
+
+def test_what_of_a_claim_was_not_measured_is_said(game):
+    game.victim("pcl", **PCL)
+    game.attack("plain", "fgsm", 300)
+    game.attack("pcl", "fgsm", 100)
+    finding = next(iter(_published({"claims": game.of("pcl"), "checks": []})))
+    assert finding.verdict.startswith("claim reproduced; ")
+    assert "over plain (400 images, Holm's p < 0.001). Whether it gains under pgd or " in finding.text
+    assert finding.text.count("was not measured") == 1
 
 
 def test_a_gain_that_nothing_takes_away_is_to_be_investigated(game):

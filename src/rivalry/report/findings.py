@@ -319,7 +319,12 @@ def _published(part: Fact) -> Iterator[Finding]:
             said = listing(list(dict.fromkeys(map(_said, mine))))
             ours = [found(row) for row in mine if row["outcome"] != "not measured"]
             why = dict.fromkeys(row["note"] for row in mine)
-            text.append(f"{title.capitalize()}: it {said}; {verdicts[title]}: {'; '.join(ours or why)}.")
+            known = {expected(row) for row in mine if row["outcome"] != "not measured"}
+            left = dict.fromkeys(words for row in mine if (words := expected(row)) not in known)
+            text.append(
+                f"{title.capitalize()}: it {said}; {verdicts[title]}: {'; '.join(ours or why)}"
+                + (f". Whether it {' or '.join(left)} was not measured." if ours and left else ".")
+            )
         if {*verdicts.values()} == {"not measured"}:
             continue
         if {verdicts.get("known break"), verdicts.get("control")} & {"not reproduced", "not shown"}:
