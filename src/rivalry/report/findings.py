@@ -327,8 +327,13 @@ def _published(part: Fact) -> Iterator[Finding]:
             )
         if {*verdicts.values()} == {"not measured"}:
             continue
-        if {verdicts.get("known break"), verdicts.get("control")} & {"not reproduced", "not shown"}:
+        if verdicts.get("known break") in ("not reproduced", "not shown"):
             text.append("Before a gain is believed that others took away, it needs stronger attacks, or more images.")
+        if verdicts.get("control") in ("not reproduced", "not shown"):
+            text.append(
+                "A gain of what is no defense is a fault of the attacks until attacks of other kinds, and of more steps, "
+                "find no more."
+            )
         settled = {*verdicts.values()} <= {"reproduced", "reproduced in part"}
         yield Finding(
             f"{name[0].upper()}{name[1:]}: {guarded(victim, defense)}",
