@@ -449,6 +449,23 @@ def test_marks_stand_at_the_numbers_that_checks_touch(facts: dict[str, Any], htm
     assert 'class="mark warn"' in html or 'class="mark fail"' in html
 
 
+def test_the_side_that_has_more_is_the_one_that_the_verdict_names(facts: dict[str, Any]) -> None:
+    met = set()
+    for dataset in ("digits", "shapes"):
+        for table in comparisons.comparisons(facts, dataset):
+            for row in table.rows:
+                met.add(row["shown"])
+                if row["shown"] in ("a", "b"):
+                    more, less = (row["a"], row["b"]) if row["shown"] == "a" else (row["b"], row["a"])
+                    before, after = row["verdict"].index(f"{more} "), row["verdict"].rindex(f" {less} (")
+                    assert (before, row["significant"]) == (0, True)
+                    assert after > len(more)
+                else:
+                    assert row["shown"].startswith("neither") or not row["like_for_like"]
+                    assert row["verdict"].startswith(("not ", "sizes differ"))
+    assert {"a", "b", "neither shown", "not tested"} <= met
+
+
 def test_findings_and_comparisons_carry_the_marks_of_their_numbers(facts: dict[str, Any]) -> None:
     """On digits a check warns about adversarial, and about nothing else."""
     for item in facts["findings"]:

@@ -331,8 +331,8 @@ def _published(part: Fact) -> Iterator[Finding]:
             text.append("Before a gain is believed that others took away, it needs stronger attacks, or more images.")
         if verdicts.get("control") in ("not reproduced", "not shown"):
             text.append(
-                "A gain of what is no defense is a fault of the attacks until attacks of other kinds, and of more steps, "
-                "find no more."
+                "A gain of what is no defense is a fault of the attacks until attacks of other kinds, and of more "
+                "steps, find no more."
             )
         settled = {*verdicts.values()} <= {"reproduced", "reproduced in part"}
         yield Finding(

@@ -55,6 +55,8 @@ SEEDS = [
     Column("deviation_b", "deviation b %", "rate", paper=False),
 ]
 """Of victims that were trained several times: how often, and the standard deviation of the error between trainings."""
+UNDECIDED = {"not tested": "not tested", "not distinguishable": "neither shown", "sizes differ": "neither always"}
+"""Beginnings of verdicts that name no side, and what stands for them in a few words."""
 MOST_PRINTED = 48
 """Rows of one kind that the paper prints per data set; the page and comparisons.csv have all."""
 
@@ -67,10 +69,13 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
             row
             | {"under": _under(row), "like": "yes" if row["like_for_like"] else "no"}
             | mark(_touched(report, row))
-            | {"seeds": max(row["seeds_a"], row["seeds_b"])}
+            | {"seeds": max(row["seeds_a"], row["seeds_b"]), "shown": _shown(row)}
             for row in report["comparisons"]
             if row["dataset"] == dataset and row["kind"] == kind
         ]
+        more = "larger" if kind == "budget" else "more errors"
+        if any(row["goal"] == "targeted" for row in rows):
+            more += " (targeted: hits)"
         under = Column("under", "on" if kind in ("attack", "budget") else "under", width=0.12)
         tables.append(
             Table(
@@ -78,16 +83,17 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
                 title,
                 f"{note} {_tested(report, kind)} {marks.MEANING}",
                 [
-                    Column("a", "a", width=0.18),
+                    Column("a", "a", width=0.21),
                     MARK,
-                    Column("b", "b", width=0.14),
+                    Column("b", "b", width=0.21),
                     *([under] if kind != "clean" else []),
                     Column("n_a", "n", "count", paper=False),
                     *(SEEDS if any(row["seeds"] > 1 for row in rows) else []),
                     *(SIZES if kind == "budget" else ERRORS),
                     Column("holm_p", "p (Holm)", "p"),
                     Column("like", "like for like", paper=False),
-                    Column("verdict", "verdict", width=0.2 if kind == "budget" else 0.235),
+                    Column("shown", more),
+                    Column("verdict", "verdict", paper=False),
                     Column("note", "note", paper=False),
                 ],
                 rows,
@@ -97,6 +103,14 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
             )
         )
     return tables
+
+
+def _shown(row: Row) -> str:
+    """Which side the verdict says has more, errors or length: a, b or neither."""
+    for beginning, words in UNDECIDED.items():
+        if row["verdict"].startswith(beginning):
+            return words
+    return "a" if row["median_difference" if row["kind"] == "budget" else "difference"] > 0 else "b"
 
 
 def _tested(report: Row, kind: str) -> str:
