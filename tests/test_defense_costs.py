@@ -75,3 +75,4 @@ def test_a_defense_is_broken_only_where_it_gained_and_the_test_leaves_no_room_fo
         assert standing(test, {"kind": "preprocessor"}, mine, bare) == right
         right = "nothing against who holds a copy" if fallen else words
         assert standing(test, {"kind": "access control"}, mine, bare) == right
+        assert standing(test, {"kind": "transformer"}, mine, bare) == "not made against this"

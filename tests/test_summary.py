@@ -192,7 +192,21 @@ def test_a_defense_survives_only_by_a_test_against_none() -> None:
 def test_a_defense_that_loses_images_does_not_survive() -> None:
     bare, worse = case("plain", 0.5), case("plain", 0.2, "median")
     said = whole(bare, worse, comparisons=(against(worse, bare, 0.3, 0.0001),))["Defenses"]
-    assert "0 of 1 defended victim are shown to keep more images" in said
+    assert "0 of 1 defended victim is shown to keep more images" in said
+
+
+def test_what_mends_a_poisoned_victim_is_no_defense_against_changed_images() -> None:
+    bare, mended, same = case("plain", 0.2), case("plain", 0.2, "cleanse"), case("plain", 0.21, "mean")
+    facts = [
+        {"dataset": "digits", "victim": "plain", "defense": "cleanse", "kind": "transformer"},
+        {"dataset": "digits", "victim": "plain", "defense": "mean", "kind": "preprocessor"},
+    ]
+    tests = (against(mended, bare, 0.0, 1.0), against(same, bare, -0.01, 0.9))
+    said = whole(bare, mended, same, comparisons=tests, defenses=facts)["Defenses"]
+    assert "0 of 1 defended victim is shown to keep more images" in said
+    assert "cleanse" not in said
+    only = whole(bare, mended, comparisons=tests[:1], defenses=facts[:1])["Defenses"]
+    assert only == "No defense met an attacker who knows it within a budget."
 
 
 def test_what_was_remarked_on_a_network_comes_before_its_numbers() -> None:

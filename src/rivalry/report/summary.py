@@ -112,6 +112,8 @@ def paired(report: Fact, place: Fact, one: Fact, other: Fact) -> Fact | None:
 
 BROKEN = "broken when the attacker knows it"
 NO_LIMIT = "nothing against who holds a copy"
+REPAIR = "not made against this"
+"""Of what mends poisoned victims: it promises nothing about changed test images."""
 
 
 def standing(test: Fact, fact: Fact, mine: Fact, bare: Fact) -> str:
@@ -129,6 +131,8 @@ def standing(test: Fact, fact: Fact, mine: Fact, bare: Fact) -> str:
     mine, bare : dict
         The rows of worst_cases.csv with it and without.
     """
+    if fact["kind"] == "transformer":
+        return REPAIR
     if test["significant"] and test["ahead"] > 0:
         return "keeps more"
     if not test["significant"] and test["high"] >= MARGIN:
@@ -216,11 +220,14 @@ def _needs_most(rows: list[Fact], budget: str) -> str:
 def _survivors(report: Fact) -> str:
     """Which defended victims keep more images than without the defense, against attackers who know it."""
     better, rest, unknown = [], [], []
+    kinds = {tuple(fact[key] for key in ("dataset", "victim", "defense")): fact["kind"] for fact in report["defenses"]}
     for place in report["rankings"]:
         if place["eps"] is None:
             continue
         bare = {row["victim"]: row for row in place["rows"] if row["defense"] == "none"}
         for row in (row for row in place["rows"] if row["defense"] != "none"):
+            if kinds.get((row["dataset"], row["victim"], row["defense"])) == "transformer":  # it mends poisoned victims
+                continue
             name = f"{row['defense']} on {row['victim']} ({within(place)})"
             test = paired(report, place, row, bare[row["victim"]]) if row["victim"] in bare else None
             if row["reason"] or test is None or test["holm_p"] is None:
@@ -233,7 +240,7 @@ def _survivors(report: Fact) -> str:
         return "No defense met an attacker who knows it within a budget."
     tested = len(better) + len(rest)
     text = f"Against attackers who know the defense, {len(better)} of {plural(tested, 'defended victim')} "
-    text += f"{'is' if len(better) == 1 else 'are'} shown to keep more images than without it"
+    text += f"{'is' if 1 in (len(better), tested) else 'are'} shown to keep more images than without it"
     if not tested:
         text = "No defended victim could be tested against itself without the defense"
     text += f": {'; '.join(better)}" if better else ""

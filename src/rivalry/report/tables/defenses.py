@@ -110,7 +110,8 @@ def worth(report: Row, dataset: str) -> Table:
         "The accuracies are worst cases over all attacks of the norm: without the defense, under attacks that do not "
         "know it, and under all of them. The verdict is that of the paired test of victims with and without it: a "
         "defense is broken where no gain is shown and there is no room for five points, although it gains them while "
-        "attackers do not know it; without that, it gains nothing. What "
+        "attackers do not know it; without that, it gains nothing. What mends a poisoned victim was not made against "
+        "changed images, and is not judged by them. What "
         "classifying takes is measured on clean images, with the defense and without: milliseconds an image in "
         "batches, and megabytes that tensors hold meanwhile, an image, and in weights and other stored numbers.",
         [
