@@ -1,7 +1,7 @@
 """Whether defenses catch larger changes more easily: what is flagged or smoothed away, against how large it is.
 
 Looked at are adversarial images that were made without knowing the defense and that fool the undefended victim. A
-detector catches one by flagging it; any other defense, by bringing it back to its class. Rank correlations (Spearman)
+detector catches one by flagging it; a preprocessor, by bringing it back to its class. Rank correlations (Spearman)
 of the size of a change with whether it is caught are over images, all attacks together, as well as over attacks, of
 each its mean size and the share that is caught. What images say and what attacks say may differ: attacks differ in more
 than the size of their changes.
@@ -42,8 +42,10 @@ def caught(layout: Layout, plan: Mapping[str, Any]) -> dict[tuple[str, str, str]
     for dataset, victim, defense in plan["evaluations"]:
         if trained(victim)[1] != 1:
             continue
-        scores = read_table(layout.evaluation(dataset, victim, defense)["scores"])
         kind = read_json(layout.defense(dataset, victim, defense).facts)["kind"]
+        if kind == "transformer":  # another network, which looks at no change
+            continue
+        scores = read_table(layout.evaluation(dataset, victim, defense)["scores"])
         parts = [pd.DataFrame(columns=["attack", "eps", "index", "caught", *SIZES])]
         for attack, rows in scores[scores["setting"] == "oblivious"].groupby("attack", sort=False):
             place = layout.attack(dataset, victim, str(attack))
