@@ -87,11 +87,19 @@ def art(task: Task, call: Call) -> Tensor:
 
 @cache
 def _art_classifier(victim: nn.Module, shape: tuple[int, ...]) -> Any:
+    return art_classifier(victim, shape)
+
+
+def art_classifier(victim: nn.Module, shape: tuple[int, ...], preprocessors: list[Any] | None = None) -> Any:
+    """The victim as the Toolbox wants it, behind its own preprocessors if any are given."""
     from art.estimators.classification import PyTorchClassifier
 
     classes = victim(torch.zeros(1, *shape)).shape[1]
     model = nn.Sequential(_Float(), victim)
-    return PyTorchClassifier(model, nn.CrossEntropyLoss(), shape, classes, clip_values=(0, 1), device_type="cpu")
+    return PyTorchClassifier(
+        model, nn.CrossEntropyLoss(), shape, classes,
+        clip_values=(0, 1), device_type="cpu", preprocessing_defences=preprocessors,
+    )  # fmt: skip
 
 
 class _Float(nn.Module):
