@@ -91,6 +91,25 @@ def test_median_of_a_window_is_its_middle_value():
     assert Smoothing("median", 3)(image)[0, 0, 1, 1] == 0.5
 
 
+@pytest.mark.parametrize("shape", [(4, 1, 8, 8), (2, 3, 5, 9), (1, 1, 2, 2)])
+@pytest.mark.parametrize("black", [0.0, 0.6])
+def test_the_fast_median_is_the_median_and_so_is_its_gradient(shape, black):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(shape, generator=generator)
+    images = (images * (torch.rand(shape, generator=generator) >= black)).requires_grad_(True)
+    windows = torch.nn.functional.pad(images, [1] * 4, mode="reflect").unfold(2, 3, 1).unfold(3, 3, 1).flatten(4)
+    slow, fast = windows.sort(dim=4).values[..., 4], Smoothing("median", 3)(images)
+    assert torch.equal(slow, fast)
+    weights = torch.rand(3, *shape, generator=generator)
+    several = torch.autograd.grad(fast, images, weights, is_grads_batched=True, retain_graph=True)[0]
+    for one, given in zip(several, weights, strict=True):
+        (alone,) = torch.autograd.grad(fast, images, given, retain_graph=True)
+        assert torch.equal(one, alone)
+        if not black:  # of equal pixels, each may be the median
+            torch.testing.assert_close(alone, torch.autograd.grad(slow, images, given, retain_graph=True)[0])
+        torch.testing.assert_close(alone.sum(), given.sum())
+
+
 def test_edges_are_continued_by_reflection():
     image = torch.arange(9.0).view(1, 1, 3, 3) / 9
     # Around the corner (0,0) the reflected window holds 0 once, 1 and 3 twice, 4 four times.
