@@ -60,7 +60,9 @@ class Game:
     def _rows(self, **columns: Any) -> pd.DataFrame:
         return pd.DataFrame({"index": np.arange(self.n)} | columns)
 
-    def _scores(self, turned: Iterable[int] | int, eps: float, size: float, attacked: bool = True) -> pd.DataFrame:
+    def _scores(
+        self, turned: Iterable[int] | int, eps: float, size: float | np.ndarray, attacked: bool = True
+    ) -> pd.DataFrame:
         hit = np.isin(np.arange(self.n), list(range(turned) if isinstance(turned, int) else turned)) & attacked
         sizes = dict.fromkeys(("l0", "l2", "linf", "l2_channels", "linf_channels", "relative_l2"), size)
         counts = dict.fromkeys(("iterations", "queries", "gradients"), 1)
@@ -79,6 +81,7 @@ class Game:
         *,
         rows: slice = slice(None),
         attacked: bool = True,
+        size: float | np.ndarray = 1.0,
         **facts: Any,
     ) -> None:
         budgets = eps if isinstance(eps, tuple) else (eps,)
@@ -89,7 +92,7 @@ class Game:
         own |= {"parameters": {}, "goal": "untargeted", "target": None, "sees": "gradients"}
         own |= {"norm": "2" if minimal else "inf", "budget": "minimal" if minimal else "fixed"}
         write_json(place.facts, own | facts)
-        tables = [self._scores(turned, at, 1.0 if minimal else at, attacked)[rows] for at in budgets]
+        tables = [self._scores(turned, at, size if minimal else at, attacked)[rows] for at in budgets]
         write_table(place["scores"], pd.concat(tables))
 
     def replay(self, source: str, method: str, turned: dict[str, int], eps: float = 0.2) -> None:
@@ -245,6 +248,58 @@ def test_what_of_a_claim_was_not_measured_is_said(game):
     assert finding.verdict.startswith("claim reproduced; ")
     assert "over plain (400 images, Holm's p < 0.001). Whether it gains under pgd or " in finding.text
     assert finding.text.count("was not measured") == 1
+
+
+TUNED = {
+    "deepfool": {"attack": {"method": "deepfool"}, "scale": 1.0},
+    "three times as long": {"attack": {"method": "deepfool"}, "scale": 3.0},
+    "fgsm": {"attack": {"method": "fgsm"}, "scale": 1.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("on", "factor", "role", "verdict"),
+    [
+        ("deepfool", 1.5, "claim", "reproduced"),
+        ("deepfool", 0.5, "claim", "not reproduced"),
+        ("deepfool", 1.0, "claim", "not shown"),
+        ("three times as long", 0.5, "limit", "reproduced"),
+        ("three times as long", 1.5, "limit", "not reproduced"),
+        ("fgsm", 0.5, "limit", "reproduced"),
+        ("fgsm", 1.0, "limit", "not shown"),
+    ],
+)
+def test_fine_tuning_is_judged_by_the_changes_that_a_victim_needs(game, on, factor, role, verdict):
+    game.victim("elsewhere")  # plain as well, and no victim that anything begins at
+    game.victim("tuned", method="adversarial_fine_tuning", parameters=TUNED[on], warm_start="plain")
+    sizes = np.linspace(0.5, 1.5, N)
+    game.attack("plain", "deepfool", N, math.nan, size=sizes)
+    game.attack("elsewhere", "deepfool", N, math.nan, size=9 * sizes)
+    game.attack("tuned", "deepfool", 300, math.nan, size=factor * sizes)
+    row = only(game.of("tuned"), role=role)
+    assert (row["outcome"], row["base"], row["n"], row["eps"]) == (verdict, "plain", 300, None)
+    assert row["value"] == pytest.approx((factor - 1) * np.median(sizes[:300]))
+    assert row["low"] <= row["value"] <= row["high"]
+    compared = [one for one in game.comparisons() if one["kind"] == "needed"]
+    assert len(compared) == 3
+    mine = only(compared, a="plain", b="tuned")
+    assert mine["median_difference"] == pytest.approx(-row["value"])
+    larger = {1.5: "tuned needs larger changes than plain", 0.5: "plain needs larger changes than tuned"}
+    assert mine["verdict"].startswith(larger.get(factor, "not distinguishable"))
+    finding = next(one for one in _published({"claims": game.claims(), "checks": []}) if "tuned" in one.topic)
+    more = finding.text.partition("by deepfool it needs ")[2]
+    assert more.startswith({1.5: "0.", 0.5: "−0.", 1.0: "0 "}[factor])
+    assert " more L2 than plain, in the median (300 images, Holm's p " in more
+
+
+def test_changes_that_are_compared_with_nothing_say_nothing_of_fine_tuning(game):
+    game.victim("tuned", method="adversarial_fine_tuning", parameters=TUNED["deepfool"], warm_start="gone")
+    row = only(game.of("tuned"), role="claim")
+    assert (row["outcome"], row["note"]) == ("not measured", "the victim that it began at does not stand beside it")
+    game.victim("other", method="adversarial_fine_tuning", parameters=TUNED["deepfool"], warm_start="plain")
+    assert only(game.of("other"), role="claim")["note"] == "this run does not attack it with deepfool"
+    game.attack("other", "deepfool", N, math.nan)
+    assert only(game.of("other"), role="claim")["note"] == "plain and it did not lose an image to the same attack"
 
 
 def test_a_gain_that_nothing_takes_away_is_to_be_investigated(game):

@@ -23,6 +23,7 @@ from rivalry.figures._style import plt
 from rivalry.formatting import NORMS, guarded
 from rivalry.layout import Layout, training
 from rivalry.statistics.columns import COMPARISONS, SCORES, SPREADS, TRANSFERS, WORST_CASES
+from rivalry.statistics.comparisons import SIZED
 from rivalry.statistics.merging import over_seeds
 from rivalry.statistics.over_seeds import difference_in_every_training, difference_over_seeds, rate_over_seeds
 from rivalry.statistics.paired import mcnemar_exact
@@ -227,8 +228,8 @@ def test_one_comparison_stands_for_all_trainings(run: Path) -> None:
     rows = table(run, "comparisons")
     assert not any("@" in row[side] for row in rows for side in ("a", "b", "victim_a", "victim_b"))
     once = table(synthetic_results.make(run.parent / "once"), "comparisons")
-    assert {(row["dataset"], row["kind"], row["a"], row["b"]) for row in rows if row["kind"] != "budget"} == {
-        (row["dataset"], row["kind"], row["a"], row["b"]) for row in once if row["kind"] != "budget"
+    assert {(row["dataset"], row["kind"], row["a"], row["b"]) for row in rows if row["kind"] not in SIZED} == {
+        (row["dataset"], row["kind"], row["a"], row["b"]) for row in once if row["kind"] not in SIZED
     }
     for family in ("primary", "secondary"):
         assert 0 < sum(row["family"] == family for row in rows) <= sum(row["family"] == family for row in once)

@@ -46,6 +46,7 @@ from rivalry.stages.collect import collect
 from rivalry.stages.draw import draw
 from rivalry.stages.report import NO_LATEX, compile_pdf, render_html, render_latex
 from rivalry.statistics import holm
+from rivalry.statistics.comparisons import SIZED
 from synthetic_results import CONFIG, DATASETS, PLAN
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -748,7 +749,7 @@ def test_every_verdict_agrees_with_the_interval_and_p_printed_beside_it(facts: d
                     holds_zero = ends[0] <= 0 <= ends[1]
                     assert ("contains 0" in said) == holds_zero, row
                     assert ("excludes 0" in said) == (not holds_zero and not significant), row
-                seen.add((significant, row["kind"] == "budget"))
+                seen.add((significant, row["kind"] in SIZED))
     assert len(seen) == 4  # rates and sizes, distinguishable and not
 
 

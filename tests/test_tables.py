@@ -36,6 +36,7 @@ from rivalry.stages.train import predict
 from rivalry.stages.transfer import _predictions
 from rivalry.statistics import holm, reported
 from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES
+from rivalry.statistics.comparisons import SIZED
 from rivalry.statistics.reported import COUNTED, reported_numbers
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
@@ -681,7 +682,7 @@ def test_every_verdict_follows_from_the_numbers_of_its_row(run):
         run.attack("deepfool", None, victim=victim, stops=True)
     run.detector()
     table = run.tables()["comparisons"]
-    rates = table[table["kind"] != "budget"]
+    rates = table[~table["kind"].isin(SIZED)]
     assert len(rates) > 20
     for _, found in rates.iterrows():
         said = found["verdict"]

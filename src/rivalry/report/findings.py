@@ -27,6 +27,7 @@ from rivalry.formatting import (
 from rivalry.references import named
 from rivalry.report.summary import checked, doubted, leader, paired, standing, within
 from rivalry.statistics import marks
+from rivalry.statistics.comparisons import SIZED
 from rivalry.statistics.headlines import Listed, at_headline
 from rivalry.statistics.literature import ROLES, expected, found, together
 from rivalry.statistics.triggers import curves
@@ -527,7 +528,7 @@ def _ties(part: Fact) -> Iterator[Finding]:
     tied = [c for c in fair if not c["significant"]]
     if not tied:
         return
-    same = sum(c["kind"] != "budget" and not c["discordant_a"] and not c["discordant_b"] for c in tied)
+    same = sum(c["kind"] not in SIZED and not c["discordant_a"] and not c["discordant_b"] for c in tied)
     attacks = [f"{c['a']} and {c['b']} on {c['victim']}" for c in tied if c["kind"] == "attack"]
     yield Finding(
         "Comparisons",

@@ -100,14 +100,21 @@ def compare_budgets(sizes_a: ArrayLike, sizes_b: ArrayLike, *, confidence: float
 
 
 def budget_verdict(
-    a: str, b: str, difference: float, interval: tuple[float, float], p: float, ranks: float, confidence: float = 0.95
+    a: str,
+    b: str,
+    difference: float,
+    interval: tuple[float, float],
+    p: float,
+    ranks: float,
+    confidence: float = 0.95,
+    larger: str = "changes images more than",
 ) -> str:
-    """What a comparison of the sizes of two attacks' changes says, in words.
+    """What a comparison of the sizes of changes says, in words.
 
     Parameters
     ----------
     a, b : str
-        Names of the two attacks.
+        Names of two attacks, or of two victims of one attack.
     difference, interval, ranks
         From `compare_budgets`: the median difference, its interval, and the rank correlation.
     p : float
@@ -115,6 +122,8 @@ def budget_verdict(
         interval and ranks agree on it. NaN: not tested.
     confidence : float
         Coverage of the interval; the p-value is held against what is missing to 1.
+    larger : str
+        What the side with the larger changes does.
     """
     if math.isnan(difference) or math.isnan(p):
         return "not tested"
@@ -132,4 +141,4 @@ def budget_verdict(
     if ranks * difference <= 0:
         return f"sizes differ (p = {p:.3g}), but not in one direction: ranks and median point to different sides"
     more, less = (a, b) if difference > 0 else (b, a)
-    return f"{more} changes images more than {less} (median difference {abs(difference):.3g})"
+    return f"{more} {larger} {less} (median difference {abs(difference):.3g})"

@@ -21,6 +21,8 @@ from rivalry.statistics.worst_case import Case, in_common, replayed_in_common
 
 PRIMARY, SECONDARY = "primary", "secondary"
 """The families of tests: what classifiers lose in the worst case, image by image, and everything else."""
+SIZED = ("budget", "needed")
+"""Kinds of comparisons of sizes: of what two attacks change, and of what two victims need."""
 IN_EVERY_TRAINING = "of every training by itself: the largest p, and an interval that holds all of theirs"
 CleanErrors = dict[tuple[str, str, str], list[pd.Series]]
 
@@ -77,7 +79,8 @@ def compare(
     Kinds of comparison: "attack", two attacks on one undefended victim, each at its largest eps; "victim", two
     undefended victims under one attack and eps; "defense", under one attack and eps too, a defended victim against the
     same one without the defense, and two defended ones in one setting; "clean", the same pairs without any attack;
-    "budget", the L2 sizes of two attacks where both succeed; "worst case", two classifiers at the headline budget,
+    "budget", the L2 sizes of two attacks where both succeed; "needed", the L2 sizes that one attack which looks for the
+    smallest change finds on two victims, where it turns both; "worst case", two classifiers at the headline budget,
     image by image under all attacks that were aimed at both; "replayed", under all images that were crafted on others.
     Error rates are over the images both sides saw; for targeted attacks the error is to give the target.
 
@@ -112,7 +115,9 @@ def compare(
         if not pairing.reason:
             rows.append(_error_row(pairing, method))
             if pairing.kind == "attack":
-                rows += _budget_rows(pairing, confidence, seed)
+                rows += _budget_rows("budget", pairing, confidence, seed)
+            elif pairing.kind == "victim" and _looks_for_least(pairing.a.row):
+                rows += _budget_rows("needed", pairing, confidence, seed)
     rows += _clean_rows(clean, method)
     rows += _worst_case_rows(cases, method)
     rows += besides
@@ -135,7 +140,7 @@ def compare(
 def _test(row: dict[str, Any]) -> str:
     """The column that holds the p-value of a row's test."""
     over_seeds = max(row["seeds_a"], row["seeds_b"]) > 1
-    return "wilcoxon_p" if row["kind"] == "budget" else "seeds_p" if over_seeds else "mcnemar_p"
+    return "wilcoxon_p" if row["kind"] in SIZED else "seeds_p" if over_seeds else "mcnemar_p"
 
 
 def kept_apart(matches: Sequence[ScoredMatch]) -> list[dict[str, str]]:
@@ -426,17 +431,33 @@ def _errors(dataset: str, a: Side, b: Side, method: Method, note: list[str]) -> 
     }
 
 
-def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dict[str, Any]]:
-    """The comparison of L2 sizes, if any image was fooled by both attacks, and in every training.
+def _looks_for_least(row: dict[str, Any]) -> bool:
+    """Whether an attack looks for the smallest L2 change to any other class."""
+    return (row["budget"], row["norm"], row["goal"]) == ("minimal", "2", "untargeted")
+
+
+def _budget_rows(kind: str, pairing: Pairing, confidence: float, seed: int) -> Iterator[dict[str, Any]]:
+    """The comparison of L2 sizes, if any image was turned on both sides, and in every training.
 
     Of several trainings each is tested by itself, and what counts is the weakest: the largest p and an interval that
-    holds all of theirs, so that a verdict speaks of every one of them.
+    holds all of theirs, so that a verdict speaks of every one of them. Of two victims, of which one was trained once,
+    the first trainings are compared; two that were both trained several times are not, since nothing here says how
+    sizes spread between trainings.
     """
     a, b = pairing.a.row, pairing.b.row
+    names = (pairing.a.name, pairing.b.name) if kind == "budget" else (_under_attack(a), _under_attack(b))
     # The seed's names are sorted, so that a run with the attacks in another order resamples the same images.
-    own_seed = derive_seed(seed, "budget", a["dataset"], a["victim"], *sorted([pairing.a.name, pairing.b.name]))
+    place = (a["dataset"], a["victim"] if kind == "budget" else pairing.a.name)
+    own_seed = derive_seed(seed, kind, *place, *sorted(names))
+    trainings_a, trainings_b, above = pairing.a.trainings, pairing.b.trainings, list[str]()
+    if kind == "needed" and max(len(trainings_a), len(trainings_b)) > 1:
+        if min(len(trainings_a), len(trainings_b)) > 1:
+            return
+        many, once = names if len(trainings_a) > 1 else names[::-1]
+        above.append(f"{once} was trained once, so only the first training of {many} is compared")
+        trainings_a, trainings_b = trainings_a[:1], trainings_b[:1]
     found, sizes = [], []
-    for one, other in zip(pairing.a.trainings, pairing.b.trainings, strict=True):
+    for one, other in zip(trainings_a, trainings_b, strict=True):
         fooled = one.images.merge(other.images, on="index", suffixes=("_a", "_b")).sort_index()
         fooled = fooled[fooled["success_a"] & fooled["success_b"]]
         if fooled.empty:
@@ -444,6 +465,7 @@ def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dic
         found.append(compare_budgets(fooled["l2_a"], fooled["l2_b"], confidence=confidence, seed=own_seed))
         sizes.append((len(fooled), fooled["l2_a"].median(), fooled["l2_b"].median()))
     like, note = _like_for_like(pairing)
+    note += above
     if len(found) > 1:
         note.append(IN_EVERY_TRAINING)
     counts, medians_a, medians_b = zip(*sizes, strict=True)
@@ -451,13 +473,13 @@ def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dic
     agree = min(ranks) > 0 or max(ranks) < 0
     yield {
         "dataset": a["dataset"],
-        "kind": "budget",
-        "victim": a["victim"],
-        "attack": "",
+        "kind": kind,
+        "victim": a["victim"] if kind == "budget" else "",
+        "attack": "" if kind == "budget" else a["attack"],
         "defense": a["defense"],
         "setting": a["setting"],
         "goal": a["goal"],
-        **_sides((pairing.a.name, pairing.b.name), a, b),
+        **_sides(names, a, b),
         "seeds_a": len(found),
         "seeds_b": len(found),
         "n_a": min(counts),
@@ -470,7 +492,7 @@ def _budget_rows(pairing: Pairing, confidence: float, seed: int) -> Iterator[dic
         "rank_correlation": min(ranks, key=abs) if agree or len(ranks) == 1 else 0.0,
         "wilcoxon_p": max(one.p for one in found),
         "like_for_like": like,
-        "note": "; ".join([*note, "L2 on images that both fooled"]),
+        "note": "; ".join([*note, "L2 on images that were turned on both sides"]),
     }
 
 
@@ -497,9 +519,11 @@ def _verdict(row: dict[str, Any], confidence: float) -> str:
     """What a row says; it rests on the numbers of that row alone."""
     if not row["like_for_like"]:
         return "not tested: not like for like"
-    if row["kind"] == "budget":
+    if row["kind"] in SIZED:
         interval, ranks = (row["low"], row["high"]), row["rank_correlation"]
-        return budget_verdict(row["a"], row["b"], row["median_difference"], interval, row["holm_p"], ranks, confidence)
+        sizes = (row["median_difference"], interval, row["holm_p"], ranks, confidence)
+        larger = "changes images more than" if row["kind"] == "budget" else "needs larger changes than"
+        return budget_verdict(row["a"], row["b"], *sizes, larger)
     if row["goal"] == "targeted":
         errs = "hits its target more often than" if row["kind"] == "attack" else "gives the target more often than"
     elif row["kind"] in ("worst case", "replayed"):

@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from rivalry.artifacts import read_json
-from rivalry.formatting import between, between_points, epsilon, missing, percent, points, probability
+from rivalry.formatting import between, between_points, epsilon, missing, number, percent, points, probability
 from rivalry.layout import Layout, trained
 from rivalry.statistics.columns import CLAIMS
 from rivalry.statistics.comparisons import Method, attack_row, replayed_row, seen_from, worst_case_row
@@ -35,8 +35,15 @@ RESISTED = 0.1
 ROUNDING = 1.01
 """Budgets that differ by less are one: 0.031 and 8/255."""
 
-EXPECTED = {"gain": "gain", "no_gain": "no gain", "fooled": "fooled", "resists": "resists", "stronger": "stronger"}
+EXPECTED = {
+    **{"gain": "gain", "no_gain": "no gain", "fooled": "fooled", "resists": "resists", "stronger": "stronger"},
+    **{"larger": "larger", "smaller": "smaller"},
+}
 """What a statement expects: its key, and the word in the table."""
+OF_SIZE = ("larger", "smaller")
+"""Of these: what is about the size of the changes that a victim needs."""
+BEGINNING = "warm_start"
+"""What `over` says of a twin that is the victim at which training began."""
 ROLES = {"claim": "claim", "break": "known break", "limit": "known limit", "control": "control"}
 """What a statement is: a gain; what takes it away; that there is none, of what nobody calls a defense; and what is
 expected although no source says it."""
@@ -180,7 +187,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _twin(
-    wanted: dict[str, Any], own: dict[str, Any], others: dict[str, dict[str, Any]], unlikely: Collection[str]
+    wanted: dict[str, Any] | str, own: dict[str, Any], others: dict[str, dict[str, Any]], unlikely: Collection[str]
 ) -> tuple[str | None, str]:
     """The victim that has the wanted facts, and the same network and data; and a note about it.
 
@@ -189,6 +196,9 @@ def _twin(
     Of several, one that is not `unlikely` (never attacked, learned from, of another seed), then the one that was most
     alike in training, then the first of the configuration.
     """
+    if isinstance(wanted, str):
+        began = own.get(wanted)
+        return (began, "") if began in others else (None, "the victim that it began at does not stand beside it")
     same = ("architecture", "parameters_count", "poisoning")
     fitting = [
         name
@@ -379,6 +389,8 @@ class _Table:
             yield from self._fooled(one)
         elif one.expects == "stronger":
             yield from self._stronger(one)
+        elif one.expects in OF_SIZE:
+            yield from self._needed(one)
         elif one.base is not None and one.under[0] in WORDS:
             kind = "replayed" if one.under == [REPLAYED] else "worst case"
             for place in _places(one, self.cases):
@@ -492,10 +504,35 @@ class _Table:
                         "outcome": outcome("stronger", seen["ahead"], seen["low"], seen["high"], seen["significant"]),
                     }
 
+    def _needed(self, one: Stated) -> Iterator[Row]:
+        """Whether an attack needs larger changes on a victim than on its twin: the comparison of their sizes."""
+        if one.base is None:
+            return
+        sides = sorted([one.who[0], one.base[0]])
+        for attack in dict.fromkeys(match.row["attack"] for match in self._mine(one)):
+            for row in self.comparisons:
+                if (row["kind"], row["dataset"], row["attack"]) != ("needed", one.dataset, attack):
+                    continue
+                if sorted([row["victim_a"], row["victim_b"]]) != sides or row["holm_p"] is None:
+                    continue
+                turn = 1 if row["victim_a"] == one.who[0] else -1
+                ends = [math.nan if row[end] is None else turn * row[end] for end in ("low", "high")]
+                value, (low, high) = turn * row["median_difference"], sorted(ends)
+                yield {
+                    **{"under": attack, "norm": row["norm"], "eps": math.nan, "base": one.base[0], "n": row["n_a"]},
+                    **{"value": value, "low": low, "high": high, "note": row["note"]},
+                    **{key: row[key] for key in ("holm_p", "significant")},
+                    "outcome": outcome(one.expects, value, low, high, row["significant"]),
+                }
+
     def reason(self, one: Stated) -> str:
         """Why nothing here measures a statement."""
-        if one.base is None and one.expects in ("gain", "no_gain"):
+        if one.base is None and one.expects in ("gain", "no_gain", *OF_SIZE):
             return one.note
+        if one.expects in OF_SIZE:
+            if not self._mine(one):
+                return f"this run does not attack it with {' or '.join(one.under)}"
+            return f"{one.base[0] if one.base else 'its twin'} and it did not lose an image to the same attack"
         if _met(one, self.cases) or (one.base is not None and self._met_by_both(one)):
             return "it met only larger budgets than it was trained for, or another norm"
         words = " or ".join(one.under)
@@ -529,10 +566,14 @@ def outcome(expects: str, value: float, low: float, high: float, significant: bo
         A key of EXPECTED.
     value, low, high : float
         The share of images that fool it ("fooled", "resists"), or how many more images are kept (or turned:
-        "stronger"), as fractions, with the interval.
+        "stronger"), as fractions; or by how much longer changes it needs ("larger", "smaller"); with the interval.
     significant : bool
         Whether the paired test shows a difference.
     """
+    if expects in OF_SIZE:
+        wanted = low > 0 if expects == "larger" else high < 0
+        opposite = high < 0 if expects == "larger" else low > 0
+        return "reproduced" if significant and wanted else "not reproduced" if significant and opposite else "not shown"
     # As they are printed: no verdict says "below 5" of a 5.0.
     value, low, high = (round(number, 3) for number in (value, low, high))
     if expects == "resists":
@@ -564,6 +605,8 @@ def expected(row: Row) -> str:
         "fooled": f"falls to {under}",
         "resists": f"resists {under}",
         "stronger": f"falls to {under} more than to {row['than']}",
+        "larger": f"needs larger changes under {under}",
+        "smaller": f"needs smaller changes under {under}",
     }[row["expects"]]
 
 
@@ -576,6 +619,9 @@ def found(row: Row) -> str:
         return f"{under} fools {percent(row['value'])} % [{between(row['low'], row['high'])}] of {row['n']} images"
     p = probability(row["holm_p"])
     about = f"({row['n']} images, Holm's p {p if p.startswith('<') else f'= {p}'})"
+    if row["expects"] in OF_SIZE:
+        ends = "" if missing(row["low"]) else f" [{number(row['low'])} to {number(row['high'])}]"
+        return f"by {under} it needs {number(row['value'])}{ends} more L2 than {row['base']}, in the median {about}"
     text = f"{points(row['value'])} points [{between_points(row['low'], row['high'])}]"
     if row["expects"] == "stronger":
         return f"{under} turns {text} more than {row['base']} {about}"

@@ -139,7 +139,7 @@ def interval(column: Column, row: Row) -> str:
     if column.form == "points":
         return between_points(*ends)
     if column.form == "number" or (column.form == "measure" and not row["rate"]):
-        return f"{number(ends[0])}–{number(ends[1])}"
+        return f"{number(ends[0])}{' to ' if ends[0] < 0 else '–'}{number(ends[1])}"
     return between(*ends)
 
 

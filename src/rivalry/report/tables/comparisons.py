@@ -5,7 +5,7 @@ from __future__ import annotations
 from rivalry.formatting import NORMS, epsilon, missing, plural
 from rivalry.report.tables._table import LONG, MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
-from rivalry.statistics.comparisons import PRIMARY, SECONDARY
+from rivalry.statistics.comparisons import PRIMARY, SECONDARY, SIZED
 
 KINDS = {
     "worst case": (
@@ -27,6 +27,11 @@ KINDS = {
         "Sizes of changes",
         "L2 of two attacks on the images that both fooled: the median of the differences, image by image, with its "
         "bootstrap interval.",
+    ),
+    "needed": (
+        "Sizes of changes that victims need",
+        "L2 of the changes by which one attack that looks for the smallest turns two victims, on the images that it "
+        "turns on both: the median of the differences, image by image, with its bootstrap interval.",
     ),
 }
 
@@ -73,7 +78,7 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
             for row in report["comparisons"]
             if row["dataset"] == dataset and row["kind"] == kind
         ]
-        more = "larger" if kind == "budget" else "more errors"
+        more = "larger" if kind in SIZED else "more errors"
         if any(row["goal"] == "targeted" for row in rows):
             more += " (targeted: hits)"
         under = Column("under", "on" if kind in ("attack", "budget") else "under", width=0.12)
@@ -89,7 +94,7 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
                     *([under] if kind != "clean" else []),
                     Column("n_a", "n", "count", paper=False),
                     *(SEEDS if any(row["seeds"] > 1 for row in rows) else []),
-                    *(SIZES if kind == "budget" else ERRORS),
+                    *(SIZES if kind in SIZED else ERRORS),
                     Column("holm_p", "p (Holm)", "p"),
                     Column("like", "like for like", paper=False),
                     Column("shown", more),
@@ -110,7 +115,7 @@ def _shown(row: Row) -> str:
     for beginning, words in UNDECIDED.items():
         if row["verdict"].startswith(beginning):
             return words
-    return "a" if row["median_difference" if row["kind"] == "budget" else "difference"] > 0 else "b"
+    return "a" if row["median_difference" if row["kind"] in SIZED else "difference"] > 0 else "b"
 
 
 def _tested(report: Row, kind: str) -> str:

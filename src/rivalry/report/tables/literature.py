@@ -6,7 +6,7 @@ from rivalry.formatting import MISSING, guarded
 from rivalry.references import named
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.statistics import marks
-from rivalry.statistics.literature import BROKEN, MARGIN, RESISTED, ROLES, expected
+from rivalry.statistics.literature import BROKEN, MARGIN, OF_SIZE, RESISTED, ROLES, expected
 
 
 def claims(report: Row, dataset: str) -> Table:
@@ -23,6 +23,7 @@ def claims(report: Row, dataset: str) -> Table:
         for row in report["claims"]
         if row["dataset"] == dataset
     ]
+    of_size = any(row["size"] is not None for row in rows)
     return Table(
         f"{dataset}-claims",
         "Claims of the literature",
@@ -34,7 +35,8 @@ def claims(report: Row, dataset: str) -> Table:
         "where the whole interval lies below "
         f"{100 * MARGIN:g} points; what the numbers leave open is “not shown”. An attack breaks a method if it "
         f"fools at least {100 * BROKEN:g} % of the images, and is resisted if it fools at most {100 * RESISTED:g} %. "
-        "Budgets are at most those that a victim was trained for. "
+        "Budgets are at most those that a victim was trained for. Sizes are how much longer the changes are that one "
+        "needs than its twin, in the median. "
         f"{marks.MEANING}",
         [
             Column("who", "victim", "name", width=0.09),
@@ -45,6 +47,7 @@ def claims(report: Row, dataset: str) -> Table:
             Column("outcome", "verdict", width=0.085),
             Column("gain", "ours, gain", "points", low="gain_low", high="gain_high"),
             Column("fooled", "ours, fooled %", "rate", low="fooled_low", high="fooled_high"),
+            *([Column("size", "ours, L2", "number", low="size_low", high="size_high")] if of_size else []),
             Column("beside", "beside", width=0.08),
             Column("eps", "ε", "eps"),
             Column("n", "n", "count", paper=False),
@@ -66,8 +69,8 @@ def _beside(row: Row) -> str:
 
 def _ours(row: Row) -> Row:
     """What was measured, in the columns of what it is."""
-    measures = "fooled" if row["expects"] in ("fooled", "resists") else "gain"
-    columns = {f"{name}{end}": None for name in ("gain", "fooled") for end in ("", "_low", "_high")}
+    measures = "fooled" if row["expects"] in ("fooled", "resists") else "size" if row["expects"] in OF_SIZE else "gain"
+    columns = {f"{name}{end}": None for name in ("gain", "fooled", "size") for end in ("", "_low", "_high")}
     return columns | {measures: row["value"], f"{measures}_low": row["low"], f"{measures}_high": row["high"]}
 
 
