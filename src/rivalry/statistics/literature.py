@@ -620,8 +620,11 @@ def found(row: Row) -> str:
     p = probability(row["holm_p"])
     about = f"({row['n']} images, Holm's p {p if p.startswith('<') else f'= {p}'})"
     if row["expects"] in OF_SIZE:
-        ends = "" if missing(row["low"]) else f" [{number(row['low'])} to {number(row['high'])}]"
-        return f"by {under} it needs {number(row['value'])}{ends} more L2 than {row['base']}, in the median {about}"
+        turn, word = (1, "more") if row["value"] >= 0 else (-1, "less")
+        low, high = (None, None) if missing(row["low"]) else sorted(turn * row[end] for end in ("low", "high"))
+        ends = "" if low is None else f" [{number(low)} to {number(high)}]"
+        much = f"{number(turn * row['value'])}{ends} {word}"
+        return f"by {under} it needs {much} L2 than {row['base']}, in the median {about}"
     text = f"{points(row['value'])} points [{between_points(row['low'], row['high'])}]"
     if row["expects"] == "stronger":
         return f"{under} turns {text} more than {row['base']} {about}"
