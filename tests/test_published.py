@@ -1,4 +1,4 @@
-"""Published numbers on real data, read from a finished run of config/course.yaml, or of config/training.yaml.
+"""Published numbers on real data, read from a finished run of the course.yaml, training.yaml or seeds/ of config/.
 
 snakemake --cores 2 --configfile config/course.yaml
 RIVALRY_RESULTS=results make test PYTEST='-m slow tests/test_published.py'
@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from scipy.stats import spearmanr
 
 from rivalry.artifacts import read_json, read_table
 from rivalry.layout import Layout
-from rivalry.statistics.columns import SCORES, TRANSFERS, WORST_CASES
+from rivalry.statistics.columns import REPORTED, SCORES, TRANSFERS, WORST_CASES
 
 pytestmark = pytest.mark.slow
 
@@ -310,3 +311,58 @@ def test_adversarial_training_of_small_images_in_colour(trained: Trained) -> Non
     assert trained.under("cifar_fast", "pgd") >= trained.under("cifar_plain", "pgd") + 0.3
     assert trained.clean("cifar_fast") >= trained.clean("cifar_plain") - 0.16
     assert trained.worst("cifar_fast") < trained.under("cifar_fast", "pgd")
+
+
+# ---- the experiments of the source documents ----
+
+
+def measured(results: Path, source: str) -> pd.DataFrame:
+    table = REPORTED.read(results / "tables/reported.csv")
+    return table[(table["source"] == source) & table["measured"].notna()]
+
+
+def test_prices_on_weights_rank_as_in_the_document() -> None:
+    """S3, table 2: nine networks under FGSM; its levels are those of another training, its order is not."""
+    table = measured(run_of("seeds/s3.yaml"), "S3")
+    table = table[table["metric"] == "adversarial_accuracy"]
+    for eps in ("0.1", "0.25"):
+        rows = table[table["what"].str.endswith(f"(eps {eps})")].drop_duplicates("what")
+        assert len(rows) == 9
+        assert spearmanr(rows["reported"], rows["measured"]).statistic > 0.8
+
+
+@pytest.fixture(scope="module")
+def minimal() -> pd.DataFrame:
+    table = SCORES.read(run_of("seeds/s4.yaml") / "tables/scores.csv")
+    return table[(table["setting"] == "undefended") & (table["attack"] != "fgsm")]
+
+
+@pytest.mark.parametrize(("victim", "published"), [("lenet", 0.2), ("fc500_150", 0.11)])
+def test_deepfool_finds_changes_of_the_published_size(minimal: pd.DataFrame, victim: str, published: float) -> None:
+    """DeepFool 2016, table 1: rho of networks of other trainings; L-BFGS finds changes of about that size."""
+    rows = minimal[(minimal["dataset"] == "mnist") & (minimal["victim"] == victim)].set_index("attack")
+    assert (rows["success_rate"] == 1).all()
+    assert 0.5 * published < rows.loc["deepfool", "rho_adv"] < 1.5 * published
+    assert rows.loc["lbfgs", "rho_adv"] < 1.05 * rows.loc["deepfool", "rho_adv"]
+    assert rows.loc["lbfgs", "seconds"] > 10 * rows.loc["deepfool", "seconds"]
+
+
+@pytest.mark.parametrize("network", ["lenet", "fc500_150"])
+def test_fine_tuning_of_the_document_s_networks(minimal: pd.DataFrame, network: str) -> None:
+    """DeepFool 2016, and S4's conclusions: small changes help, large ones and FGSM's hurt; LeNet gains a half."""
+    rho = minimal[(minimal["dataset"] == "mnist") & (minimal["attack"] == "deepfool")].set_index("victim")["rho_adv"]
+    assert rho[f"{network}_on_deepfool"] > (1.5 if network == "lenet" else 1.1) * rho[network]
+    assert rho[f"{network}_on_deepfool_x3"] < rho[network]
+    assert rho[f"{network}_on_fgsm"] < rho[network]
+
+
+def test_distillation_costs_little_and_cw_breaks_it() -> None:
+    """S0 2.4: MNIST 99.3 % clean, .2 points lost at most; Papernot 2016: JSMA; Carlini 2017: C&W on every image."""
+    results = run_of("seeds/s0-distillation.yaml")
+    scores = SCORES.read(results / "tables/scores.csv")
+    scores = scores[(scores["dataset"] == "mnist") & (scores["setting"] == "undefended")]
+    for name in ("distilled", "distilled_where_right", "distilled_truth_where_wrong"):
+        assert clean_accuracy(results, name) >= clean_accuracy(results, "plain") - 0.015
+    left = scores[scores["eps"] == 0.2].set_index("victim")["adversarial_accuracy"]
+    assert left["distilled"] > left["plain"]
+    assert (scores[scores["attack"] == "cw"]["success_rate"] == 1).all()
