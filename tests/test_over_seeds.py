@@ -235,6 +235,17 @@ def test_one_comparison_stands_for_all_trainings(run: Path) -> None:
         assert 0 < sum(row["family"] == family for row in rows) <= sum(row["family"] == family for row in once)
 
 
+def test_sizes_that_two_victims_need_are_compared_only_where_one_was_trained_once(run: Path) -> None:
+    """How sizes spread between trainings is not measured, so two victims of several trainings are not told apart."""
+    rows = [row for row in table(run, "comparisons") if row["kind"] == "needed"]
+    assert rows
+    for row in rows:
+        assert "poisoned" in (row["a"], row["b"])
+        other = row["b"] if row["a"] == "poisoned" else row["a"]
+        assert f"poisoned was trained once, so only the first training of {other} is compared" in row["note"]
+        assert (row["seeds_a"], row["seeds_b"]) == (1, 1)
+
+
 def test_two_victims_are_compared_over_seeds_and_one_in_every_training(run: Path) -> None:
     """Recomputed from the images of all trainings."""
 
