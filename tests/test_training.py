@@ -924,7 +924,7 @@ def test_regularised_training_prices_weights_and_not_biases() -> None:
 
 
 def test_numbers_that_lack_digits_are_zero_while_training_and_not_afterwards() -> None:
-    """A price on weights leaves many of them, and each makes training forty times slower."""
+    """A price on weights makes many of them, with which processors compute slowly."""
 
     def left() -> int:
         return int((torch.full((1000,), 2e-38) / 4).view(torch.int32).count_nonzero())

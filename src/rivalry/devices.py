@@ -35,7 +35,7 @@ def device(accelerator: str) -> torch.device:
 def denormals_are_zero() -> Iterator[None]:
     """Numbers below 1e-38, which lack some of their digits, count as zero on a CPU; afterwards as before.
 
-    Weights with a price on them shrink to such numbers, and a processor takes forty times as long for a product of
+    Weights with a price on them, and their gradients, shrink to such numbers, and a processor computes slowly with
     them. It holds for this thread and for those that it starts. Finished victims are not to be attacked in here: where
     one is very sure, such numbers can be all that is left of a gradient.
     """
