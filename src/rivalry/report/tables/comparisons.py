@@ -80,7 +80,7 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
         ]
         more = "larger" if kind in SIZED else "more errors"
         if any(row["goal"] == "targeted" for row in rows):
-            more += " (targeted: hits)"
+            note += " Of a targeted attack, a hit is the error."
         under = Column("under", "on" if kind in ("attack", "budget") else "under", width=0.12)
         tables.append(
             Table(
