@@ -106,6 +106,19 @@ def test_gradients_reach_every_pixel_and_change_no_answer(name: str, parameters:
     assert (gradient[:, :, 2:] != 0).all()  # the first rows are always black: there, no principal component looks
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [*ALL, ("chain", {"steps": [{"method": "low_pass"}, {"method": "pca", "components": 10}]}), ("query_limit", {})],
+    ids=lambda part: part if isinstance(part, str) else next(iter(part), ""),
+)
+def test_what_a_defense_makes_lies_where_its_victim_is(name: str, parameters: dict[str, Any]):
+    # A device without numbers stands for a GPU. Low pass and pca left theirs on the processor.
+    images, method = pictures((1, 12, 12)), registry.method("defenses", name)
+    victim, labels = Linear((1, 12, 12)).to("meta"), torch.zeros(len(images), dtype=torch.int64)
+    made = method.load()(victim, images, labels, 0, 8, **method.defaults | parameters)
+    assert {tensor.device.type for tensor in [*made.module.parameters(), *made.module.buffers()]} == {"meta"}
+
+
 @every
 def test_a_stored_preprocessor_sees_the_same(name: str, parameters: dict[str, Any]):
     module, images = defended(name, parameters, (3, 10, 14))

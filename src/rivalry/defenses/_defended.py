@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rivalry.answers import reject_class
-from rivalry.devices import frozen
+from rivalry.devices import device_of, frozen
 from rivalry.randomness import Random
 from rivalry.seeds import derive_seed
 from rivalry.types import DefenseKind, Sides
@@ -68,7 +68,11 @@ def defense(
         @functools.wraps(function)
         def fitted(victim: nn.Module, images: Tensor, *arguments: Any, **parameters: Any) -> Defended:
             with frozen(victim, grey_gradients=images.shape[1] == 1):
-                return function(victim, images, *arguments, **parameters)
+                made = function(victim, images, *arguments, **parameters)
+                # What a method made anew may still be on the processor; it belongs beside the victim.
+                if isinstance(made, Defended) and isinstance(made.module, nn.Module):
+                    made.module.to(device_of(victim, images))
+                return made
 
         return cast(F, fitted)
 
