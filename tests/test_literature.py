@@ -26,7 +26,7 @@ from rivalry.report.tables.literature import claims as claims_table
 from rivalry.stages.tabulate import tabulate
 from rivalry.statistics import paired_interval, wilson_interval
 from rivalry.statistics.columns import CLAIMS, COMPARISONS
-from rivalry.statistics.literature import EXPECTED, ROLES, WORDS, outcome, statements, together
+from rivalry.statistics.literature import EXPECTED, LEARNED, ROLES, WORDS, outcome, stated, statements, together
 from rivalry.statistics.tables import records
 
 N = 400
@@ -156,7 +156,28 @@ def test_every_statement_can_be_cited_and_looked_at():
                 under = statement[expects]
                 assert {*under} <= {*registry.names("attacks")} or (len(under) == 1 and under[0] in WORDS), statement
                 assert ("than" in statement) == (expects == "stronger")
-                assert not statement.keys() - {expects, "source", "than", "over"}
+                assert not statement.keys() - {expects, "source", "than", "over", "of"}
+                assert statement.get("of", LEARNED) == LEARNED
+
+
+@pytest.mark.parametrize("method", ["binary_input_detector", "feature_detector"])
+@pytest.mark.parametrize(
+    ("learned", "claimed"),
+    [
+        (["fgsm"], ["fgsm"]),
+        (["deepfool"], ["deepfool"]),
+        (["deepfool", "fgsm", "hopskipjump"], ["fgsm", "deepfool"]),
+        (["hopskipjump"], None),  # nobody said that it would find these
+    ],
+    ids=str,
+)
+def test_a_detector_is_judged_by_attacks_that_it_learned_from(game, method, learned, claimed):
+    attacks = [{"method": name, "steps": 3} for name in learned]
+    place = game.layout.defense("toy", "plain", "detector")
+    write_json(place.facts, {"method": method, "parameters": {"attack": attacks if attacks[1:] else attacks[0]}})
+    game.plan["evaluations"].append(["toy", "plain", "detector"])
+    found = {one.role: list(one.under) for one in stated(game.layout, game.plan)}
+    assert found == ({} if claimed is None else {"claim": claimed}) | {"break": ["cw"]}
 
 
 # ---- verdicts ----

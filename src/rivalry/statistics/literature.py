@@ -42,6 +42,8 @@ EXPECTED = {
 """What a statement expects: its key, and the word in the table."""
 OF_SIZE = ("larger", "smaller")
 """Of these: what is about the size of the changes that a victim needs."""
+LEARNED = "learned"
+"""What `of` says of a statement that is only about the attacks that a detector learned from."""
 BEGINNING = "warm_start"
 """What `over` says of a twin that is the victim at which training began."""
 ROLES = {"claim": "claim", "break": "known break", "limit": "known limit", "control": "control"}
@@ -144,9 +146,20 @@ def stated(layout: Layout, plan: dict[str, Any]) -> list[Stated]:
         for entry in entries["defenses"]:
             if fits(entry["facts"], own):
                 for role, statement in _listed(entry):
-                    about = (dataset, (name, defense), entry["name"], role)
-                    found.append(_stated(*about, statement, (name, "none"), "", {}, frozenset()))
+                    applies = _of_learned(statement, own) if statement.get("of") == LEARNED else statement
+                    if applies is not None:
+                        about = (dataset, (name, defense), entry["name"], role)
+                        found.append(_stated(*about, applies, (name, "none"), "", {}, frozenset()))
     return found
+
+
+def _of_learned(statement: dict[str, Any], own: dict[str, Any]) -> dict[str, Any] | None:
+    """What of a statement is about attacks of the methods that a detector learned from, if anything is."""
+    attacks = own["parameters"]["attack"]
+    learned = {attack["method"] for attack in (attacks if isinstance(attacks, list) else [attacks])}
+    expects = next(key for key in EXPECTED if key in statement)
+    under = [method for method in statement[expects] if method in learned]
+    return statement | {expects: under} if under else None
 
 
 PLAIN = {"method": "plain", "temperature": [1, None]}
