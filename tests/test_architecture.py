@@ -33,6 +33,7 @@ LAYERS = (
     ("stages",),
     ("__init__", "describe", "commands", "evaluating"),
     ("cli",),
+    ("forking",),
     ("__main__",),
 )
 """Rooms and modules of the package. Each imports from the lines above its own only, and so not from its neighbours."""

@@ -1,3 +1,10 @@
-from rivalry.cli import main
+import sys
 
-raise SystemExit(main())
+from rivalry.forking import handed_over
+
+status = handed_over(sys.argv[1:])
+if status is None:
+    from rivalry.cli import main
+
+    status = main()
+raise SystemExit(status)

@@ -85,12 +85,14 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 
 def _limit_threads(threads: int) -> None:
-    """Fix the number of threads before PyTorch is imported: the last digits of results depend on it."""
+    """Fix the number of threads, of libraries still to come and of those already here: last digits depend on it."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = str(threads)
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(threads)
+    threadpool_limits(threads)
 
 
 def _value(text: str) -> Any:

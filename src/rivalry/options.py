@@ -102,12 +102,14 @@ Plan = Annotated[dict[str, Any], Recorded("plan")]
 Configuration = Annotated[dict[str, Any], Recorded("configuration")]
 
 
+_THREADS = Parameter("threads", types.ThreadCount, False, 0, "processor threads (default: all)")
 BESIDE = {
     "data": Parameter(
         "dataset", str | None, False, None, "name of the data set that --data and all other folders must belong to"
     ),
     "defended": Parameter("victim_name", str | None, False, None, "e.g. plain+median3"),
-    "accelerator": Parameter("threads", types.ThreadCount, False, 0, "processor threads (default: all)"),
+    "accelerator": _THREADS,
+    "poisoning": _THREADS,
 }
 BROUGHT = {
     name: replace(parameter, required=False, default=None, doc=f"of a network from outside: {parameter.doc}")

@@ -13,6 +13,7 @@ from snakemake.logging import logger
 SOURCE = str(Path(workflow.basedir) / "src")
 sys.path.insert(0, SOURCE)
 
+from rivalry import forking
 from rivalry.artifacts import sweep, write_json
 from rivalry.config import Mistakes, check_machine, load_config, read_files
 from rivalry.environment import export_environment
@@ -92,9 +93,18 @@ wildcard_constraints:
     targeted=NAME,
 
 
+FORKING = []  # keeps the process's standard input open as long as this one lives
+
+
 onstart:
     for folder in (LAYOUT.root, LAYOUT.data_sets):
         sweep(folder)
+    # Jobs that compute here, in this very environment, need not import PyTorch each.
+    if (
+        workflow.resource_settings.nodes is None
+        and not workflow.deployment_settings.deployment_method
+    ):
+        FORKING.append(forking.start())
     record_run(
         LAYOUT.run.facts,
         snakefile=workflow.main_snakefile,

@@ -14,6 +14,7 @@ rule poison_dataset:
         LAYOUT.benchmark("poison_dataset", POISONING)
     conda:
         "../../envs/compute.yaml"
+    threads: PLAN.config.threads.attack
     params:
         options=lambda wildcards: PLAN.poison_options(*wildcards),
         files=lambda wildcards: PLAN.files_state(
