@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
@@ -186,7 +185,7 @@ def test_a_defense_survives_only_by_a_test_against_none() -> None:
     )
     assert "median on plain (digits, L∞ ε 0.2), +30.0 points [+26.0 to +34.0]" in said
     assert "mean on plain" not in said
-    assert re.search(r"Not measured: loud on plain .* and new on plain", said)
+    assert said.endswith("Not measured: loud and new on plain (digits, L∞ ε 0.2).")
 
 
 def test_a_defense_that_loses_images_does_not_survive() -> None:

@@ -219,7 +219,8 @@ def _needs_most(rows: list[Fact], budget: str) -> str:
 
 def _survivors(report: Fact) -> str:
     """Which defended victims keep more images than without the defense, against attackers who know it."""
-    better, rest, unknown = [], [], []
+    better, rest = [], []
+    unknown: dict[tuple[str, str], list[str]] = {}
     kinds = {tuple(fact[key] for key in ("dataset", "victim", "defense")): fact["kind"] for fact in report["defenses"]}
     for place in report["rankings"]:
         if place["eps"] is None:
@@ -231,7 +232,7 @@ def _survivors(report: Fact) -> str:
             name = f"{row['defense']} on {row['victim']} ({within(place)})"
             test = paired(report, place, row, bare[row["victim"]]) if row["victim"] in bare else None
             if row["reason"] or test is None or test["holm_p"] is None:
-                unknown.append(name)
+                unknown.setdefault((row["victim"], row["defense"]), []).append(within(place))
             elif test["significant"] and test["ahead"] > 0:
                 better.append(f"{name}, {points(test['ahead'])} points [{between_points(test['low'], test['high'])}]")
             else:
@@ -244,7 +245,11 @@ def _survivors(report: Fact) -> str:
     if not tested:
         text = "No defended victim could be tested against itself without the defense"
     text += f": {'; '.join(better)}" if better else ""
-    text += f". Not measured: {listing(unknown)}" if unknown and tested else ""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (victim, defense), places in unknown.items():
+        alike.setdefault((victim, "; ".join(places)), []).append(defense)
+    names = [f"{listing(defenses)} on {victim} ({places})" for (victim, places), defenses in alike.items()]
+    text += f". Not measured: {'; '.join(names)}" if names and tested else ""
     return f"{text}."
 
 
