@@ -87,6 +87,12 @@ def correlated(defense: str, verdict: str, rho: float | None = 0.3) -> Row:
             "not in all",
             "no such connection is shown for pca on plain",
         ),
+        (
+            [correlated("jpeg", "larger ones more"), correlated("pca", "hardly related", 0.02)],
+            "not in all",
+            "by jpeg on plain (0.300 [0.200 to 0.400]); size hardly matters to pca on plain (0.0200",
+        ),
+        ([correlated("jpeg", "hardly related", 0.02)], "in none", "Size hardly matters to jpeg on plain"),
         ([correlated("jpeg", "not shown", 0.0)], "in none", "No such connection is shown for jpeg on plain"),
         ([correlated("jpeg", "not measured", None)], None, ""),
         ([], None, ""),

@@ -27,6 +27,22 @@ def made(n: int, slope: float, attacks: int = 5, seed: int = 0) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        (0.015, 0.042, "hardly related"),  # far from 0 by its interval, and of no use
+        (-0.09, 0.09, "hardly related"),
+        (0.05, 0.2, "larger ones more"),
+        (-0.2, -0.05, "larger ones less"),
+        (-0.2, 0.05, "not shown"),
+        (-1.0, 1.0, "not shown"),
+        (math.nan, math.nan, "not measured"),
+    ],
+)
+def test_a_correlation_of_no_use_is_none(low: float, high: float, verdict: str) -> None:
+    assert said(low, high) == verdict
+
+
+@pytest.mark.parametrize(
     ("slope", "verdict"), [(0.9, "larger ones more"), (-0.9, "larger ones less"), (0.0, "not shown")]
 )
 def test_the_verdict_is_that_of_the_interval(slope: float, verdict: str) -> None:

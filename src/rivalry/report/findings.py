@@ -287,6 +287,7 @@ def _sizes(part: Fact) -> Iterator[Finding]:
     said = {
         "larger ones more": "larger changes are caught more easily by",
         "larger ones less": "smaller changes are caught more easily by",
+        "hardly related": "size hardly matters to",
         "not shown": "no such connection is shown for",
         "not measured": "nothing can be said of",
     }

@@ -29,6 +29,8 @@ SIZES = ("l2", "linf", "l2_channels", "linf_channels")
 """How large a change is: its norms, and the sums over channels of each channel's norm."""
 RESAMPLES = 500
 """Bootstrap samples behind an interval over images."""
+NEGLIGIBLE = 0.1
+"""What Cohen (1988) calls a small correlation; below it, size explains less than 1 % of what is caught."""
 FEWEST = 4
 """Attacks from which on a correlation over attacks has an interval."""
 
@@ -106,9 +108,14 @@ def _told(sizes: pd.Series, hits: pd.Series, ends: tuple[float, float]) -> Row:
 
 
 def said(low: float, high: float) -> str:
-    """What the interval of a correlation says of the claim that larger changes are caught more easily."""
+    """What the interval of a correlation says of the claim that larger changes are caught more easily.
+
+    Over many images the interval can leave out 0 although the correlation is of no use: one within NEGLIGIBLE is none.
+    """
     if math.isnan(low) or math.isnan(high):
         return "not measured"
+    if low > -NEGLIGIBLE and high < NEGLIGIBLE:
+        return "hardly related"
     return "larger ones more" if low > 0 else "larger ones less" if high < 0 else "not shown"
 
 
