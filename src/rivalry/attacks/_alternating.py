@@ -33,7 +33,8 @@ def alternate(
     """Climb the class margin until the class is reached, then the margin by which the image is accepted, and so on.
 
     The first start is the image itself, which the detector lets through; later ones are random. Images leave as soon as
-    their goal is reached. Of the others the point is kept at which the smaller of the two margins is largest.
+    their goal is reached, unless the victim draws random numbers: the next draw may be another. Of those that stay the
+    point is kept at which the smaller of the two margins is largest.
 
     Parameters
     ----------
@@ -55,12 +56,12 @@ def alternate(
             current = within(origin + random_in_ball(random[active], origin, norm, eps), origin, norm, eps)
         for step in range(steps + 1):
             mine, aim = victim.on(active), goal[active]
-            if step < steps:
+            if step < steps or not victim.certain:
                 logits, gradients = mine.jacobian(current, functools.partial(_weights, aim, orthogonal))
             else:
                 logits = mine.logits(current)
             turned, accepted = margins(aim, logits)
-            done = aim.reached(logits.argmax(dim=1))
+            done = aim.reached(logits.argmax(dim=1)) & victim.certain
             least = torch.where(done, torch.inf, torch.minimum(turned, accepted))
             better = least > best_margin[active]
             best[active[better]], best_margin[active[better]] = current[better], least[better]

@@ -78,6 +78,8 @@ def apgd(
 ) -> Tensor:
     """Climb once per aim, from a new random point each time; images leave as soon as their goal is reached.
 
+    Around a victim that draws random numbers, where the next draw may be another, each climbs to the end.
+
     Parameters
     ----------
     victim, images, goal, random
@@ -119,6 +121,7 @@ class _State:
     size: Tensor
     loss: Tensor
     best_loss: Tensor
+    arrived: Tensor
     judged_loss: Tensor
     rises: Tensor
     halved: Tensor
@@ -151,6 +154,7 @@ def _climb(
         size=torch.full_like(lowest, 2.0 * eps),
         loss=-lowest,
         best_loss=lowest,
+        arrived=torch.zeros_like(lowest, dtype=torch.bool),
         judged_loss=lowest,
         rises=torch.zeros_like(lowest),
         halved=torch.zeros_like(lowest, dtype=torch.bool),
@@ -158,23 +162,28 @@ def _climb(
     found, found_loss, reached = start.clone(), lowest.clone(), torch.zeros_like(state.halved)
     checks, judged = checkpoints(steps), 0
     for step in range(steps + 1):
-        if step < steps:
+        if step < steps or not victim.certain:
             logits, loss, state.gradient = victim.loss_gradient(state.current, aim, loss_of)
         else:
             logits = victim.logits(state.current)
             loss = loss_of(aim, logits)
         done = goal.reached(logits.argmax(dim=1))
-        better = done | (loss > state.best_loss)
+        better = (done & victim.certain) | (loss > state.best_loss)
         wide = column(better, images)
         state.best = torch.where(wide, state.current, state.best)
         state.best_gradient = torch.where(wide, state.gradient, state.best_gradient)
         state.best_loss = torch.where(better, loss, state.best_loss)
+        state.arrived = torch.where(better, done, state.arrived)
         state.rises = state.rises + (loss > state.loss)
         state.loss = loss
-        leaving = done if step < steps else torch.ones_like(done)
+        leaving = done & victim.certain if step < steps else torch.ones_like(done)
         if bool(leaving.any()):
             left = state.rows[leaving]
-            found[left], found_loss[left], reached[left] = state.best[leaving], state.best_loss[leaving], done[leaving]
+            found[left], found_loss[left], reached[left] = (
+                state.best[leaving],
+                state.best_loss[leaving],
+                state.arrived[leaving],
+            )
             going = (~leaving).nonzero().squeeze(1)
             state, victim, goal, aim = state[going], victim.on(going), goal[going], aim[going]
             if len(going) == 0:

@@ -26,7 +26,8 @@ def ascend(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ascend from the images, or from random points around them when `start` is given.
 
-    Kept is the iterate of highest loss, among those that reach the goal where some do.
+    Kept is the iterate of highest loss, among those that reach the goal where some do. Around a victim that draws
+    random numbers it is the last one: there, the highest of many losses is the luckiest.
 
     Parameters
     ----------
@@ -39,7 +40,8 @@ def ascend(
     momentum : float, optional
         Decay of the velocity: the sum of past gradients, each scaled to unit mean absolute value.
     stop : bool
-        Whether an image leaves as soon as it reaches its goal.
+        Whether an image leaves as soon as it reaches its goal. Around a victim that draws random numbers none does: the
+        next draw may be another, and deeper in, fewer are.
 
     Returns
     -------
@@ -55,14 +57,17 @@ def ascend(
     # Of the images that still climb; indexed only when some of them leave.
     rows, origin, best, best_loss, reached = torch.arange(n, device=device), images, current, found_loss, found_reached
     velocity = torch.zeros_like(images)
+    stop = stop and victim.certain
     for step in range(steps + 1):
-        if step < steps:
+        if step < steps or not victim.certain:  # the mean over draws, at every step
             logits, loss, gradient = victim.loss_gradient(current, goal)
         else:
             logits = victim.final_logits(current)
             loss = goal.loss(logits)
         done = goal.reached(logits.argmax(dim=1))
         better = (done & ~reached) | ((done == reached) & (loss > best_loss))
+        if not victim.certain:
+            better, reached = torch.ones_like(done), done
         best, best_loss = torch.where(column(better, best), current, best), torch.where(better, loss, best_loss)
         reached = reached | done
         leaving = done if stop and step < steps else torch.full_like(done, step == steps)

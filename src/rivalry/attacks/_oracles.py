@@ -233,8 +233,13 @@ class Gradients(Scores):
     _clean: list[_Clean] = field(default_factory=list)
     """At most one: what the first question for gradients may use, and clears away."""
 
+    @property
+    def certain(self) -> bool:
+        """Whether an image that reaches its goal has done so for good: the victim draws no random numbers."""
+        return self._ledger.draws == 1
+
     def clean_decisions(self, images: Tensor) -> Tensor:
-        if self._ledger.draws > 1:
+        if not self.certain:
             return super().clean_decisions(images)  # what one draw says, as whenever no gradients are asked for
         self._count(self._ledger.queries)
         leaf = images.detach().requires_grad_(True)
