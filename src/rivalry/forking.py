@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +139,13 @@ def _watched(asked: socket.socket) -> int:
         return _computed(json.loads(line), outputs)
     for output in outputs:
         os.close(output)
-    asked.sendall(f"{job}\n".encode())
-    gone = False
-    while not (ended := os.waitpid(job, os.WNOHANG))[0]:
-        if not gone and select.select([asked], [], [], PAUSE)[0]:  # nothing more is said: who asked was killed
-            gone = True
-            os.kill(job, signal.SIGKILL)
-    if not gone:
+    with suppress(OSError):  # who asked may be gone
+        asked.sendall(f"{job}\n".encode())
+        while not (ended := os.waitpid(job, os.WNOHANG))[0]:
+            if select.select([asked], [], [], PAUSE)[0]:  # nothing more is ever said: who asked was killed
+                os.kill(job, signal.SIGKILL)
+                ended = os.waitpid(job, 0)
+                break
         asked.sendall(f"{os.waitstatus_to_exitcode(ended[1])}\n".encode())
     os._exit(0)
 
