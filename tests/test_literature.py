@@ -160,6 +160,7 @@ def test_every_statement_can_be_cited_and_looked_at():
                 assert statement.get("of", LEARNED) == LEARNED
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["with parameters", "a method alone"])
 @pytest.mark.parametrize("method", ["binary_input_detector", "feature_detector"])
 @pytest.mark.parametrize(
     ("learned", "claimed"),
@@ -171,8 +172,8 @@ def test_every_statement_can_be_cited_and_looked_at():
     ],
     ids=str,
 )
-def test_a_detector_is_judged_by_attacks_that_it_learned_from(game, method, learned, claimed):
-    attacks = [{"method": name, "steps": 3} for name in learned]
+def test_a_detector_is_judged_by_attacks_that_it_learned_from(game, method, learned, claimed, plain):
+    attacks = [name if plain else {"method": name, "steps": 3} for name in learned]
     place = game.layout.defense("toy", "plain", "detector")
     write_json(place.facts, {"method": method, "parameters": {"attack": attacks if attacks[1:] else attacks[0]}})
     game.plan["evaluations"].append(["toy", "plain", "detector"])

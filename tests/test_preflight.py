@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable
 from functools import cache
@@ -260,10 +261,16 @@ WARNINGS: dict[str, tuple[Any, ...]] = {
 }
 
 
+PERCENT = re.compile(r"\d+%")
+
+
 @pytest.mark.parametrize("doubt", WARNINGS)
 def test_what_may_be_meant_so_is_said_and_not_refused(doubt: str) -> None:
     make, options, *lines = WARNINGS[doubt]
-    assert look(make(), **options) == lines
+    said = look(make(), **options)
+    assert [PERCENT.sub("%", line) for line in said] == [PERCENT.sub("%", line) for line in lines]
+    numbers = [[int(number[:-1]) for line in part for number in PERCENT.findall(line)] for part in (said, lines)]
+    assert numbers[0] == pytest.approx(numbers[1], abs=2)  # a trained network; processors differ in last digits
 
 
 def dark_or_bright() -> tuple[Tensor, Tensor]:

@@ -156,7 +156,8 @@ def stated(layout: Layout, plan: dict[str, Any]) -> list[Stated]:
 def _of_learned(statement: dict[str, Any], own: dict[str, Any]) -> dict[str, Any] | None:
     """What of a statement is about attacks of the methods that a detector learned from, if anything is."""
     attacks = own["parameters"]["attack"]
-    learned = {attack["method"] for attack in (attacks if isinstance(attacks, list) else [attacks])}
+    each = attacks if isinstance(attacks, list) else [attacks]
+    learned = {attack if isinstance(attack, str) else attack["method"] for attack in each}  # a method alone, or more
     expects = next(key for key in EXPECTED if key in statement)
     under = [method for method in statement[expects] if method in learned]
     return statement | {expects: under} if under else None
