@@ -121,6 +121,8 @@ def stamped(share: float, hits: int, control: int | None, n: int = 200) -> Row:
     [
         ((0, 100, 200), 2, "works", "1.0"),
         ((200, 200, 200), 2, "works", "0.1"),
+        ((0, 0, 30), 0, "works on some", "10.0"),
+        ((0, 30, 200), 0, "works", "1.0"),
         ((0, 0, 0), 0, "no effect shown", None),
         ((2, 3, 4), 3, "no effect shown", None),
         ((200, 200, 200), 200, "no effect shown", None),  # a control of one class

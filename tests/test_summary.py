@@ -188,6 +188,17 @@ def test_a_defense_survives_only_by_a_test_against_none() -> None:
     assert said.endswith("Not measured: loud and new on plain (digits, L∞ ε 0.2).")
 
 
+def test_doubts_about_a_defense_and_its_twin_stand_beside_the_gain() -> None:
+    bare, better = case("plain", 0.5), case("plain", 0.8, "median")
+    weaker = {"status": "warn", "check": "b", "found": ""}
+    wrong = {"status": "fail", "check": "a", "found": ""}
+    tests = (against(better, bare, -0.3, 0.0001),)
+    assert "self-checks" not in whole(bare, better, comparisons=tests)["Defenses"]
+    better["marks"], bare["marks"] = [weaker], [wrong, weaker]
+    said = whole(bare, better, comparisons=tests)["Defenses"]
+    assert said.endswith("+30.0 points [+26.0 to +34.0] (self-checks about these numbers: fail: a; warn: b).")
+
+
 def test_a_defense_that_loses_images_does_not_survive() -> None:
     bare, worse = case("plain", 0.5), case("plain", 0.2, "median")
     said = whole(bare, worse, comparisons=(against(worse, bare, 0.3, 0.0001),))["Defenses"]
@@ -337,6 +348,8 @@ def after_a_repair(before: int, after: int, control: int | None) -> dict[str, st
     ("before", "after", "control", "verdicts"),
     [
         (50, 0, 1, ("backdoored", "trigger gone")),
+        (30, 29, 0, ("weakly backdoored", "trigger still works")),  # perhaps less than half
+        (10, 0, 0, ("weakly backdoored", "trigger gone")),
         (50, 20, 1, ("backdoored", "trigger weaker")),
         (50, 50, 1, ("backdoored", "trigger still works")),
         (0, 0, 0, ("no effect shown", "no working trigger shown")),

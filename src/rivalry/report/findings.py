@@ -368,7 +368,7 @@ def _backdoors(part: Fact) -> Iterator[Finding]:
             works = usual is not None and mine["success_low"] > usual
             yield Finding(
                 f"Backdoor in {victim}",
-                "no control" if usual is None else "backdoored" if works else "no effect shown",
+                "no control" if usual is None else _backdoored(mine["success_low"]) if works else "no effect shown",
                 "open" if usual is None else "neutral",
                 f"{mine['attack']} turns {percent(mine['success_rate'])} % "
                 f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} images of "
@@ -442,13 +442,20 @@ def _needed(part: Fact) -> Iterator[Finding]:
         works = [
             row for row in line if None not in (row["low"], row["control_high"]) and row["low"] > row["control_high"]
         ]
-        verdict = "no control" if control is None else "works" if works else "no effect shown"
+        most = max((row["low"] for row in works), default=0.0)
+        verdict = "no effect shown" if not works else "works" if most > 0.5 else "works on some"
+        verdict = "no control" if control is None else verdict
         text = f"Poisoned by {curve.method} ({settings(curve.settings)}): {curve.attack} succeeds on {listing(told)}."
         if control:
             text += f" On {control['control']}, of clean data, it succeeds on {percent(control['control_rate'])} %."
         if works:
             text += f" The smallest share at which it does more than there is {percent(works[0]['share_of_all'])} %."
         yield Finding(f"Poison that {curve.attack} needs", verdict, "neutral" if control else "open", text)
+
+
+def _backdoored(low: float) -> str:
+    """How far a trigger works that does more than on clean victims, by the lower end of its success."""
+    return "backdoored" if low > 0.5 else "weakly backdoored"
 
 
 def _noticed(part: Fact) -> Iterator[Finding]:

@@ -21,10 +21,10 @@ from rivalry.formatting import (
     probability,
     spread,
 )
+from rivalry.statistics import marks
 from rivalry.statistics.comparisons import seen_from
 from rivalry.statistics.headlines import ranking
 from rivalry.statistics.literature import MARGIN
-from rivalry.statistics.marks import words
 
 Fact = dict[str, Any]
 
@@ -195,8 +195,13 @@ def _ahead(report: Fact) -> str:
 
 def _doubts(place: Fact) -> str:
     """Which self-checks touch the number of who stands first."""
-    first = next((row for row in place["rows"] if not row["reason"]), None)
-    return f" (self-checks about the first: {words(first['marks'])})" if first and first["marks"] else ""
+    return _touched([row for row in place["rows"] if not row["reason"]][:1], "the first")
+
+
+def _touched(rows: list[Fact], whose: str) -> str:
+    """Which self-checks touch the numbers of some rows, each kind once; "" where none does."""
+    touching = marks.kinds([mark for row in rows for mark in row["marks"]])
+    return f" (self-checks about {whose}: {marks.words(touching)})" if touching else ""
 
 
 def _needs_most(rows: list[Fact], budget: str) -> str:
@@ -234,7 +239,8 @@ def _survivors(report: Fact) -> str:
             if row["reason"] or test is None or test["holm_p"] is None:
                 unknown.setdefault((row["victim"], row["defense"]), []).append(within(place))
             elif test["significant"] and test["ahead"] > 0:
-                better.append(f"{name}, {points(test['ahead'])} points [{between_points(test['low'], test['high'])}]")
+                gain = f"{points(test['ahead'])} points [{between_points(test['low'], test['high'])}]"
+                better.append(f"{name}, {gain}{_touched([row, bare[row['victim']]], 'these numbers')}")
             else:
                 rest.append(name)
     if not (better or rest or unknown):
