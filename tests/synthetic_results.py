@@ -544,6 +544,8 @@ class _Dataset:
                 "anomaly_index": [3.4, *rng.uniform(0, 1.6, 9).round(2).tolist()],
                 "mask_l1": [9.0, *rng.uniform(40, 80, 9).round(1).tolist()],
                 "flagged": [0],
+                **{"layer": "network.5", "units": 32, "pruned": 8},
+                "curve": [{"pruned": 0, "accuracy": 0.98}, {"pruned": 8, "accuracy": 0.96}],
             }
             channels, height, width = self.images.shape[1:]
             mask = torch.rand(10, 1, height, width) * 0.4

@@ -425,6 +425,21 @@ def test_neural_cleanse_unlearns_the_backdoor_and_little_else(cleansed, poisoned
     assert accuracy(cleansed.module, images, labels) > accuracy(poisoned_victim, images, labels) - 0.03
 
 
+def test_neural_cleanse_prunes_what_the_trigger_excites(cleansed, poisoned_victim: nn.Module):
+    found = neural_cleanse(poisoned_victim, *bars(1500, 3), 5, 64, **SEARCH, mitigation="pruning")
+    assert found.facts["flagged"] == cleansed.facts["flagged"]
+    assert found.facts["success_after"][0] <= 0.05 < 0.9 < found.facts["success"][0]
+    assert 0 < found.facts["pruned"] < found.facts["units"] == 84
+    images, labels = bars(400, 11)
+    stamped = images.clone()
+    stamped[:, 0, 11, 11] = 255
+    others = labels != 0
+    zeros = torch.zeros_like(labels[others])
+    assert accuracy(found.module, stamped[others], zeros) < 0.5 < accuracy(poisoned_victim, stamped[others], zeros)
+    assert accuracy(found.module, images, labels) > 0.3  # units of class 0 are the price, chance is 0.125
+    assert found.module.state_dict().keys() == poisoned_victim.state_dict().keys()
+
+
 def test_neural_cleanse_leaves_a_clean_victim_as_it_is(clean_victim: nn.Module):
     found = neural_cleanse(clean_victim, *bars(1500, 3), 5, 64, **SEARCH)
     assert found.facts["flagged"] == []

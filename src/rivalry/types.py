@@ -128,6 +128,7 @@ Side = Annotated[StrictInt, Field(ge=1, le=4096)]
 ImageSize = Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
 """Pixels of a square, or [height, width]."""
 Pixels = Annotated[StrictInt, Field(ge=0, le=4096)]
+PassesOrNone = Annotated[StrictInt, Field(ge=0, le=100_000)]
 Epochs = Annotated[StrictInt, Field(ge=1, le=100_000)]
 BatchSize = Annotated[StrictInt, Field(ge=1, le=65_536)]
 ThreadCount = Annotated[StrictInt, Field(ge=1, le=1024)]

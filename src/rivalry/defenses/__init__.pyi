@@ -5,6 +5,7 @@ from rivalry.defenses.chain import chain as chain
 from rivalry.defenses.defense_gan import defense_gan as defense_gan
 from rivalry.defenses.denoising_autoencoder import denoising_autoencoder as denoising_autoencoder
 from rivalry.defenses.feature_detector import feature_detector as feature_detector
+from rivalry.defenses.fine_pruning import fine_pruning as fine_pruning
 from rivalry.defenses.jpeg import jpeg as jpeg
 from rivalry.defenses.low_pass import low_pass as low_pass
 from rivalry.defenses.neural_cleanse import neural_cleanse as neural_cleanse

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from rivalry.answers import classify
 from rivalry.data._splits import floats
 from rivalry.defenses._defended import Defended, defense
+from rivalry.defenses._pruning import before_last_layer
 from rivalry.defenses._refit import refit
 from rivalry.devices import device_of
 from rivalry.errors import RivalryError, RivalryWarning
@@ -27,7 +28,8 @@ FIRST_PRICE = 0.001
 RISE = 1.5
 """Factor on the price of a trigger that works; of one that does not, it falls by the 1.5th power of this."""
 MEASURED = 1000
-"""Clean images, apart from those that are learned from, on which the success of found triggers is measured, at most."""
+"""Clean images, apart from those that are learned from, on which the success of found triggers is measured, at most;
+and of those that are learned from, on which it is measured while units are taken out."""
 NORMAL = 1.4826
 """Standard deviation of a normal distribution, in units of its median absolute deviation."""
 ALIKE = 1e-6
@@ -49,15 +51,17 @@ def neural_cleanse(
     anomaly: NonNegative = 2.0,
     share: OpenFraction = 0.1,
     stamped: Fraction = 0.2,
+    mitigation: Literal["unlearning", "pruning"] = "unlearning",
     epochs: Epochs = 2,
     learning_rate: LearningRate = 0.003,
 ) -> Defended:
-    """Neural Cleanse: find the trigger that a backdoor answers to, and train the victim to ignore it.
+    """Neural Cleanse: find the trigger that a backdoor answers to, and make the victim ignore it.
 
     For each class the smallest trigger (mask and pattern) that brings clean images into it is sought by
     gradient descent. A class whose mask is far smaller than the others', by an outlier test on their L1
     norms, is taken for the target of a backdoor. The victim then learns from clean images, some of which bear
-    such a trigger: images of all classes, under their true labels. Where no class stands out, the victim
+    such a trigger: images of all classes, under their true labels. Or else units of its last hidden layer are taken
+    out: those that the trigger excites most first, until it no longer works. Where no class stands out, the victim
     stays as it is.
 
     The test compares classes with each other. Of only two, both lie 0.67 deviations from their median, so neither
@@ -85,6 +89,8 @@ def neural_cleanse(
         Share of the clean images that the defender uses. The others measure what the triggers do.
     stamped : float
         Share of these that bear a trigger when the victim is retrained, for each class that stood out.
+    mitigation : "unlearning" or "pruning"
+        What is done about classes that stood out; `stamped`, `epochs` and `learning_rate` are of unlearning.
     epochs : int
         Passes over them; the best one is kept.
     learning_rate : float
@@ -128,6 +134,12 @@ def neural_cleanse(
     if len(flagged) == 0:
         return Defended(victim, facts, triggers)
 
+    if mitigation == "pruning":
+        repaired, taken = _pruned(victim, clean, truth, flagged, masks, patterns, 1 - success, batch_size)
+        facts |= taken
+        facts["success_after"] = _success(repaired, *measured, masks, patterns, batch_size)
+        return Defended(repaired, facts, triggers)
+
     # Images of all classes under their true labels: those of a flagged class alone would teach the trigger.
     bearers = torch.arange(min(len(clean), round(stamped * len(clean) * len(flagged))))
     bears = flagged[bearers % len(flagged)]
@@ -142,6 +154,40 @@ def neural_cleanse(
     )
     facts["success_after"] = _success(repaired, *measured, masks, patterns, batch_size)
     return Defended(repaired, facts, triggers)
+
+
+def _pruned(
+    victim: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    flagged: Tensor,
+    masks: Tensor,
+    patterns: Tensor,
+    tolerated: float,
+    batch_size: int,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The victim without the units that the triggers of flagged classes excite, and what was taken out.
+
+    Units are taken out one by one until each trigger succeeds on no more than a tolerated share of the images, or until
+    none is left that a trigger excites.
+    """
+    units = before_last_layer(victim, images[:2])
+    network, pruned = deepcopy(victim), torch.zeros(units.count, dtype=torch.bool)
+    for target in flagged.tolist():
+        foreign = images[labels != target][:MEASURED]
+        stamped = stamp(foreign, masks[target], patterns[target])
+        excess = (units.activations(victim, stamped, batch_size) - units.activations(victim, foreign, batch_size)).mean(
+            dim=0
+        )
+        for unit in excess.argsort(descending=True, stable=True).tolist():
+            units.without(network, pruned)
+            predictions = classify(network, stamped, batch_size).argmax(dim=1)
+            if float((predictions == target).double().mean()) <= tolerated or excess[unit] <= 0:
+                break
+            pruned[unit] = True
+    units.without(network, pruned)
+    units.settle(network, keep=True)
+    return network.eval(), {"layer": units.layer, "units": units.count, "pruned": int(pruned.sum())}
 
 
 def restore(victim: nn.Module, facts: Mapping[str, Any]) -> nn.Module:

@@ -223,6 +223,7 @@ RESULTS = (
             poisoning.triggers,
             poisoning.triggers_by_class,
             poisoning.cleansed,
+            poisoning.pruned,
             filters.screenings,
             targeted.plantings,
         ),

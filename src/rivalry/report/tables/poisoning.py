@@ -146,6 +146,46 @@ def cleansed(report: Row, dataset: str) -> Table:
     )
 
 
+def pruned(report: Row, dataset: str) -> Table:
+    """How many units defenses took out of networks, and what that took of the accuracy on the defender's images."""
+    rows = [
+        {
+            "victim": fact["victim"],
+            "training": fact.get("training", 1),
+            "defense": fact["defense"],
+            "units": fact["facts"]["units"],
+            "pruned": fact["facts"]["pruned"],
+            "share": fact["facts"]["pruned"] / fact["facts"]["units"],
+        }
+        | _before_and_after(fact["facts"])
+        for fact in (*report["defenses"], *report["trainings"]["defenses"])
+        if fact["dataset"] == dataset and "units" in fact["facts"]
+    ]
+    return Table(
+        f"{dataset}-pruned",
+        "Units that were taken out",
+        "Of a layer's channels or outputs, how many a defense took out; and the accuracy on clean images of the "
+        "defender before and right after that, where the defense looks at it, without any training in between. What "
+        "the triggers achieve afterwards stands in their table.",
+        [
+            Column("victim", "victim", "name"),
+            Column("training", "training", "count"),
+            Column("defense", "defense", "name"),
+            Column("units", "units", "count"),
+            Column("pruned", "taken out", "count"),
+            Column("share", "of all %", "rate"),
+            Column("before", "accuracy before %", "rate"),
+            Column("after", "after %", "rate"),
+        ],
+        rows,
+    )
+
+
+def _before_and_after(facts: Row) -> Row:
+    kept = {point["pruned"]: point["accuracy"] for point in facts.get("curve", [])}
+    return {"before": kept.get(0), "after": kept.get(facts["pruned"])}
+
+
 def _of_target(fact: Row, name: str) -> float | None:
     """What a defense found of the class that a backdoor aims at, where there is one such class."""
     target = fact["backdoor_target"]
