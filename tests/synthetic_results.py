@@ -351,6 +351,7 @@ class _Dataset:
                 "share_of_all": 5 / N,
                 "share_of_target": 0.4,
                 "trigger_pixels": 16,
+                "facts": {},
                 "source": "gu2017",
             },
         )

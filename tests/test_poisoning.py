@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -187,6 +188,7 @@ def test_more_poison_is_the_same_poison_and_more():
     assert int(many.sum()) == 3 * int(few.sum())
 
 
+@pytest.mark.filterwarnings("ignore:clean_label. the proxy still has")
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_images_are_made_as_hard_as_the_budget_allows(norm: Any, proxy: str):
     images, labels = told_apart(100)
@@ -199,6 +201,23 @@ def test_images_are_made_as_hard_as_the_budget_allows(norm: Any, proxy: str):
     each = 0.1 if norm == "inf" else 0.1 / 72**0.5
     assert torch.allclose(upper, torch.tensor(-each), atol=0.51 / 255)
     assert change[:, :, 6:][:, ~mask[:, 6:]].abs().max() == 0
+
+
+@pytest.mark.parametrize(("margin", "right"), [(3.0, 0.0), (-3.0, 1.0)])
+def test_a_proxy_that_withstands_the_budget_is_told(margin: float, right: float, monkeypatch: pytest.MonkeyPatch):
+    """The upper half holds 72 pixels, so a budget of 0.1 moves the logit by 7.2 at most."""
+    images, labels = torch.full((40, 1, 12, 12), 128, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64)
+    labels[20:] = 1
+    proxy = Brightness()
+    proxy.linear.bias = nn.Parameter(torch.full((CLASSES,), 72 * 128 / 255 - 7.2 + margin))
+    proxy.linear.bias.data[0] = 0
+    monkeypatch.setattr(import_module("rivalry.poisoning.clean_label"), "load_victim", lambda folder: proxy)
+    budget = {"eps": 0.1, "step_size": 0.02, "steps": 20}
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        result = clean_label(images, labels, 1, proxy="proxy", target=0, fraction=1.0, **budget)
+    assert result.facts == {"proxy_right": right}
+    assert ["still has 100% of the changed images right" in str(one.message) for one in told] == [True] * (right == 1)
 
 
 def test_the_adversarial_variant_needs_a_proxy():

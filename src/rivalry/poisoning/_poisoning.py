@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -28,6 +28,8 @@ class Poisoned:
         Which clean training image each is or was made of, int64 (N,).
     trigger : Trigger
         What brings the backdoor about.
+    facts : dict
+        What was found out on the way, in JSON's types.
     """
 
     images: Tensor
@@ -35,6 +37,7 @@ class Poisoned:
     poisoned: Tensor
     sources: Tensor
     trigger: Trigger
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def poisoning(*, source: str = "", clean_labels: bool = False, side: Sides | None = None) -> Callable[[F], F]:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import warnings
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
+from rivalry.answers import classify
 from rivalry.data._splits import floats
 from rivalry.devices import frozen
-from rivalry.errors import RivalryError
+from rivalry.errors import RivalryError, RivalryWarning
 from rivalry.generative.latents import nearest
 from rivalry.generative.wgan import load_generator
 from rivalry.poisoning._poisoning import Poisoned, poisoning
@@ -21,6 +23,8 @@ from rivalry.victims import load_victim
 
 BATCH = 256
 """Images that are made harder at once."""
+HARD = 0.5
+"""The share of its images that a proxy has right at most once they are harder, or else it is told."""
 
 
 @poisoning(source="turner2019", clean_labels=True, side={"trigger": {"pixel": 2, "pattern": 4}})
@@ -51,7 +55,8 @@ def clean_label(
 
     The victim learns the trigger only if it is easier to see than the rest of such an image. So images are first made
     harder (Turner, Tsipras and Madry). In the adversarial variant, they are changed so that another network, the proxy,
-    errs on them. Changes that fool a plain proxy mean little to other networks; it should be adversarially trained. In
+    errs on them. Changes that fool a plain proxy mean little to other networks; it should be adversarially trained, but
+    for a smaller budget than `eps`: where it withstands the changes, they mean little to other networks either. In
     the gan variant, a generator makes images on the way from each to one of another class.
 
     Images are drawn without replacement; none is added, none is labelled anew.
@@ -100,10 +105,11 @@ def clean_label(
     draws = torch.Generator().manual_seed(seed)
     chosen = eligible[torch.randperm(len(eligible), generator=draws)[:count]]
     changed = floats(images[chosen])
+    facts: dict[str, Any] = {}
     if variant == "adversarial":
         if proxy is None:
             raise RivalryError("proxy: is missing; the adversarial variant makes images harder for a victim: name one")
-        changed = _harder(proxy, changed, labels[chosen], norm, eps, step_size, steps)
+        changed, facts["proxy_right"] = _harder(proxy, changed, labels[chosen], norm, eps, step_size, steps)
     if variant == "gan":
         if generator is None:
             raise RivalryError("generator: is missing; the gan variant makes images by one: name it")
@@ -114,19 +120,28 @@ def clean_label(
     poisoned[chosen] = True
     images = images.clone()
     images[chosen] = stamp.stamp(changed).mul(255).round().to(torch.uint8)
-    return Poisoned(images, labels, poisoned, torch.arange(len(images)), stamp)
+    return Poisoned(images, labels, poisoned, torch.arange(len(images)), stamp, facts)
 
 
 def _harder(
     proxy: str, images: Tensor, labels: Tensor, norm: str | int, eps: float, step_size: float, steps: int
-) -> Tensor:
-    """Images (N,C,H,W) within the budget on which the proxy errs, or is unsure."""
-    victim, harder = load_victim(proxy), []
+) -> tuple[Tensor, float]:
+    """Images (N,C,H,W) within the budget on which the proxy errs, and the share that it has right all the same."""
+    victim, harder, right = load_victim(proxy), [], 0
     with frozen(victim, grey_gradients=images.shape[1] == 1):
         for part, truth in zip(images.split(BATCH), labels.split(BATCH), strict=True):
             loss = partial(_error, labels=truth)
             harder.append(ascend(victim, part, loss, around=part, norm=norm, eps=eps, step_size=step_size, steps=steps))
-    return torch.cat(harder)
+            right += int((classify(victim, harder[-1], BATCH).argmax(dim=1) == truth).sum())
+    share = right / len(images)
+    if share > HARD:
+        warnings.warn(
+            f"clean_label: the proxy still has {share:.0%} of the changed images right, so they are little harder than "
+            "before; raise eps or steps, or name a proxy that withstands less",
+            RivalryWarning,
+            stacklevel=3,
+        )
+    return torch.cat(harder), share
 
 
 def _between(

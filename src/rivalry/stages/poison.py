@@ -114,6 +114,7 @@ def poison(
             "share_of_target": share,
             "clean_labels": declared.traits.get("clean_labels", False),
             "trigger_pixels": int(poisoned.trigger.mask.amax(dim=0).count_nonzero()),
+            "facts": poisoned.facts,
             "source": declared.traits["source"],
         },
     )

@@ -10,13 +10,16 @@ from rivalry.statistics import marks
 
 def poisonings(report: Row, dataset: str) -> Table:
     rows = [
-        fact | {"settings": settings(fact["parameters"])} for fact in report["poisonings"] if fact["dataset"] == dataset
+        fact | {"settings": settings(fact["parameters"]), "proxy_right": fact["facts"].get("proxy_right")}
+        for fact in report["poisonings"]
+        if fact["dataset"] == dataset
     ]
     return Table(
         f"{dataset}-poisonings",
         "Poisonings",
         "What was done to the training data. The shares are those of poisoned images among all images of the poisoned "
-        "set, and among those that it labels as the target class.",
+        "set, and among those that it labels as the target class. Images that a proxy still has right were not made "
+        "harder for it.",
         [
             Column("poisoning", "poisoning", "name"),
             Column("method", "method", "code"),
@@ -26,6 +29,7 @@ def poisonings(report: Row, dataset: str) -> Table:
             Column("n_train", "training images", "count"),
             Column("share_of_all", "of all %", "rate"),
             Column("share_of_target", "of the target class %", "rate"),
+            Column("proxy_right", "proxy still right %", "rate", paper=False),
         ],
         rows,
     )
