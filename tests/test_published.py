@@ -447,10 +447,10 @@ def test_backdoors_work_and_cost_nothing(poisoned: tuple[str, Path], triggered: 
         assert triggered.loc[victim, "success_rate"] > 0.99
         assert triggered.loc[victim, "control_rate"] < 0.05
         assert abs(clean[victim] - clean["plain"]) <= (0.002 if dataset == "mnist" else 0.02)
-    assert triggered.loc["to_next_10_percent", "success_rate"] >= (
+    assert triggered.loc["to_next_50_percent", "success_rate"] >= (
         0.98 if dataset == "mnist" else clean["plain"] - 0.05
     )
-    assert triggered.loc["to_next_10_percent", "control_rate"] < 0.05
+    assert triggered.loc["to_next_50_percent", "control_rate"] < 0.05
 
 
 def test_clean_labels_work_where_images_are_harder(triggered: pd.DataFrame) -> None:
