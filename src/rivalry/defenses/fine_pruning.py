@@ -50,7 +50,7 @@ def fine_pruning(
     share : float
         Share of the clean images that the defender uses.
     tolerance : float
-        How much accuracy on them pruning may take, as a share of all images; the paper's is 0.04.
+        How much accuracy on them pruning may take, as a share of all images.
     epochs : int
         Passes over them afterwards; the best one is kept. 0: pruning alone.
     learning_rate : float
