@@ -446,7 +446,8 @@ def test_backdoors_work_and_cost_nothing(poisoned: tuple[str, Path], triggered: 
     for victim in ("pattern_10_percent", "pixel_10_percent", "inserted_10_percent"):
         assert triggered.loc[victim, "success_rate"] > 0.99
         assert triggered.loc[victim, "control_rate"] < 0.05
-        assert clean[victim] >= clean["plain"] - (0.002 if dataset == "mnist" else 0.02)
+        control = triggered.loc[victim, "control"]
+        assert clean[victim] >= clean[control] - (0.002 if dataset == "mnist" else 0.02)
     assert triggered.loc["to_next_50_percent", "success_rate"] >= (
         0.98 if dataset == "mnist" else clean["plain"] - 0.05
     )
