@@ -444,7 +444,7 @@ def test_backdoors_work_and_cost_nothing(poisoned: tuple[str, Path], triggered: 
         row.name: read_json(row / "victim.json")["clean_accuracy"] for row in (folder / "victims" / dataset).iterdir()
     }
     for victim in ("pattern_10_percent", "pixel_10_percent", "inserted_10_percent"):
-        assert triggered.loc[victim, "success_rate"] > 0.99
+        assert triggered.loc[victim, "success_rate"] > (0.99 if dataset == "mnist" else 0.9)
         assert triggered.loc[victim, "control_rate"] < 0.05
         control = triggered.loc[victim, "control"]
         assert clean[victim] >= clean[control] - (0.002 if dataset == "mnist" else 0.02)
