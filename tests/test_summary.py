@@ -321,8 +321,8 @@ def test_a_leader_of_several_trainings_is_told_with_their_spread() -> None:
     assert "of 200 images (clean 97.0 %), the mean of 3 trainings (40.0–60.0 %), +20.0 points" in said
 
 
-def after_a_repair(before: int, after: int, control: int | None) -> dict[str, str]:
-    """Verdicts by topic where a trigger turns so many of 50 images before and after a repair, and of a control."""
+def after_a_repair(before: int, after: int, control: int | None, target: int | str = 0) -> list[findings.Finding]:
+    """What is said where a trigger turns so many of 50 images before and after a repair, and of a control."""
 
     def row(victim: str, turned: int, **own: Any) -> dict[str, Any]:
         low, high = wilson_interval(turned, 50)
@@ -337,11 +337,12 @@ def after_a_repair(before: int, after: int, control: int | None) -> dict[str, st
         "attacks": [{"attack": "trigger", "parameters": {"poisoning": "corner"}}],
         "victims": [{"victim": "poisoned", "poisoning": "corner"}, {"victim": "plain", "poisoning": None}],
         "defenses": [{"victim": "poisoned", "defense": "repair", "innocent_flagged": []}],
+        "poisonings": [{"poisoning": "corner", "target": target}],
         "scores": scores,
         "comparisons": [],
         "checks": [],
     }
-    return {one.topic: one.verdict for one in findings._backdoors(part)}
+    return list(findings._backdoors(part))
 
 
 @pytest.mark.parametrize(
@@ -360,5 +361,11 @@ def after_a_repair(before: int, after: int, control: int | None) -> dict[str, st
 def test_a_trigger_that_never_worked_does_not_work_after_a_repair(
     before: int, after: int, control: int | None, verdicts: tuple[str, str]
 ) -> None:
-    found = after_a_repair(before, after, control)
+    found = {one.topic: one.verdict for one in after_a_repair(before, after, control)}
     assert (found["Backdoor in poisoned"], found["repair on poisoned"]) == verdicts
+
+
+def test_where_a_trigger_sends_images_is_said() -> None:
+    said = [after_a_repair(50, 0, 1, target)[0].text for target in (0, "next")]
+    assert "turns 100.0 % [92.9–100.0] of 50 images of other classes into its target class; on victims" in said[0]
+    assert "turns 100.0 % [92.9–100.0] of 50 images into the class after their own; on victims" in said[1]

@@ -353,7 +353,8 @@ def _said(row: Fact) -> str:
 
 def _backdoors(part: Fact) -> Iterator[Finding]:
     """What a trigger does to the victim trained on it, to the others, and after a repair."""
-    triggers = [a["attack"] for a in part["attacks"] if "poisoning" in a["parameters"]]
+    triggers = {a["attack"]: a["parameters"]["poisoning"] for a in part["attacks"] if "poisoning" in a["parameters"]}
+    aims = {fact["poisoning"]: fact["target"] for fact in part.get("poisonings", [])}
     rows = [s for s in part["scores"] if s["attack"] in triggers and s["success_rate"] is not None]
     poisoned = {fact["victim"] for fact in part["victims"] if fact["poisoning"]}
     for victim in (v["victim"] for v in part["victims"] if v["poisoning"]):
@@ -366,13 +367,16 @@ def _backdoors(part: Fact) -> Iterator[Finding]:
             listed = [f"{s['victim']} {percent(s['success_rate'])} %" for s in controls]
             usual = max((s["success_high"] for s in controls), default=None)
             works = usual is not None and mine["success_low"] > usual
+            to_next = aims.get(triggers[mine["attack"]]) == "next"
+            aim = (
+                "images into the class after their own" if to_next else "images of other classes into its target class"
+            )
             yield Finding(
                 f"Backdoor in {victim}",
                 "no control" if usual is None else _backdoored(mine["success_low"]) if works else "no effect shown",
                 "open" if usual is None else "neutral",
                 f"{mine['attack']} turns {percent(mine['success_rate'])} % "
-                f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} images of "
-                "other classes into its target class"
+                f"[{between(mine['success_low'], mine['success_high'])}] of {mine['n_attacked']} {aim}"
                 + (f"; on victims without its poison: {', '.join(listed)}." if listed else "; no other victim met it."),
                 marks.of_score(part["checks"], mine),
             )
