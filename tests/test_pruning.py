@@ -114,6 +114,9 @@ def test_pruning_takes_no_more_accuracy_than_is_tolerated(tolerance: float) -> N
         ("cnn_mnist", (1, 28, 28), 64, 128),
         ("mlp512", (1, 28, 28), 512, 512),
         ("resnet18", (3, 32, 32), 512, 512),
+        ("densenet", (3, 32, 32), 132, 132),  # maps of several layers are joined
+        ("nin", (3, 32, 32), 192, 192),
+        ("mobilenet_v3_small", (3, 32, 32), 576, 1024),
         ("vit_tiny", (3, 32, 32), 128, 128),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -68,35 +68,45 @@ class Units:
 def after_last_convolution(victim: nn.Module, images: Tensor) -> Units:
     """The channels of a classifier's last hidden convolution; without one, the units of its last hidden layer."""
     called = _called(victim, images)
-    convolutions = [place for place, (_, part, _) in enumerate(called[:-1]) if isinstance(part, nn.Conv2d)]
+    convolutions = [place for place, call in enumerate(called[:-1]) if isinstance(call.layer, nn.Conv2d)]
     if convolutions:
-        before = cast(nn.Conv2d, called[convolutions[-1]][1])
-        name, layer, asked = called[convolutions[-1] + 1]
-        if asked.dim() in (2, 4) and _ungrouped(layer) and asked.shape[1] % before.out_channels == 0:
-            return Units(name, before.out_channels)
+        before, after = called[convolutions[-1] :][:2]
+        if after.asked.dim() == 4 and _ungrouped(after.layer):
+            return Units(after.name, after.asked.shape[1])
+        if after.asked.dim() == 2 and _flattened(before.answered, after.asked):
+            return Units(after.name, before.answered.shape[1])
     return before_last_layer(victim, images)
 
 
 def before_last_layer(victim: nn.Module, images: Tensor) -> Units:
     """The units of a classifier's last hidden layer: what its last layer is given."""
     called = _called(victim, images)
-    name, layer, asked = called[-1]
-    if len(called) < 2 or asked.dim() not in (2, 4) or not _ungrouped(layer):
+    last = called[-1]
+    if len(called) < 2 or last.asked.dim() not in (2, 4) or not _ungrouped(last.layer):
         raise RivalryError("the network has no hidden layer of which units could be pruned; leave this victim out")
-    return Units(name, asked.shape[1])
+    return Units(last.name, last.asked.shape[1])
 
 
-def _called(victim: nn.Module, images: Tensor) -> list[tuple[str, nn.Module, Tensor]]:
-    """Dense and convolutional layers in the order of their calls, and what each is given for `images`."""
-    called: list[tuple[str, nn.Module, Tensor]] = []
+class _Call(NamedTuple):
+    """One call of a layer: what it was given, and what it answered."""
+
+    name: str
+    layer: nn.Module
+    asked: Tensor
+    answered: Tensor
+
+
+def _called(victim: nn.Module, images: Tensor) -> list[_Call]:
+    """The calls of dense and convolutional layers, in order, when a victim is asked about `images`."""
+    called: list[_Call] = []
     hooks = []
     for name, part in victim.named_modules():
         if isinstance(part, nn.Linear | nn.Conv2d):
 
-            def keep(module: nn.Module, asked: tuple[Tensor, ...], name: str = name) -> None:
-                called.append((name, module, asked[0]))
+            def keep(layer: nn.Module, asked: tuple[Tensor, ...], answered: Tensor, name: str = name) -> None:
+                called.append(_Call(name, layer, asked[0], answered))
 
-            hooks.append(part.register_forward_pre_hook(keep))
+            hooks.append(part.register_forward_hook(keep))
     try:
         with torch.no_grad():
             victim(images.to(device_of(victim, images)))
@@ -104,6 +114,16 @@ def _called(victim: nn.Module, images: Tensor) -> list[tuple[str, nn.Module, Ten
         for hook in hooks:
             hook.remove()
     return called
+
+
+def _flattened(maps: Tensor, features: Tensor) -> bool:
+    """Whether features (N,D) can be maps (N,C,H,W) channel by channel, pooled by a whole number or not at all.
+
+    In networks that join maps of several layers, they cannot.
+    """
+    channels, height, width = maps.shape[1:]
+    sizes = {(height // by) * (width // by) for by in range(1, min(height, width) + 1)}
+    return features.shape[1] in {channels * size for size in sizes}
 
 
 def _ungrouped(layer: nn.Module) -> bool:
