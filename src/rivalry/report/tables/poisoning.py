@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from rivalry.formatting import settings
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.report.tables.victims import trained_on
@@ -121,11 +123,11 @@ def cleansed(report: Row, dataset: str) -> Table:
             "defense": fact["defense"],
             "planted": "none" if fact["backdoor_target"] is None else str(fact["backdoor_target"]),
             "index": _of_target(fact, "anomaly_index"),
-            "largest": max((one for one in fact["facts"]["anomaly_index"] if one is not None), default=None),
+            "largest": _of_small_masks(fact["facts"]),
             "flagged": ", ".join(map(str, fact["facts"]["flagged"])) or "none",
             "innocent": ", ".join(map(str, fact["innocent_flagged"])) or "none",
             "mask": _of_target(fact, "mask_l1"),
-            "usual": sorted(fact["facts"]["mask_l1"])[len(fact["facts"]["mask_l1"]) // 2],
+            "usual": statistics.median(fact["facts"]["mask_l1"]),
         }
         for fact in found
     ]
@@ -133,7 +135,8 @@ def cleansed(report: Row, dataset: str) -> Table:
         f"{dataset}-cleansed",
         "Backdoors that were looked for",
         "For each class the smallest trigger is found that brings other images into it; a class whose trigger is far "
-        f"smaller than the others' is suspected. Victims of clean data show false alarms. {told}",
+        "smaller than the others' is suspected, and one whose trigger is far larger is not. Victims of clean data show "
+        f"false alarms. {told}",
         [
             Column("victim", "victim", "name"),
             Column("training", "training", "count"),
@@ -142,7 +145,7 @@ def cleansed(report: Row, dataset: str) -> Table:
             Column("flagged", "suspected classes"),
             Column("innocent", "of these innocent"),
             Column("index", "index of the planted class", "number"),
-            Column("largest", "largest index", "number"),
+            Column("largest", "largest index of a small mask", "number"),
             Column("mask", "pixels of its trigger", "number", paper=False),
             Column("usual", "median over classes", "number", paper=False),
         ],
@@ -188,6 +191,13 @@ def pruned(report: Row, dataset: str) -> Table:
 def _before_and_after(facts: Row) -> Row:
     kept = {point["pruned"]: point["accuracy"] for point in facts.get("curve", [])}
     return {"before": kept.get(0), "after": kept.get(facts["pruned"])}
+
+
+def _of_small_masks(facts: Row) -> float | None:
+    """The largest anomaly index of a class whose mask is smaller than the median, which alone is suspected."""
+    median = statistics.median(facts["mask_l1"])
+    pairs = zip(facts["anomaly_index"], facts["mask_l1"], strict=True)
+    return max((index for index, mask in pairs if index is not None and mask < median), default=None)
 
 
 def _of_target(fact: Row, name: str) -> float | None:
