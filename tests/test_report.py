@@ -690,6 +690,12 @@ def test_a_second_run_writes_the_same_page_and_paper(folder: Path, html: str, pa
     [
         (formatting.percent, 0.299, "29.9"),
         (formatting.percent, None, "–"),
+        (formatting.fine_percent, 0.299, "29.9"),
+        (formatting.fine_percent, 0.0001, "0.01"),
+        (formatting.fine_percent, 0.0006, "0.1"),
+        (formatting.fine_percent, 0.00005, "0.005"),
+        (formatting.fine_percent, 0.0, "0.0"),
+        (formatting.fine_percent, math.nan, "–"),
         (formatting.points, -0.0109, "−1.1"),
         (formatting.points, 0.0001, "0.0"),
         (formatting.number, 1.6543, "1.65"),

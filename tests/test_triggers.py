@@ -24,7 +24,7 @@ from rivalry.poisoning._trigger import drawn
 from rivalry.stages.poison import poison
 from rivalry.statistics.columns import TRIGGERS
 from rivalry.statistics.rates import wilson_interval
-from rivalry.statistics.triggers import curves, trigger_rates
+from rivalry.statistics.triggers import Curve, curves, trigger_rates
 
 LABELS = np.array([0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
 
@@ -134,6 +134,42 @@ def test_a_curve_joins_what_differs_in_the_fraction_alone(game: Game):
     assert curve.settings == {"target": 0}
     game.victim("alone", {2}, "high", architecture="mlp512")
     assert len(curves(game.rows(), game.victims, game.poisonings)) == 1
+
+
+HARD = {"variant": "adversarial", "eps": 5, "norm": 2, "proxy": "robust", "target": 0}
+PLAIN = {"variant": "plain", "eps": 0.3, "norm": "inf", "proxy": None, "target": 0}
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "words"),
+    [
+        ("backdoor", [{"trigger": "pixel", "target": 0}], ["backdoor"]),
+        ("backdoor", [{"trigger": "pixel", "target": 0}, {"trigger": "pixel", "target": 1}], ["backdoor", "backdoor"]),
+        (
+            "backdoor",
+            [{"trigger": kind} for kind in ("pixel", "image")],
+            ["backdoor, trigger pixel", "backdoor, trigger image"],
+        ),
+        ("clean_label", [HARD], ["clean label"]),
+        # What differs between variants is not told: the plain one changes nothing by 0.3.
+        ("clean_label", [HARD, PLAIN], ["clean label, adversarial", "clean label, plain"]),
+        (
+            "clean_label",
+            [HARD, HARD | {"eps": 2}, PLAIN],
+            ["clean label, adversarial, eps 5", "clean label, adversarial, eps 2", "clean label, plain"],
+        ),
+        (
+            "clean_label",
+            [HARD, HARD | {"proxy": "plain"}],
+            ["clean label, proxy robust", "clean label, proxy plain"],
+        ),
+    ],
+)
+def test_curves_are_told_apart_by_no_more_than_it_takes(
+    method: str, settings: list[dict[str, Any]], words: list[str]
+) -> None:
+    found = [Curve("trigger", method, one, ("a", "b")) for one in settings]
+    assert [curve.told_apart(found) for curve in found] == words
 
 
 @pytest.mark.parametrize("variants", [["adversarial"], ["adversarial", "plain"]])

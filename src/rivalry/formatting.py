@@ -62,6 +62,12 @@ def percent(fraction: Number) -> str:
     return MISSING if missing(fraction) else f"{100 * _value(fraction):.1f}"
 
 
+def fine_percent(fraction: Number) -> str:
+    """A share as a percentage without unit; small ones are not rounded to 0.0: 0.0001 is '0.01'."""
+    small = not missing(fraction) and 0 < _value(fraction) < 0.0005
+    return f"{100 * _value(fraction):.1g}" if small else percent(fraction)
+
+
 def points(fraction: Number) -> str:
     """A difference of fractions in percentage points, signed: -0.0109 is '−1.1'."""
     if missing(fraction):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ from rivalry.formatting import percent, spread
 
 WIDTH = 4.8
 """Inches: narrow enough that a phone shows 10-point text legibly."""
+TITLE = 54
+"""Characters that titles beside each other have room for, together."""
 ON_DARK, ON_BRIGHT = "white", "#111111"
 """Text in cells."""
 NOTHING = "#f2f2f2"
@@ -86,13 +89,18 @@ def stack(heights: Iterable[float], *, below: float, columns: int = 1, **kwargs:
 
 
 def facets(names: Sequence[str], *, keys: Sequence[str]) -> tuple[Figure, list[Axes]]:
-    """Axes of one size, at most two beside each other, one for each name, with room for a legend of the keys."""
+    """Axes of one size, at most two beside each other, one for each name, with room for a legend of the keys.
+
+    Long names are broken into lines, since axes shrink until their titles fit.
+    """
     columns = min(2, len(names))
     rows = math.ceil(len(names) / columns)
-    size = (WIDTH, 1.85 * rows + 0.25 * math.ceil(len(keys) / key_columns(keys)) + 0.2)
+    titles = [textwrap.fill(name, TITLE // columns) for name in names]
+    lines = max(title.count("\n") for title in titles)
+    size = (WIDTH, (1.85 + 0.17 * lines) * rows + 0.25 * math.ceil(len(keys) / key_columns(keys)) + 0.2)
     figure, grid = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
-    for axes, name in zip(grid.flat, names, strict=False):
-        axes.set_title(name)
+    for axes, title in zip(grid.flat, titles, strict=False):
+        axes.set_title(title)
     for axes in grid.flat[len(names) :]:
         axes.set_axis_off()
     for axes in grid.flat[max(0, len(names) - columns) : len(names)]:

@@ -15,7 +15,7 @@ from rivalry.figures._images import show, under
 from rivalry.figures._looks import ALARM, GREY, HUES, INK
 from rivalry.figures._results import Fact, Results
 from rivalry.figures._style import WIDTH, facets, key, label_facets, legend, log_axis
-from rivalry.formatting import listing, percent, settings
+from rivalry.formatting import fine_percent, listing, percent, settings
 from rivalry.poisoning._trigger import Trigger
 from rivalry.statistics.tables import records
 from rivalry.statistics.triggers import Curve, curves
@@ -36,7 +36,7 @@ def poisoned_share(data: Results) -> list[Drawn]:
         raise Absent("no two victims differ in the poisoned share of their training images alone")
     panels: dict[str, list[Curve]] = {}
     for curve in found:
-        panels.setdefault(_variant(curve, found), []).append(curve)
+        panels.setdefault(curve.told_apart(found), []).append(curve)
     names = {"all other classes": None, "one class": None, "without poison": None}
     several = any(len(panel) > 1 for panel in panels.values())
     targets = sorted({str(curve.settings.get("target")) for curve in found})
@@ -84,18 +84,6 @@ def poisoned_share(data: Results) -> list[Drawn]:
     ]
 
 
-def _variant(curve: Curve, others: list[Curve]) -> str:
-    """What tells a curve from others, but for the target: its method, and settings in which they differ."""
-    alike = [one for one in others if one.method == curve.method]
-    differ = [
-        name for name in curve.settings if name != "target" and len({str(one.settings.get(name)) for one in alike}) > 1
-    ]
-    told = [str(curve.settings[name]) for name in differ if name == "variant"]
-    told += [f"{name} {curve.settings[name]}" for name in differ if name not in ("variant", "proxy")]
-    method = curve.method.replace("_", " ")
-    return f"{method}, {', '.join(told)}" if told else method
-
-
 def _points(rows: list[Fact]) -> pd.DataFrame:
     """Rows of triggers.csv with `share`, what was poisoned of all images, in percent."""
     table = pd.DataFrame(rows)
@@ -104,7 +92,7 @@ def _points(rows: list[Fact]) -> pd.DataFrame:
 
 def _course(line: pd.DataFrame) -> str:
     points = zip(line["share_of_all"], line["success_rate"], strict=True)
-    return ", ".join(f"{percent(rate)} % at {percent(share)} %" for share, rate in points)
+    return ", ".join(f"{percent(rate)} % at {fine_percent(share)} %" for share, rate in points)
 
 
 @figure
@@ -160,9 +148,9 @@ def poisons(data: Results) -> list[Drawn]:
 def _said(fact: Fact) -> str:
     told: dict[str, Any] = {key: value for key, value in fact["parameters"].items() if value is not None}
     labels = "labels unchanged" if fact.get("clean_labels") else "labelled anew"
-    shares = [f"{percent(fact['share_of_all'])} % of all images"]
+    shares = [f"{fine_percent(fact['share_of_all'])} % of all images"]
     if fact["share_of_target"] is not None:
-        shares.append(f"{percent(fact['share_of_target'])} % of the target class")
+        shares.append(f"{fine_percent(fact['share_of_target'])} % of the target class")
     return f"{fact['method']} ({settings(told)}), {listing(shares)}, {labels}"
 
 

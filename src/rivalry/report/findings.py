@@ -14,6 +14,7 @@ from rivalry.formatting import (
     between,
     between_points,
     epsilon,
+    fine_percent,
     guarded,
     listing,
     missing,
@@ -21,7 +22,6 @@ from rivalry.formatting import (
     percent,
     plural,
     points,
-    settings,
     tied,
 )
 from rivalry.references import named
@@ -429,15 +429,16 @@ def _needed(part: Fact) -> Iterator[Finding]:
     victims = {fact["victim"]: fact for fact in part["victims"]}
     poisonings = {fact["poisoning"]: fact for fact in part.get("poisonings", [])}
     rows = {(row["victim"], row["attack"]): row for row in part.get("triggers", []) if not row["class"]}
-    for curve in curves(part.get("triggers", []), victims, poisonings):
+    found = curves(part.get("triggers", []), victims, poisonings)
+    for curve in found:
         line = [rows[victim, curve.attack] for victim in curve.victims]
         told = [
             f"{percent(row['success_rate'])} % [{between(row['low'], row['high'])}] "
-            f"with {percent(row['share_of_all'])} % of all training images"
+            f"with {fine_percent(row['share_of_all'])} % of all training images"
             + (
                 ""
                 if row["share_of_target"] is None
-                else f" ({percent(row['share_of_target'])} % of those labelled as the target class)"
+                else f" ({fine_percent(row['share_of_target'])} % of those labelled as the target class)"
             )
             for row in line
             if row["success_rate"] is not None
@@ -449,11 +450,14 @@ def _needed(part: Fact) -> Iterator[Finding]:
         most = max((row["low"] for row in works), default=0.0)
         verdict = "no effect shown" if not works else "works" if most > 0.5 else "works on some"
         verdict = "no control" if control is None else verdict
-        text = f"Poisoned by {curve.method} ({settings(curve.settings)}): {curve.attack} succeeds on {listing(told)}."
+        aim = f", target {curve.settings['target']}" if "target" in curve.settings else ""
+        text = f"Poisoned by {curve.told_apart(found)}{aim}: {curve.attack} succeeds on {listing(told)}."
         if control:
             text += f" On {control['control']}, of clean data, it succeeds on {percent(control['control_rate'])} %."
         if works:
-            text += f" The smallest share at which it does more than there is {percent(works[0]['share_of_all'])} %."
+            text += (
+                f" The smallest share at which it does more than there is {fine_percent(works[0]['share_of_all'])} %."
+            )
         yield Finding(f"Poison that {curve.attack} needs", verdict, "neutral" if control else "open", text)
 
 

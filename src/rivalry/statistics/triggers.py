@@ -140,6 +140,19 @@ class Curve:
     settings: dict[str, Any]
     victims: tuple[str, ...]
 
+    def told_apart(self, others: Iterable[Curve]) -> str:
+        """What tells it from others, but for its target: method, variant, and no more settings than that takes.
+
+        Settings that belong to another variant say nothing of this one.
+        """
+        alike = [one for one in others if one.method == self.method]
+        words = [self.method.replace("_", " ")]
+        if len({one.settings.get("variant") for one in alike}) > 1:
+            words.append(str(self.settings["variant"]))
+            alike = [one for one in alike if one.settings["variant"] == self.settings["variant"]]
+        differ = [name for name in self.settings if len({str(one.settings.get(name)) for one in alike}) > 1]
+        return ", ".join(words + [f"{name} {self.settings[name]}" for name in differ if name != "target"])
+
 
 def curves(rows: Iterable[Row], victims: Mapping[str, Fact], poisonings: Mapping[str, Fact]) -> list[Curve]:
     """The curves of success against the poisoned share, on one data set.

@@ -13,6 +13,7 @@ from rivalry.formatting import (
     count,
     duration,
     epsilon,
+    fine_percent,
     listing,
     missing,
     number,
@@ -29,6 +30,7 @@ Row = dict[str, Any]
 
 FORMS: dict[str, Callable[..., str]] = {
     "rate": percent,
+    "share": fine_percent,
     "points": points,
     "number": number,
     "count": count,
@@ -49,7 +51,8 @@ class Column:
     key, title : str
         Where rows hold the value; what stands above it.
     form : str
-        How it is printed: text, name, code, cite, status, mark, measure, rate, points, number, count, eps, p, time.
+        How it is printed: text, name, code, cite, status, mark, measure, rate, share, points, number, count, eps, p or
+        time.
     low, high : str
         Keys of the interval of a rate, a difference or a mean.
     width : float
