@@ -23,7 +23,16 @@ from torch import nn
 from rivalry import registry
 from rivalry.artifacts import read_json
 from rivalry.cli import main
-from rivalry.config import Mistakes, check_machine, contradictions, entry_models, json_schema, load_config, read_yaml
+from rivalry.config import (
+    Mistakes,
+    check_machine,
+    contradictions,
+    entry_models,
+    json_schema,
+    load_config,
+    read_files,
+    read_yaml,
+)
 from rivalry.describe import configuration_page
 from rivalry.errors import RivalryError
 from rivalry.plan import Plan
@@ -675,9 +684,8 @@ def test_a_set_stands_for_its_attacks_each_once() -> None:
 
 @pytest.mark.parametrize("file", SHIPPED)
 def test_shipped_configurations_are_valid_and_fit_the_schema(file: str) -> None:
-    content = read_yaml(ROOT / file)
-    plan = Plan(load_config(content, file))
-    jsonschema.validate(content, json_schema())
+    plan = Plan(load_config(read_files([ROOT / file]), file))
+    jsonschema.validate(read_yaml(ROOT / file), json_schema())
     assert plan.unused() == []
     first = (ROOT / file).read_text().splitlines()[0]
     assert first.startswith("# yaml-language-server: $schema=")
@@ -808,7 +816,7 @@ def test_the_command_line_takes_what_the_plan_writes(
 ) -> None:
     """Every job comes as far as looking for its data: its parameters are right."""
     monkeypatch.setattr("rivalry.cli._limit_threads", lambda threads: None)
-    plan = Plan(load_config(read_yaml(ROOT / file), file))
+    plan = Plan(load_config(read_files([ROOT / file]), file))
     jobs = [("poison", plan.poison_options(*job)) for job in plan.poisonings]
     jobs += [("train", plan.train_options(*job)) for job in plan.victims]
     jobs += [("defend", plan.defend_options(*job)) for job in plan.defenses]

@@ -156,7 +156,7 @@ def test_the_readme_repeats_what_its_option_replaces() -> None:
             {
                 "prepare_dataset": 2,
                 "poison_dataset": 2 * 3,
-                "train_victim": 12 + 10,
+                "train_victim": 13 + 11,
                 "attack_victim": 174 + 2 * 20,  # undefended, adaptive
                 "fool_victim": 2 * 5,
                 "screen_training_set": 2 * 9,
