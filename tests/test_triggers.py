@@ -18,6 +18,7 @@ from rivalry.checks.constant_victim import constant_victim
 from rivalry.data._splits import load_split
 from rivalry.errors import RivalryError
 from rivalry.figures._figure import Absent
+from rivalry.figures._style import facets, use_style
 from rivalry.figures.poisoning import poisoned_share
 from rivalry.layout import Layout
 from rivalry.poisoning._trigger import drawn
@@ -234,3 +235,16 @@ def test_whatever_a_constant_classifier_answers_is_no_success(target: Any, tmp_p
     )
     (row,) = constant_victim(evidence)
     assert (row["status"], row["attack"]) == ("pass", "stamp")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_long_titles_leave_panels_their_room(count: int) -> None:
+    """A title in one line would push its panel's sides together until it fits."""
+    use_style()
+    names = [f"clean label, variant {number}, eps 0.3, norm inf, step_size 0.02, steps 40" for number in range(count)]
+    figure, axes = facets(names, keys=["one class"])
+    figure.draw_without_rendering()
+    width = figure.get_size_inches()[0]
+    assert all(one.get_position().width * width > 0.7 * width / min(2, count) for one in axes)
+    assert [one.get_title(loc="left").replace("\n", " ") for one in axes] == names
+    plt.close(figure)
