@@ -6,10 +6,11 @@ The models here are the one source of truth. A method's own keys come from its s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
+from types import new_class
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, WithJsonSchema, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
 
 from rivalry import registry
 from rivalry.training._fitting import FittingKeys
@@ -198,8 +199,18 @@ def _entry_models(section: str, plugins: registry.Plugins) -> dict[str, type[Str
                 annotation = Budgets
             default = ... if parameter.required else parameter.default
             fields[parameter.name] = (annotation, Field(default, description=parameter.doc, validate_default=True))
-        models[name] = create_model(f"{section}_{name}", __base__=own, **fields)
+        models[name] = create_model(f"{section}_{name}", __base__=described(own), **fields)
     return models
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@cache
+def described(model: type[Model]) -> type[Model]:
+    """A model to derive others from that have no source text, so that pydantic does not look for it."""
+    settings = {"model_config": ConfigDict(use_attribute_docstrings=False)}
+    return new_class(model.__name__, (model,), exec_body=lambda body: body.update(settings))
 
 
 Mark = TypeVar("Mark")

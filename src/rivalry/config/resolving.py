@@ -25,6 +25,7 @@ from rivalry.config.models import (
     Seeds,
     Threads,
     Transfer,
+    described,
     entry_models,
     files_of_architecture,
     marked,
@@ -252,7 +253,7 @@ def _config_model(plugins: registry.Plugins) -> type[Config]:
         models = tuple(entry_models(section).values())
         entry = Annotated[Union[models], Field(discriminator=key)]  # type: ignore[valid-type]  # noqa: UP007
         fields[section] = (dict[Name, entry], copy(Config.model_fields[section]))
-    return create_model("Config", __base__=Config, **fields)
+    return create_model("Config", __base__=described(Config), **fields)
 
 
 def json_schema() -> dict[str, Any]:
