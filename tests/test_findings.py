@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rivalry.formatting import shortened
 from rivalry.report import findings
 from rivalry.statistics.rates import wilson_interval
 
@@ -230,3 +231,28 @@ def test_clean_accuracies_are_those_of_the_best_and_worst(accuracies: dict[str, 
     (one,) = findings._clean({"victims": victims, "checks": []})
     assert one.text.endswith(said)
     assert "all 10,000 test images" in one.text
+
+
+def test_defenses_that_nobody_attacked_knowingly_are_named_together() -> None:
+    about = {"dataset": "digits", "victim": "plain", "kind": "detector"}
+    names = {"a": "none was run", "b": "none was run", "c": "only cw was run", "d": ""}
+    cases = [about | {"defense": name, "reason": reason} for name, reason in names.items()]
+    part = {"defenses": [about | {"defense": name} for name in names], "rankings": [], "worst_cases": cases}
+    said = [(finding.topic, finding.verdict, finding.text) for finding in findings._defended(part)]
+    assert said == [
+        (
+            "2 defenses on plain",
+            "not measured",
+            "No robustness is claimed for plain behind a and b (none was run).",
+        ),
+        ("c on plain", "not measured", "No robustness is claimed for plain behind c (only cw was run)."),
+        ("d on plain", "not measured", "No robustness is claimed for plain behind d."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(0, "none"), (1, "a"), (2, "a and b"), (6, "a, b, c, d, e and f"), (7, "a, b, c, d and 3 more")],
+)
+def test_long_lists_are_cut_and_counted(count: int, said: str) -> None:
+    assert shortened(list("abcdefghij")[:count]) == said

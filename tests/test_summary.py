@@ -188,6 +188,13 @@ def test_a_defense_survives_only_by_a_test_against_none() -> None:
     assert said.endswith("Not measured: loud and new on plain (digits, L∞ ε 0.2).")
 
 
+def test_of_many_defenses_without_a_measure_the_first_are_named_and_all_are_counted() -> None:
+    unknown = [case("plain", None, f"d{number}") for number in range(9)]
+    bare, same = case("plain", 0.2), case("plain", 0.21, "mean")
+    said = whole(bare, same, *unknown, comparisons=(against(same, bare, -0.01, 0.9),))["Defenses"]
+    assert said.endswith("Not measured: d0, d1, d2, d3 and 5 more on plain (digits, L∞ ε 0.2).")
+
+
 def test_doubts_about_a_defense_and_its_twin_stand_beside_the_gain() -> None:
     bare, better = case("plain", 0.5), case("plain", 0.8, "median")
     weaker = {"status": "warn", "check": "b", "found": ""}

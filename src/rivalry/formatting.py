@@ -159,6 +159,11 @@ def listing(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
 
 
+def shortened(words: list[str], most: int = 6) -> str:
+    """`listing` of up to `most` words; of more, the first ones and how many others there are: 'a, b and 5 more'."""
+    return listing(words if len(words) <= most else [*words[: most - 2], f"{len(words) - most + 2} more"])
+
+
 def guarded(victim: str, defense: str) -> str:
     """How a victim is called, alone or behind a defense."""
     return victim if defense == "none" else f"{victim} + {defense}"

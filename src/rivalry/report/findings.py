@@ -22,6 +22,7 @@ from rivalry.formatting import (
     percent,
     plural,
     points,
+    shortened,
     tied,
 )
 from rivalry.references import named
@@ -112,7 +113,7 @@ def _robust(part: Fact) -> Iterator[Finding]:
             verdict = guarded(rows[0]["victim"], rows[0]["defense"]) if clear else "no clear leader"
             tone = "neutral" if clear else "open"
         unknown = [guarded(row["victim"], row["defense"]) for row in place["rows"] if row["reason"]]
-        text += f". Not measured: {listing(unknown)}" if unknown else ""
+        text += f". Not measured (reasons under rankings): {shortened(unknown)}" if unknown else ""
         touched = [mark for row in rows[:2] for mark in row["marks"]]
         yield Finding("Robustness", verdict, tone, f"{text[0].upper()}{text[1:]}.", touched)
 
@@ -196,6 +197,7 @@ def _rate(row: Fact) -> str:
 
 def _defended(part: Fact) -> Iterator[Finding]:
     """Whether each preprocessor or detector keeps more images than no defense, against attacks that know it."""
+    unjudged: dict[tuple[str, str], list[str]] = {}
     for fact in part["defenses"]:
         victim, defense = fact["victim"], fact["defense"]
         if fact["kind"] == "transformer":
@@ -243,9 +245,11 @@ def _defended(part: Fact) -> Iterator[Finding]:
                 if (row["victim"], row["defense"]) == (victim, defense) and row["reason"]
             }
             why = f" ({listing(sorted(reasons))})" if reasons else ""
-            yield Finding(
-                topic, "not measured", "open", f"No robustness is claimed for {victim} behind {defense}{why}."
-            )
+            unjudged.setdefault((victim, why), []).append(defense)
+    for (victim, why), defenses in unjudged.items():
+        topic = f"{defenses[0] if len(defenses) == 1 else f'{len(defenses)} defenses'} on {victim}"
+        text = f"No robustness is claimed for {victim} behind {listing(defenses)}{why}."
+        yield Finding(topic, "not measured", "open", text)
 
 
 def _attack_at(row: Fact) -> str:

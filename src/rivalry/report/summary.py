@@ -19,6 +19,7 @@ from rivalry.formatting import (
     plural,
     points,
     probability,
+    shortened,
     spread,
 )
 from rivalry.statistics import marks
@@ -254,7 +255,7 @@ def _survivors(report: Fact) -> str:
     alike: dict[tuple[str, str], list[str]] = {}
     for (victim, defense), places in unknown.items():
         alike.setdefault((victim, "; ".join(places)), []).append(defense)
-    names = [f"{listing(defenses)} on {victim} ({places})" for (victim, places), defenses in alike.items()]
+    names = [f"{shortened(defenses)} on {victim} ({places})" for (victim, places), defenses in alike.items()]
     text += f". Not measured: {'; '.join(names)}" if names and tested else ""
     return f"{text}."
 
