@@ -25,6 +25,7 @@ from rivalry.checks.images import _predict
 from rivalry.checks.scoring import _monotone, _replayed
 from rivalry.checks.strength import masking
 from rivalry.layout import Layout
+from rivalry.statistics.rates import wilson_interval
 from rivalry.usermethods import read as read_plugins
 from test_tables import ALL, LABELS, Run, Toy, row, status, toy_images
 
@@ -239,6 +240,35 @@ def test_classes_without_a_backdoor_are_innocent(run, planted, flagged, indices,
     assert said in found["found"]
 
 
+@pytest.mark.parametrize(
+    ("hits", "control", "flagged", "verdict", "said"),
+    [
+        (0, 0, [], "pass", "which does not work (0.0 % of 100 images; on a clean victim 0.0 %)"),
+        (3, 2, [], "pass", "which does not work (3.0 % of 100 images; on a clean victim 2.0 %)"),
+        (0, 0, [2], "warn", "which does not work"),
+        (99, 0, [], "warn", "class 2: it is missed"),
+        (99, 0, [2], "pass", "the victim has one in class 2"),
+        (99, 99, [], "pass", "which does not work"),  # whatever it does, it does without poison
+        (0, None, [], "warn", "class 2: it is missed"),  # without a control, who knows
+    ],
+)
+def test_a_backdoor_that_does_not_work_is_not_missed(run, hits, control, flagged, verdict, said):
+    defend(run)
+    facts = {"flagged": flagged, "anomaly_index": [0.1, 0.5, 1.0], "largest_index": None}
+    about = {"parameters": {"anomaly": 2.0}, "facts": facts, "backdoor_target": 2, "innocent_flagged": []}
+    write_json(run.results / "defenses/toy/plain/bid/defense.json", about)
+    low, high = wilson_interval(hits, 100)
+    row_ = {"dataset": "toy", "attack": "trigger", "victim": "plain", "poisoning": "corner", "class": "", "n": 100}
+    row_ |= {"success_rate": hits / 100, "low": low, "high": high, "control": ""}
+    if control is not None:
+        ends = dict(zip(("control_low", "control_high"), wilson_interval(control, 100), strict=True))
+        row_ |= {"control": "clean", "control_rate": control / 100} | ends
+    run.triggers = [row_]
+    found = row(run.checks(), check="only the backdoor's class flagged")
+    assert found["status"] == verdict
+    assert said in found["found"]
+
+
 @pytest.mark.parametrize(("stops", "verdict"), [(True, "pass"), (False, "warn")])
 def test_a_distance_that_still_falls_has_not_converged(run, stops, verdict):
     run.attack("short", None, sees="decisions", method="hopskipjump", parameters={"iterations": 4}, stops=stops)
@@ -313,9 +343,14 @@ def test_success_that_a_detector_stops_says_so() -> None:
 
 def test_what_ignores_a_defense_and_succeeds_less_with_more_is_remarked_on() -> None:
     scores = pd.DataFrame({"eps": [0.1] * 10 + [0.2] * 10, "attacked": True, "success": [True] * 5 + [False] * 15})
+    scores = scores.assign(index=[*range(10), *range(10)], flagged=[False] * 13 + [True] * 7)
     (found,) = _replayed("fgsm", scores, "plain", "bid")
     assert (found["status"], found["eps"]) == ("warn", 0.2)
-    assert "falls by 50.0 points from eps 0.1 to 0.2" in found["found"]
+    assert (
+        "falls by 50.0 points from eps 0.1 to 0.2; of the 5 images that no longer fool, 2 are refused" in found["found"]
+    )
+    (found,) = _replayed("fgsm", scores.assign(flagged=False), "plain", "bid")
+    assert found["found"].endswith("from eps 0.1 to 0.2")
     assert list(_replayed("fgsm", scores.assign(success=True), "plain", "bid")) == []
     assert list(_replayed("fgsm", scores[:10], "plain", "bid")) == []
 

@@ -160,7 +160,6 @@ def test_every_statement_can_be_cited_and_looked_at():
                 assert statement.get("of", LEARNED) == LEARNED
 
 
-@pytest.mark.parametrize("plain", [False, True], ids=["with parameters", "a method alone"])
 @pytest.mark.parametrize("method", ["binary_input_detector", "feature_detector"])
 @pytest.mark.parametrize(
     ("learned", "claimed"),
@@ -172,13 +171,29 @@ def test_every_statement_can_be_cited_and_looked_at():
     ],
     ids=str,
 )
-def test_a_detector_is_judged_by_attacks_that_it_learned_from(game, method, learned, claimed, plain):
-    attacks = [name if plain else {"method": name, "steps": 3} for name in learned]
+def test_a_detector_is_judged_by_attacks_that_it_learned_from(game, method, learned, claimed):
+    attacks = [{"method": name, "eps": 0.4} if name == "fgsm" else {"method": name} for name in learned]
     place = game.layout.defense("toy", "plain", "detector")
-    write_json(place.facts, {"method": method, "parameters": {"attack": attacks if attacks[1:] else attacks[0]}})
+    facts = {"attack": attacks if attacks[1:] else attacks[0]}
+    write_json(place.facts, {"method": method, "kind": "detector", "parameters": {}, "facts": facts})
     game.plan["evaluations"].append(["toy", "plain", "detector"])
-    found = {one.role: list(one.under) for one in stated(game.layout, game.plan)}
-    assert found == ({} if claimed is None else {"claim": claimed}) | {"break": ["cw"]}
+    found = stated(game.layout, game.plan)
+    assert {one.role: list(one.under) for one in found} == ({} if claimed is None else {"claim": claimed}) | {
+        "break": ["cw"]
+    }
+    for one in found:
+        assert one.learned.get("fgsm") == (0.4 if one.role == "claim" and "fgsm" in learned else None)
+
+
+def test_a_certificate_is_judged_within_the_radius_that_it_can_certify(game):
+    """Cohen et al.: with 1000 samples at 1 - alpha = .999, 2.5 standard deviations of the noise."""
+    place = game.layout.defense("toy", "plain", "smoothed")
+    parameters = {"sigma": 0.25, "alpha": 0.001, "samples": 1000}
+    write_json(place.facts, {"method": "randomised_smoothing", "kind": "certificate", "parameters": parameters})
+    game.plan["evaluations"].append(["toy", "plain", "smoothed"])
+    (one,) = stated(game.layout, game.plan)
+    assert (one.role, list(one.under), one.norm) == ("claim", ["worst_case"], "2")
+    assert one.eps == pytest.approx(0.25 * 2.462, abs=1e-3)
 
 
 # ---- verdicts ----

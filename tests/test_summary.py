@@ -168,6 +168,11 @@ def whole(*rows: dict[str, Any], comparisons: tuple[dict[str, Any], ...] = (), *
         "check_summary": [],
         "seed": 0,
     }
+    defended = dict.fromkeys((row["victim"], row["defense"]) for row in rows if row["defense"] != "none")
+    report["defenses"] = [
+        {"dataset": "digits", "victim": victim, "defense": defense, "kind": "preprocessor"}
+        for victim, defense in defended
+    ]
     report |= {"worst_cases": list(rows), "comparisons": list(comparisons)} | other
     report["rankings"] = rankings(report)
     return {item["topic"]: item["text"] for item in summarise(report)}
@@ -376,3 +381,38 @@ def test_where_a_trigger_sends_images_is_said() -> None:
     said = [after_a_repair(50, 0, 1, target)[0].text for target in (0, "next")]
     assert "turns 100.0 % [92.9–100.0] of 50 images of other classes into its target class; on victims" in said[0]
     assert "turns 100.0 % [92.9–100.0] of 50 images into the class after their own; on victims" in said[1]
+
+
+def test_a_certificate_is_judged_within_its_radius_and_not_beyond() -> None:
+    """At the budget that most met, it keeps nothing more; at that of its claim, it does."""
+    small = {"eps": 0.1, "headline": False}
+    bare, smoothed = case("plain", 0.2), case("plain", 0.21, "smoothed")
+    near, held = case("plain", 0.4, **small), case("plain", 0.8, "smoothed", **small)
+    tests = (against(smoothed, bare, -0.01, 0.9), against(held, near, -0.4, 0.0001, eps_a=0.1, eps_b=0.1))
+    fact = {"dataset": "digits", "victim": "plain", "defense": "smoothed", "kind": "certificate"}
+    claim = {**fact, "role": "claim", "norm": "inf", "eps": 0.1}
+    kinds = {"certificate": ("1 of 1", "ε 0.1"), "preprocessor": ("0 of 1", "")}
+    for kind, (said, place) in kinds.items():
+        facts = {"defenses": [fact | {"kind": kind}], "claims": [claim]}
+        text = whole(bare, smoothed, near, held, comparisons=tests, **facts)["Defenses"]
+        assert f"{said} defended victim is shown to keep more images" in text
+        assert place in text
+
+
+def test_a_defense_is_counted_once_however_many_norms_it_met() -> None:
+    rows = [case("plain", 0.2), case("plain", 0.21, "mean")]
+    more = [case("plain", 0.2, norm="2"), case("plain", 0.21, "mean", norm="2")]
+    tests = [against(b, a, -0.01, 0.9, norm=a["norm"]) for a, b in (rows, more)]
+    said = whole(*rows, *more, comparisons=tuple(tests))["Defenses"]
+    assert "0 of 1 defended victim is shown" in said
+
+
+def test_as_many_attacks_are_said_to_have_met_victims_as_met_one_of_them() -> None:
+    attacks = [
+        {"dataset": "digits", "victim": victim, "attack": name, "n": 200}
+        for victim, names in {"plain": ("a", "b"), "robust": ("c",)}.items()
+        for name in names
+    ]
+    rows = case("plain", 0.2), case("robust", 0.5)
+    assert whole(*rows, attacks=attacks)["Compared"].startswith("Up to 2 attacks met each of 2 victims")
+    assert whole(*rows, attacks=attacks[:2])["Compared"].startswith("2 attacks met each of 1 victim on 200")

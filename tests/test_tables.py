@@ -35,9 +35,10 @@ from rivalry.stages.tabulate import SETTINGS, tabulate
 from rivalry.stages.train import predict
 from rivalry.stages.transfer import _predictions
 from rivalry.statistics import holm, reported
-from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES
+from rivalry.statistics.columns import CLAIMS, COMPARISONS, REPORTED, SCORES, TRIGGERS
 from rivalry.statistics.comparisons import SIZED
 from rivalry.statistics.reported import COUNTED, reported_numbers
+from rivalry.statistics.scores import _told_apart
 
 LABELS = torch.tensor([0, 1, 2, 0, 1, 2, 0, 1])
 ALL = torch.arange(8)
@@ -66,6 +67,7 @@ class Run:
 
     def __init__(self, results: Path, source: str = "digits") -> None:
         self.results = results
+        self.triggers: list[dict[str, Any]] = []
         self.plan: dict[str, Any] = {name: [] for name in ("victims", "attacks", "evaluations", "transfers", "fooling")}
         data = Layout(results).data("toy")
         write_tensors(data["test"], {"images": toy_images(), "labels": LABELS})
@@ -198,6 +200,7 @@ class Run:
 
     def checks(self) -> pd.DataFrame:
         CLAIMS.write(self.results / "tables/claims.csv", [])  # see test_literature.py
+        TRIGGERS.write(self.results / "tables/triggers.csv", self.triggers)
         check(self.results, self.results / "tables", plan=self.plan, accelerator="cpu")
         return pd.read_csv(self.results / "tables/checks.csv", dtype=str, keep_default_na=False)
 
@@ -299,6 +302,15 @@ def test_sizes_are_of_successes_only(run):
     assert minimal["median_linf"] == pytest.approx(35 / 255 + 0.01)
 
 
+@pytest.mark.parametrize("clean", [[0.9, 0.1, 0.2, 0.3], [0.5, 0.5, 0.5, 0.5]])
+def test_scores_of_unchanged_images_are_told_apart_by_chance(clean):
+    """Whichever images an attack met: beside others, harder for the victim, nothing would be 0.5."""
+    images = pd.Series(clean)
+    found = _told_apart(images, images[::-1], 0.95)
+    assert found["auc"] == 0.5
+    assert found["auc_low"] < 0.5 < found["auc_high"]
+
+
 def test_targeted_rows_count_the_target_and_the_true_class_apart(run):
     run.attack("aimed", (0.2,), aim=2)
     found = row(run.tables()["scores"], attack="aimed")
@@ -324,8 +336,8 @@ def test_detector_rows_count_refusals_of_attacked_images_as_handled(run):
     assert blind["success_rate"] == pytest.approx(1 / 6)
     assert blind["flagged_clean"] == 1 / 8
     assert blind["flagged_adversarial"] == pytest.approx(3 / 7)
-    # Three scores of .9 beat all eight clean ones, four of .2 all but the .6.
-    assert blind["auc"] == pytest.approx(52 / 56)
+    # Three scores of .9 beat those of all seven images unchanged, four of .2 all but the .6.
+    assert blind["auc"] == pytest.approx(45 / 49)
     assert blind["auc_low"] < 0.75 < blind["auc"] < blind["auc_high"] < 1
     # Of the clean ones only the .6 lies above either threshold, of the attacked ones three above .5 and all above .15.
     assert (blind["false_alarms_at_1"], blind["false_alarms_at_5"]) == (1 / 8, 1 / 8)

@@ -33,8 +33,12 @@ def _replayed(attack: str, scores: pd.DataFrame, victim: str, defense: str) -> I
         return
     place = int(falls.argmax())
     small, large = rates.index[place], rates.index[place + 1]
+    both = shared(*(scores[scores["eps"] == eps] for eps in (large, small)))
+    lost = both.index[both["success_weak"] & ~both["success"]]
     words = f"made without knowing the defense, success falls by {100 * falls[place]:.1f} points from eps {small:.4g} "
-    words += f"to {large:.4g}: the defense sees larger changes better"
+    words += f"to {large:.4g}"
+    refused = int(both.loc[lost, "flagged"].sum())
+    words += f"; of the {len(lost)} images that no longer fool, {refused} are refused" if refused else ""
     subject = f"{attack} on {victim}, shown to {defended(victim, defense)}"
     yield row(GROWS, subject, "warn", words, victim=victim, defense=defense, attack=attack, eps=large)
 

@@ -29,7 +29,7 @@ def reconstruction_detector(
     generator: Annotated[str, Reference("generators")],
     steps: Count = 200,
     restarts: Few = 10,
-    step_size: Positive = 10.0,
+    step_size: Positive = 1.0,
     sample: SampleSize = 400,
     false_positive_rate: OpenFraction = 0.05,
 ) -> Defended:
@@ -48,7 +48,8 @@ def reconstruction_detector(
     restarts : int
         Random latent points from which one begins, R; the one that ends nearest counts.
     step_size : float
-        Learning rate of the descent on the mean squared error, of latent points about 1 long.
+        Learning rate of the descent on the mean squared error, of latent points about 1 long. The code that Samangouei
+        et al. published takes 10, for a generator of theirs; with those trained here it overshoots.
     sample : int
         Training images that set the threshold, at most; a tenth of those that the generator was given are held out.
     false_positive_rate : float

@@ -90,13 +90,14 @@ def _page(data: Results, victim: str, curves: dict[str, list[Curve]], place: int
 
 
 def _curves(data: Results, victim: str, defense: str) -> list[Curve]:
-    """The ROC curve of each attack that a detector met, at the attack's largest eps."""
+    """The ROC curve of each attack that a detector met, at its largest eps: attacked images, and the same unchanged."""
     scores = read_table(data.layout.evaluation(data.dataset, victim, defense)["scores"])
     clean = scores[scores["setting"] == "clean"]
     curves = []
     for (attack, setting), rows in scores[scores["setting"] != "clean"].groupby(["attack", "setting"], sort=False):
         largest = rows if rows["eps"].isna().all() else rows[rows["eps"] == rows["eps"].max()]
-        sides = clean.loc[clean["index"].isin(largest["index"]), "score"], largest.loc[largest["attacked"], "score"]
+        attacked = largest[largest["attacked"]]
+        sides = clean.loc[clean["index"].isin(attacked["index"]), "score"], attacked["score"]
         if any(side.empty or side.isna().any() for side in sides):
             continue
         alarms, flagged, _ = roc_curve(np.repeat([0, 1], [len(side) for side in sides]), pd.concat(sides))

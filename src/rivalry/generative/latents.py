@@ -21,7 +21,7 @@ def nearest(
     *,
     steps: int = 200,
     restarts: int = 10,
-    step_size: float = 10.0,
+    step_size: float = 1.0,
 ) -> tuple[Tensor, Tensor]:
     """The latent points whose images are nearest to some, by gradient descent from several random points.
 

@@ -26,7 +26,7 @@ from rivalry.formatting import (
     tied,
 )
 from rivalry.references import named
-from rivalry.report.summary import checked, doubted, leader, paired, standing, within
+from rivalry.report.summary import checked, doubted, judged_at, leader, paired, standing, within
 from rivalry.statistics import marks
 from rivalry.statistics.comparisons import SIZED
 from rivalry.statistics.headlines import Listed, at_headline
@@ -204,7 +204,7 @@ def _defended(part: Fact) -> Iterator[Finding]:
             continue
         topic = f"{defense} on {victim}"
         judged = False
-        for place in (place for place in part["rankings"] if place["eps"] is not None):
+        for place in judged_at(part, fact):
             rows = {(row["victim"], row["defense"]): row for row in place["rows"]}
             mine, bare = rows.get((victim, defense)), rows.get((victim, "none"))
             if mine is None or mine["reason"]:
@@ -280,14 +280,14 @@ def _told_apart(part: Fact, fact: Fact) -> str:
 def _sizes(part: Fact) -> Iterator[Finding]:
     """Whether larger changes are caught more easily, as the course says, by whatever defense met some."""
     rows = [row for row in part["size_correlations"] if row["over"] == "images" and row["size"] == "l2"]
-    rows = [row for row in rows if row["rho"] is not None]
-    if not rows:
+    if all(row["verdict"] == "not measured" for row in rows):
         return
     by_verdict: dict[str, list[str]] = {}
     for row in rows:
-        words = f"{row['defense']} on {row['victim']} ({number(row['rho'])}"
-        words += "" if row["low"] is None else f" [{number(row['low'])} to {number(row['high'])}]"
-        by_verdict.setdefault(row["verdict"], []).append(f"{words})")
+        words = f"{row['defense']} on {row['victim']}"
+        if row["low"] is not None:
+            words += f" ({number(row['rho'])} [{number(row['low'])} to {number(row['high'])}])"
+        by_verdict.setdefault(row["verdict"], []).append(words)
     said = {
         "larger ones more": "larger changes are caught more easily by",
         "larger ones less": "smaller changes are caught more easily by",
@@ -300,13 +300,14 @@ def _sizes(part: Fact) -> Iterator[Finding]:
     yield Finding(
         "Larger changes and defenses",
         "in all"
-        if [*by_verdict] == ["larger ones more"]
+        if {*by_verdict} - {"not measured"} == {"larger ones more"}
         else "not in all"
         if "larger ones more" in by_verdict
         else "in none",
         "neutral",
         f"{text[0].upper()}{text[1:]}: rank correlations of L2 and being flagged or brought back, over adversarial "
-        "images that were made without knowing the defense.",
+        "images that were made without knowing the defense, of those that the defended victim has right when they are "
+        "unchanged.",
     )
 
 
@@ -575,8 +576,9 @@ def _whole_run(report: Fact) -> Iterator[Finding]:
             "Reported numbers",
             f"{agree} of {len(judged)} agree",
             "neutral",
-            f"{plural(len(judged), 'number')} that the source documents print could be measured and compared; {agree} "
-            "of them lie within the interval of this run, which is that of its test images alone.",
+            f"{plural(len(judged), 'measured number')} can be set beside one that a source document prints (a printed "
+            f"one may stand beside several); in {agree} of them, the interval of this run, which is that of its test "
+            "images alone, holds the printed one.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from rivalry.formatting import (
@@ -111,6 +112,33 @@ def paired(report: Fact, place: Fact, one: Fact, other: Fact) -> Fact | None:
     return None
 
 
+def judged_at(report: Fact, fact: Fact) -> Iterator[Fact]:
+    """The places of the rankings at which a defense is judged, those with a budget.
+
+    What certifies a radius promises nothing beyond it: in its norm it is judged at the budget of its claim instead.
+    """
+    for place in report["rankings"]:
+        if place["eps"] is None or place["dataset"] != fact["dataset"]:
+            continue
+        eps = place["eps"]
+        if fact["kind"] == "certificate":
+            about = ("dataset", "victim", "defense")
+            eps = next(
+                (
+                    row["eps"]
+                    for row in report["claims"]
+                    if row["role"] == "claim" and row["norm"] == place["norm"] and row["eps"] is not None
+                    if all(row[key] == fact[key] for key in about)
+                ),
+                eps,
+            )
+        if eps != place["eps"]:
+            met = (place["dataset"], place["norm"], eps)
+            rows = [row for row in report["worst_cases"] if (row["dataset"], row["norm"], row["eps"]) == met]
+            place = place | {"eps": eps, "rows": rows}
+        yield place
+
+
 BROKEN = "broken when the attacker knows it"
 NO_LIMIT = "nothing against who holds a copy"
 REPAIR = "not made against this"
@@ -172,7 +200,7 @@ def checked(report: Fact) -> str:
 
 
 def _compared(report: Fact) -> str:
-    crafted = {fact["attack"] for fact in report["attacks"]}
+    met = Counter((fact["dataset"], fact["victim"]) for fact in report["attacks"])
     attacked = {(fact["dataset"], fact["victim"]) for fact in report["attacks"]}
     parts = []
     for dataset in (fact["dataset"] for fact in report["datasets"]):
@@ -180,7 +208,8 @@ def _compared(report: Fact) -> str:
         images = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "no"
         victims = sum(place == dataset for place, _ in attacked)
         parts.append(f"each of {plural(victims, 'victim')} on {images} test images of {dataset}")
-    text = f"Up to {plural(len(crafted), 'attack')} met {listing(parts)}"
+    most = plural(max(met.values(), default=0), "attack")
+    text = f"{'Up to ' if len({*met.values()}) > 1 else ''}{most} met {listing(parts)}"
     if report["defenses"]:
         text += f", and {plural(len(report['defenses']), 'defended victim')}"
     return f"{text}."
@@ -225,30 +254,32 @@ def _needs_most(rows: list[Fact], budget: str) -> str:
 
 def _survivors(report: Fact) -> str:
     """Which defended victims keep more images than without the defense, against attackers who know it."""
-    better, rest = [], []
+    better = []
+    tested, ahead = set(), set()
     unknown: dict[tuple[str, str], list[str]] = {}
-    kinds = {tuple(fact[key] for key in ("dataset", "victim", "defense")): fact["kind"] for fact in report["defenses"]}
-    for place in report["rankings"]:
-        if place["eps"] is None:
+    for fact in report["defenses"]:
+        if fact["kind"] == "transformer":  # it mends poisoned victims
             continue
-        bare = {row["victim"]: row for row in place["rows"] if row["defense"] == "none"}
-        for row in (row for row in place["rows"] if row["defense"] != "none"):
-            if kinds.get((row["dataset"], row["victim"], row["defense"])) == "transformer":  # it mends poisoned victims
+        who = fact["victim"], fact["defense"]
+        for place in judged_at(report, fact):
+            rows = {(row["victim"], row["defense"]): row for row in place["rows"]}
+            row, bare = rows.get(who), rows.get((fact["victim"], "none"))
+            if row is None:
                 continue
-            name = f"{row['defense']} on {row['victim']} ({within(place)})"
-            test = paired(report, place, row, bare[row["victim"]]) if row["victim"] in bare else None
-            if row["reason"] or test is None or test["holm_p"] is None:
-                unknown.setdefault((row["victim"], row["defense"]), []).append(within(place))
-            elif test["significant"] and test["ahead"] > 0:
+            test = paired(report, place, row, bare) if bare else None
+            if bare is None or row["reason"] or test is None or test["holm_p"] is None:
+                unknown.setdefault(who, []).append(within(place))
+                continue
+            tested.add((place["dataset"], *who))
+            if test["significant"] and test["ahead"] > 0:
+                ahead.add((place["dataset"], *who))
                 gain = f"{points(test['ahead'])} points [{between_points(test['low'], test['high'])}]"
-                better.append(f"{name}, {gain}{_touched([row, bare[row['victim']]], 'these numbers')}")
-            else:
-                rest.append(name)
-    if not (better or rest or unknown):
+                name = f"{fact['defense']} on {fact['victim']} ({within(place)})"
+                better.append(f"{name}, {gain}{_touched([row, bare], 'these numbers')}")
+    if not (tested or unknown):
         return "No defense met an attacker who knows it within a budget."
-    tested = len(better) + len(rest)
-    text = f"Against attackers who know the defense, {len(better)} of {plural(tested, 'defended victim')} "
-    text += f"{'is' if 1 in (len(better), tested) else 'are'} shown to keep more images than without it"
+    text = f"Against attackers who know the defense, {len(ahead)} of {plural(len(tested), 'defended victim')} "
+    text += f"{'is' if 1 in (len(ahead), len(tested)) else 'are'} shown to keep more images than without it"
     if not tested:
         text = "No defended victim could be tested against itself without the defense"
     text += f": {'; '.join(better)}" if better else ""

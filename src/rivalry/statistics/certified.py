@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 from rivalry.artifacts import read_json, read_table
@@ -65,6 +66,11 @@ def certified(layout: Layout, plan: Mapping[str, Any], confidence: float) -> Ite
         for place in range(math.ceil(farthest / step) + 2):
             radius = round(place * step, 12)
             yield about | {"radius": radius, "attacks": found[0].attacks} | _at(found, radius, confidence)
+
+
+def farthest(parameters: Mapping[str, Any]) -> float:
+    """The largest radius that randomised smoothing can certify: that of an image with all samples in one class."""
+    return float(parameters["sigma"] * norm.ppf(parameters["alpha"] ** (1 / parameters["samples"])))
 
 
 def of_images(place: Place) -> Certificates:

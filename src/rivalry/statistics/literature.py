@@ -8,8 +8,8 @@ that only a statement asks for (`asked`) are part of that table and of its famil
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,8 +19,10 @@ import yaml
 from rivalry.artifacts import read_json
 from rivalry.formatting import between, between_points, epsilon, missing, number, percent, points, probability
 from rivalry.layout import Layout, trained
+from rivalry.statistics.certified import farthest
 from rivalry.statistics.columns import CLAIMS
 from rivalry.statistics.comparisons import Method, attack_row, replayed_row, seen_from, worst_case_row
+from rivalry.statistics.detection import learned
 from rivalry.statistics.reported import fits
 from rivalry.statistics.scores import ScoredMatch
 from rivalry.statistics.tables import records
@@ -90,6 +92,8 @@ class Stated:
         In which norm; of what was trained for none, "".
     known : set of str
         Victims whose images it learned from, or may have.
+    learned : dict
+        Of a statement about the attacks that a detector learned from: their methods, and at which budget.
     """
 
     dataset: str
@@ -105,6 +109,7 @@ class Stated:
     eps: float | None
     norm: str
     known: frozenset[str]
+    learned: Mapping[str, float] = field(default_factory=dict)
 
 
 class Place(NamedTuple):
@@ -146,21 +151,15 @@ def stated(layout: Layout, plan: dict[str, Any]) -> list[Stated]:
         for entry in entries["defenses"]:
             if fits(entry["facts"], own):
                 for role, statement in _listed(entry):
-                    applies = _of_learned(statement, own) if statement.get("of") == LEARNED else statement
-                    if applies is not None:
-                        about = (dataset, (name, defense), entry["name"], role)
-                        found.append(_stated(*about, applies, (name, "none"), "", {}, frozenset()))
+                    about = (dataset, (name, defense), entry["name"], role)
+                    limit = {"eps": farthest(own["parameters"]), "norm": "2"} if own["kind"] == "certificate" else {}
+                    one = _stated(*about, statement, (name, "none"), "", limit, frozenset())
+                    if statement.get("of") == LEARNED:
+                        budgets = {attack["method"]: attack.get("eps", math.nan) for attack in learned(own)}
+                        one = replace(one, under=[method for method in one.under if method in budgets], learned=budgets)
+                    if one.under:
+                        found.append(one)
     return found
-
-
-def _of_learned(statement: dict[str, Any], own: dict[str, Any]) -> dict[str, Any] | None:
-    """What of a statement is about attacks of the methods that a detector learned from, if anything is."""
-    attacks = own["parameters"]["attack"]
-    each = attacks if isinstance(attacks, list) else [attacks]
-    learned = {attack if isinstance(attack, str) else attack["method"] for attack in each}  # a method alone, or more
-    expects = next(key for key in EXPECTED if key in statement)
-    under = [method for method in statement[expects] if method in learned]
-    return statement | {expects: under} if under else None
 
 
 PLAIN = {"method": "plain", "temperature": [1, None]}
@@ -441,11 +440,15 @@ class _Table:
 
     def _attacks(self, one: Stated, matches: Iterable[ScoredMatch]) -> Iterator[tuple[str, float]]:
         """Each attack at the one budget at which the statement is looked at."""
-        met: dict[tuple[str, str], list[float]] = {}
+        met: dict[tuple[str, str, str], list[float]] = {}
         for match in matches:
-            met.setdefault((match.row["attack"], match.row["norm"]), []).append(match.row["eps"])
-        for (attack, norm), budgets in met.items():
-            eps = _budget(one, norm, budgets, self.cases)
+            place = (match.row["attack"], match.attack["method"], match.row["norm"])
+            met.setdefault(place, []).append(match.row["eps"])
+        for (attack, method, norm), budgets in met.items():
+            if method in one.learned:
+                eps = next((eps for eps in budgets if _same(eps, one.learned[method])), None)
+            else:
+                eps = _budget(one, norm, budgets, self.cases)
             if eps is not None:
                 yield attack, eps
 
@@ -547,6 +550,8 @@ class _Table:
             if not self._mine(one):
                 return f"this run does not attack it with {' or '.join(one.under)}"
             return f"{one.base[0] if one.base else 'its twin'} and it did not lose an image to the same attack"
+        if one.learned and one.base is not None and self._met_by_both(one):
+            return "it met other budgets than that at which it learned from the attack"
         if _met(one, self.cases) or (one.base is not None and self._met_by_both(one)):
             return "it met only larger budgets than it was trained for, or another norm"
         words = " or ".join(one.under)

@@ -113,7 +113,7 @@ def unregistered(entry: dict[str, Any]) -> list[str]:
         ("poisonings", poisoning.get("method"), poisoning.get("parameters", {})),
         *(("attacks", name, attack.get("parameters", {})) for name in _listed(attack.get("method"))),
         ("defenses", defense.get("method"), defense.get("parameters", {})),
-        ("architectures", defense.get("parameters", {}).get("architecture"), {}),
+        *(("architectures", name, {}) for name in _listed(defense.get("parameters", {}).get("architecture"))),
     ]
     lacking = []
     for kind, name, parameters in named:

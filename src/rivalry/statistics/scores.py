@@ -232,7 +232,8 @@ def _scored(
         flags = pd.DataFrame({"clean": met["clean_flagged"], "adversarial": met["flagged"].where(met["attacked"])})
     if defense is not None and defense["kind"] == "detector":
         thresholds = defense.get("facts", {}).get("thresholds", {})
-        row |= _told_apart(images["clean_score"], crafted["score"], thresholds, confidence)
+        row |= _told_apart(crafted["clean_score"], crafted["score"], confidence)
+        row |= _above(thresholds, images["clean_score"], crafted["score"], confidence)
     row["macro_precision"], row["macro_recall"] = macro_measures(images["label"], images["prediction"])
     row["seconds"] = crafted["seconds"].mean()
 
@@ -242,16 +243,25 @@ def _scored(
     return ScoredMatch(row, slim, attack, defense, flags=flags)
 
 
-def _told_apart(
-    clean: pd.Series, attacked: pd.Series, thresholds: dict[str, float], confidence: float
-) -> dict[str, float]:
-    """How well a detector's scores tell attacked images from clean ones, and what lies above each threshold."""
+def _told_apart(clean: pd.Series, attacked: pd.Series, confidence: float) -> dict[str, float]:
+    """How well a detector's scores tell attacked images from the same ones unchanged.
+
+    Others among the clean images are harder for the victim, and look different: beside them an attack that changes
+    nothing would not get 0.5.
+    """
     judged = pd.concat([clean, attacked])
     if attacked.empty or judged.isna().any():
         return {}
     auc = float(roc_auc_score(np.repeat([0, 1], [len(clean), len(attacked)]), judged))
     low, high = auc_interval(auc, len(clean), len(attacked), confidence)
-    found = {"auc": auc, "auc_low": low, "auc_high": high}
+    return {"auc": auc, "auc_low": low, "auc_high": high}
+
+
+def _above(thresholds: dict[str, float], clean: pd.Series, attacked: pd.Series, confidence: float) -> dict[str, float]:
+    """What lies above each threshold, of all clean images and of the attacked ones."""
+    found: dict[str, float] = {}
+    if attacked.empty or clean.isna().any() or attacked.isna().any():
+        return found
     for share, threshold in thresholds.items():
         found[f"false_alarms_at_{share}"] = float((clean > threshold).mean())
         name = f"flagged_at_{share}"

@@ -1,6 +1,7 @@
 """Whether defenses catch larger changes more easily: what is flagged or smoothed away, against how large it is.
 
-Looked at are adversarial images that were made without knowing the defense and that fool the undefended victim. A
+Looked at are adversarial images that were made without knowing the defense and that fool the undefended victim, of
+those that the defended one has right when they are unchanged: no change is to blame for what it loses anyway. A
 detector catches one by flagging it; a preprocessor, by bringing it back to its class. Rank correlations (Spearman)
 of the size of a change with whether it is caught are over images, all attacks together, as well as over attacks, of
 each its mean size and the share that is caught. What images say and what attacks say may differ: attacks differ in more
@@ -31,6 +32,8 @@ RESAMPLES = 500
 """Bootstrap samples behind an interval over images."""
 NEGLIGIBLE = 0.1
 """What Cohen (1988) calls a small correlation; below it, size explains less than 1 % of what is caught."""
+FEWEST_IMAGES = 10
+"""Images that must be caught, and that must not be, for a correlation over images: of fewer, each decides it."""
 FEWEST = 4
 """Attacks from which on a correlation over attacks has an interval."""
 
@@ -92,7 +95,9 @@ def correlations(images: Mapping[tuple[str, str, str], pd.DataFrame], confidence
             if ranks not in of_images:  # of grey images, sums over channels are the norms themselves
                 rng = np.random.default_rng(derive_seed(seed, f"{dataset} {victim} {defense}"))
                 of_images[ranks] = bootstrapped(table[size], table["caught"], table["index"], confidence, rng)
-            ends = of_images[ranks]
+            hits = int(table["caught"].sum())
+            few = min(hits, len(table) - hits) < FEWEST_IMAGES
+            ends = (math.nan, math.nan) if few else of_images[ranks]
             yield about | {"over": "images", "n": len(table), **_told(table[size], table["caught"], ends)}
             rho = spearman(of_attacks[size], of_attacks["caught"])
             ends = rank_interval(rho, len(of_attacks), confidence)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rivalry.formatting import NORMS, between, percent, settings
-from rivalry.report.summary import paired, standing
+from rivalry.report.summary import judged_at, paired, standing
 from rivalry.report.tables._table import MARK, Column, Row, Table, mark
 from rivalry.report.tables.literature import broken_by
 from rivalry.statistics import marks
@@ -38,7 +38,7 @@ def defenses(report: Row, dataset: str) -> list[Table]:
             for match in matches
         ]
         detector = fact["kind"] == "detector"
-        clean = mine[0]
+        clean = _of_most_images(mine)
         counted = "flagged or classified correctly" if detector else "classified correctly"
         flags = (
             f" It flags {percent(clean['flagged_clean'])} % of clean images by mistake; the last columns "
@@ -56,10 +56,11 @@ def defenses(report: Row, dataset: str) -> list[Table]:
             Table(
                 f"{dataset}-defense-{fact['victim']}-{fact['defense']}",
                 f"{fact['defense']} on {fact['victim']}",
-                f"A {fact['kind']} ({settings(fact['parameters'])}). Clean accuracy with it: "
+                f"A {fact['kind']} ({settings(fact['parameters'] | _learned(fact))}). Clean accuracy with it: "
                 f"{percent(clean['clean_accuracy'])} % "
-                f"[{between(clean['clean_low'], clean['clean_high'])}]. An attacked image counts when it is "
-                f"{counted}; one that is lost without an attack is lost under every attack.{flags}"
+                f"[{between(clean['clean_low'], clean['clean_high'])}] of {clean['n']} images. An attacked "
+                f"image counts when it is {counted}; one that is lost without an attack is lost under every "
+                f"attack.{flags}"
                 f"{broken_by(report, fact)}{_gradients(report, fact)} {marks.MEANING}",
                 [
                     Column("attack", "attack", "name", width=0.16),
@@ -81,6 +82,11 @@ def defenses(report: Row, dataset: str) -> list[Table]:
     return tables
 
 
+def _learned(fact: Row) -> Row:
+    """The attacks that a detector learned from as it ran them: at one eps, where several are configured."""
+    return {key: value for key, value in (fact.get("facts") or {}).items() if key == "attack"}
+
+
 def _gradients(report: Row, fact: Row) -> str:
     """What the self-check of the defense's own gradients found, in sentences."""
     names = ("dataset", "victim", "defense")
@@ -100,14 +106,14 @@ def worth(report: Row, dataset: str) -> Table:
             cost = fact["cost"][side]
             about[f"time{end}"] = None if cost["seconds"] is None else 1000 * cost["seconds"]
             about |= {f"{key}{end}": cost[key] / 1e6 for key in ("memory", "stored")}
-        mine = [place for place in report["rankings"] if place["dataset"] == dataset and place["eps"] is not None]
-        measured = [row for row in (_worst(report, place, fact) for place in mine) if row]
+        measured = [row for row in (_worst(report, place, fact) for place in judged_at(report, fact)) if row]
         rows += [about | row for row in measured or [dict.fromkeys(WORTH)]]
     return Table(
         f"{dataset}-worth",
         "What defenses cost and gain",
         "Clean accuracy with the defense and by how much it changes, in percentage points, with the paired interval. "
-        "The accuracies are worst cases over all attacks of the norm: without the defense, under attacks that do not "
+        "The accuracies are worst cases over all attacks of the norm, of a certificate at the largest budget within "
+        "the radius that it can certify: without the defense, under attacks that do not "
         "know it, and under all of them. The verdict is that of the paired test of victims with and without it: a "
         "defense is broken where no gain is shown and there is no room for five points, although it gains them while "
         "attackers do not know it; without that, it gains nothing. What mends a poisoned victim was not made against "
@@ -143,7 +149,7 @@ WORTH = ("norm", "eps", "undefended", "oblivious", "accuracy", "low", "high", "v
 def _clean(report: Row, dataset: str, names: tuple[str, str]) -> Row:
     """The clean accuracy of a defended victim, and by how much it is above that of the undefended one."""
     scores = [s for s in report["scores"] if (s["dataset"], s["victim"], s["defense"]) == (dataset, *names)]
-    row: Row = {"clean": scores[0]["clean_accuracy"] if scores else None}
+    row: Row = {"clean": _of_most_images(scores)["clean_accuracy"] if scores else None}
     row |= dict.fromkeys(("change", "change_low", "change_high"))
     for test in report["comparisons"]:
         sides = [(test[f"victim_{side}"], test[f"defense_{side}"]) for side in "ab"]
@@ -154,6 +160,11 @@ def _clean(report: Row, dataset: str, names: tuple[str, str]) -> Row:
             if seen["holm_p"] is not None:
                 row |= {"change": seen["ahead"], "change_low": seen["low"], "change_high": seen["high"]}
     return row
+
+
+def _of_most_images(scores: list[Row]) -> Row:
+    """The match of the most images: attacks on fewer say less of what all have in common, as clean accuracy."""
+    return max(scores, key=lambda score: int(score["n"]))
 
 
 def _worst(report: Row, place: Row, fact: Row) -> Row | None:

@@ -103,6 +103,7 @@ def differences(report: Row, dataset: str) -> Table:
         "Each attack at its largest ε; behind its own detector, which learned from it alone, as the course compares "
         "them (then clean images, too), or both behind one detector. Differences are A less B in percentage points, "
         "with the course's interval for independent images and with the one for the images that both attacks changed. "
+        "The course's has no width where both rates are 0 or 100 %, and may pass 100 points; the paired one does not. "
         "An interval that holds zero shows no difference; none of these pairs is tested, and with many of them some "
         "intervals miss zero by chance.",
         [

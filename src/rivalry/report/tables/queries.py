@@ -30,8 +30,9 @@ def query_limits(report: Row, dataset: str) -> Table:
         "Success by the number of queries",
         "Attacks that see decisions or scores: the share of attacked images that had fallen by so many queries about "
         "them, in percent, with Wilson intervals; the query about the clean image counts. Without a limit, an attack "
-        "does not know after how many it will be asked to stop; behind a limit it does, and only its last number "
-        "is what the limit is worth. The limit is perfect: it recognises every query about an image and its copies. "
+        "does not know after how many it will be asked to stop; behind a limit it does, and plans for it, which need "
+        "not do more: what a limit is worth is the larger of the two rates at that number. An attack that ended "
+        "earlier keeps its rate. The limit is perfect: it recognises every query about an image and its copies. "
         "It does nothing against an attack that holds a copy of the victim or asks another one. An attack that looks "
         "for the smallest change is held against the budget of the others in its norm.",
         [

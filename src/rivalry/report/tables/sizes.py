@@ -13,9 +13,10 @@ def behind(report: Row, dataset: str) -> Table:
     return Table(
         f"{dataset}-sizes",
         "Sizes of changes, and what defenses catch",
-        "Adversarial images that fool the undefended victim and were made without knowing the defense: the mean size "
-        "of their changes in L2 and L∞, and the mean sum over channels of each channel's norm; and the share of them "
-        "that a detector flags, or that another defense brings back to its class, with Wilson's interval.",
+        "Adversarial images that fool the undefended victim and were made without knowing the defense, of those that "
+        "the defended one has right, and does not flag, when they are unchanged: the mean size of their changes in L2 "
+        "and L∞, and the mean sum over channels of each channel's norm; and the share of them that a detector flags, "
+        "or that another defense brings back to its class, with Wilson's interval.",
         [
             Column("defense", "defense", "name", width=0.14),
             Column("victim", "victim", "name", paper=False),
@@ -33,14 +34,15 @@ def behind(report: Row, dataset: str) -> Table:
 
 def correlations(report: Row, dataset: str) -> Table:
     """Rank correlations of the size of a change with whether it is caught."""
-    rows = [row for row in report["size_correlations"] if row["dataset"] == dataset and row["rho"] is not None]
+    rows = [row for row in report["size_correlations"] if row["dataset"] == dataset]
     return Table(
         f"{dataset}-size-correlations",
         "Are larger changes caught more easily?",
         "Spearman's rank correlation of the size of a change with whether the defense catches it, of the images of "
         "the next table. Over images: all attacks together, the interval by a bootstrap over images. Over attacks: of "
         "each, its mean size and the share that is caught, with the interval of Bonett and Wright; attacks differ in "
-        "more than size, and are few.",
+        "more than size, and are few. Where fewer than ten images are caught, or fewer than ten are not, images say "
+        "nothing.",
         [
             Column("defense", "defense", "name", width=0.16),
             Column("victim", "victim", "name", paper=False),
