@@ -234,7 +234,7 @@ def test_clean_accuracies_are_those_of_the_best_and_worst(accuracies: dict[str, 
 
 
 def test_defenses_that_nobody_attacked_knowingly_are_named_together() -> None:
-    about = {"dataset": "digits", "victim": "plain", "kind": "detector"}
+    about = {"dataset": "digits", "victim": "plain", "kind": "detector", "parameters": {}}
     names = {"a": "none was run", "b": "none was run", "c": "only cw was run", "d": ""}
     cases = [about | {"defense": name, "reason": reason} for name, reason in names.items()]
     part = {"defenses": [about | {"defense": name} for name in names], "rankings": [], "worst_cases": cases}

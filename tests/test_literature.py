@@ -189,7 +189,7 @@ def test_a_certificate_is_judged_within_the_radius_that_it_can_certify(game):
     """Cohen et al.: with 1000 samples at 1 - alpha = .999, 2.5 standard deviations of the noise."""
     place = game.layout.defense("toy", "plain", "smoothed")
     parameters = {"sigma": 0.25, "alpha": 0.001, "samples": 1000}
-    write_json(place.facts, {"method": "randomised_smoothing", "kind": "certificate", "parameters": parameters})
+    write_json(place.facts, {"method": "randomised_smoothing", "parameters": parameters})
     game.plan["evaluations"].append(["toy", "plain", "smoothed"])
     (one,) = stated(game.layout, game.plan)
     assert (one.role, list(one.under), one.norm) == ("claim", ["worst_case"], "2")

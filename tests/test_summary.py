@@ -170,7 +170,7 @@ def whole(*rows: dict[str, Any], comparisons: tuple[dict[str, Any], ...] = (), *
     }
     defended = dict.fromkeys((row["victim"], row["defense"]) for row in rows if row["defense"] != "none")
     report["defenses"] = [
-        {"dataset": "digits", "victim": victim, "defense": defense, "kind": "preprocessor"}
+        {"dataset": "digits", "victim": victim, "defense": defense, "kind": "preprocessor", "parameters": {}}
         for victim, defense in defended
     ]
     report |= {"worst_cases": list(rows), "comparisons": list(comparisons)} | other
@@ -221,7 +221,7 @@ def test_what_mends_a_poisoned_victim_is_no_defense_against_changed_images() -> 
     bare, mended, same = case("plain", 0.2), case("plain", 0.2, "cleanse"), case("plain", 0.21, "mean")
     facts = [
         {"dataset": "digits", "victim": "plain", "defense": "cleanse", "kind": "transformer"},
-        {"dataset": "digits", "victim": "plain", "defense": "mean", "kind": "preprocessor"},
+        {"dataset": "digits", "victim": "plain", "defense": "mean", "kind": "preprocessor", "parameters": {}},
     ]
     tests = (against(mended, bare, 0.0, 1.0), against(same, bare, -0.01, 0.9))
     said = whole(bare, mended, same, comparisons=tests, defenses=facts)["Defenses"]
@@ -389,11 +389,11 @@ def test_a_certificate_is_judged_within_its_radius_and_not_beyond() -> None:
     bare, smoothed = case("plain", 0.2), case("plain", 0.21, "smoothed")
     near, held = case("plain", 0.4, **small), case("plain", 0.8, "smoothed", **small)
     tests = (against(smoothed, bare, -0.01, 0.9), against(held, near, -0.4, 0.0001, eps_a=0.1, eps_b=0.1))
-    fact = {"dataset": "digits", "victim": "plain", "defense": "smoothed", "kind": "certificate"}
+    fact = {"dataset": "digits", "victim": "plain", "defense": "smoothed", "kind": "preprocessor"}
     claim = {**fact, "role": "claim", "norm": "inf", "eps": 0.1}
-    kinds = {"certificate": ("1 of 1", "ε 0.1"), "preprocessor": ("0 of 1", "")}
-    for kind, (said, place) in kinds.items():
-        facts = {"defenses": [fact | {"kind": kind}], "claims": [claim]}
+    certificate = {"sigma": 0.25, "alpha": 0.001, "samples": 1000}
+    for parameters, said, place in ((certificate, "1 of 1", "ε 0.1"), ({"sigma": 0.25}, "0 of 1", "")):
+        facts = {"defenses": [fact | {"parameters": parameters}], "claims": [claim]}
         text = whole(bare, smoothed, near, held, comparisons=tests, **facts)["Defenses"]
         assert f"{said} defended victim is shown to keep more images" in text
         assert place in text

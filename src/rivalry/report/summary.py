@@ -24,6 +24,7 @@ from rivalry.formatting import (
     spread,
 )
 from rivalry.statistics import marks
+from rivalry.statistics.certified import certifies
 from rivalry.statistics.comparisons import seen_from
 from rivalry.statistics.headlines import ranking
 from rivalry.statistics.literature import MARGIN
@@ -121,7 +122,7 @@ def judged_at(report: Fact, fact: Fact) -> Iterator[Fact]:
         if place["eps"] is None or place["dataset"] != fact["dataset"]:
             continue
         eps = place["eps"]
-        if fact["kind"] == "certificate":
+        if certifies(fact["parameters"]):
             about = ("dataset", "victim", "defense")
             eps = next(
                 (

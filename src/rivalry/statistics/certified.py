@@ -68,6 +68,11 @@ def certified(layout: Layout, plan: Mapping[str, Any], confidence: float) -> Ite
             yield about | {"radius": radius, "attacks": found[0].attacks} | _at(found, radius, confidence)
 
 
+def certifies(parameters: Mapping[str, Any]) -> bool:
+    """Whether a defense with these parameters gives radii within which no change turns an image."""
+    return {"sigma", "alpha", "samples"} <= parameters.keys()
+
+
 def farthest(parameters: Mapping[str, Any]) -> float:
     """The largest radius that randomised smoothing can certify: that of an image with all samples in one class."""
     return float(parameters["sigma"] * norm.ppf(parameters["alpha"] ** (1 / parameters["samples"])))

@@ -19,7 +19,7 @@ import yaml
 from rivalry.artifacts import read_json
 from rivalry.formatting import between, between_points, epsilon, missing, number, percent, points, probability
 from rivalry.layout import Layout, trained
-from rivalry.statistics.certified import farthest
+from rivalry.statistics.certified import certifies, farthest
 from rivalry.statistics.columns import CLAIMS
 from rivalry.statistics.comparisons import Method, attack_row, replayed_row, seen_from, worst_case_row
 from rivalry.statistics.detection import learned
@@ -152,7 +152,8 @@ def stated(layout: Layout, plan: dict[str, Any]) -> list[Stated]:
             if fits(entry["facts"], own):
                 for role, statement in _listed(entry):
                     about = (dataset, (name, defense), entry["name"], role)
-                    limit = {"eps": farthest(own["parameters"]), "norm": "2"} if own["kind"] == "certificate" else {}
+                    given = own.get("parameters", {})
+                    limit = {"eps": farthest(given), "norm": "2"} if certifies(given) else {}
                     one = _stated(*about, statement, (name, "none"), "", limit, frozenset())
                     if statement.get("of") == LEARNED:
                         budgets = {attack["method"]: attack.get("eps", math.nan) for attack in learned(own)}
