@@ -1,4 +1,4 @@
-"""Published numbers on real data, read from a finished run of course, training, poisoning or a seed in config/.
+"""Published numbers on real data, read from a finished run of course, training, poisoning, defenses or a seed.
 
 snakemake --cores 2 --configfile config/course.yaml
 RIVALRY_RESULTS=results make test PYTEST='-m slow tests/test_published.py'
@@ -16,7 +16,16 @@ from scipy.stats import spearmanr
 
 from rivalry.artifacts import read_json, read_table
 from rivalry.layout import Layout
-from rivalry.statistics.columns import PLANTINGS, REPORTED, SCORES, SCREENINGS, TRANSFERS, TRIGGERS, WORST_CASES
+from rivalry.statistics.columns import (
+    CERTIFIED,
+    PLANTINGS,
+    REPORTED,
+    SCORES,
+    SCREENINGS,
+    TRANSFERS,
+    TRIGGERS,
+    WORST_CASES,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -507,3 +516,103 @@ def test_neural_cleanse_finds_backdoors_of_pixels_and_few_clean_victims(poisoned
     controls = sorted((folder / "defenses/mnist").glob("control*/cleanse/defense.json"))
     assert len(controls) == 10
     assert sum(bool(read_json(file)["facts"]["flagged"]) for file in controls) <= 1
+
+
+@pytest.fixture(scope="module", params=["mnist", "cifar10"])
+def guarded(request: pytest.FixtureRequest) -> tuple[str, Path]:
+    """A data set of a finished run of defenses.yaml, and the run's folder."""
+    folder = run_of("defenses.yaml")
+    if request.param not in set(SCORES.read(folder / "tables/scores.csv")["dataset"]):
+        pytest.skip(f"this run has no {request.param}")
+    return request.param, folder
+
+
+@pytest.fixture(scope="module")
+def met(guarded: tuple[str, Path]) -> pd.DataFrame:
+    """The scores of the data set, of attackers who ignore defenses and of those who know them."""
+    rows = SCORES.read(guarded[1] / "tables/scores.csv")
+    return rows[(rows["dataset"] == guarded[0]) & (rows["setting"] != "undefended")]
+
+
+PREPROCESSORS = (
+    "median3",
+    "mean3",
+    "half_mean3",
+    "sharpen3",
+    "bits",
+    "jpeg",
+    "low_pass",
+    "pca",
+    "wavelets",
+    "denoised",
+)
+DETECTORS = ("inputs_fgsm", "features_fgsm", "head_fgsm", "densenet_fgsm", "inputs_i_fgsm", "features_i_fgsm")
+
+
+def test_next_to_nothing_is_left_of_defenses_that_are_known(guarded: tuple[str, Path]) -> None:
+    """Carlini and Wagner 2017, He 2017, Athalye 2018; but one bit holds within a budget below half of the range."""
+    rows = WORST_CASES.read(guarded[1] / "tables/worst_cases.csv")
+    rows = rows[(rows["dataset"] == guarded[0]) & rows["headline"] & (rows["norm"] == "inf") & (rows["reason"] == "")]
+    left = rows.set_index("defense")["accuracy"]
+    for name in (*PREPROCESSORS, "denoised_with_noise", "bits_and_median", *DETECTORS):
+        assert left[name] <= (1.0 if guarded[0] == "mnist" and name in ("bits", "bits_and_median") else 0.05), name
+
+
+def test_cw_breaks_each_of_them(guarded: tuple[str, Path], met: pd.DataFrame) -> None:
+    """Carlini and Wagner 2017, He 2017: no bound on the change, and every image falls."""
+    rows = met[(met["attack"] == "cw") & (met["setting"] == "adaptive")].set_index("defense")["success_rate"]
+    assert {*PREPROCESSORS, *DETECTORS} <= {*rows.index}
+    assert rows.min() >= 0.95
+
+
+def test_preprocessors_bring_images_back_while_nobody_knows_them(met: pd.DataFrame) -> None:
+    """Xu 2018, Das 2017, Shaham 2018, Meng 2017: most of what DeepFool found is right again."""
+    rows = met[(met["attack"] == "deepfool") & (met["setting"] == "oblivious")].set_index("defense")
+    for name in PREPROCESSORS:
+        assert rows.loc[name, "adversarial_accuracy"] >= 0.4 * rows.loc[name, "clean_accuracy"], name
+
+
+def test_detectors_find_what_they_learned_from_if_it_is_large(met: pd.DataFrame) -> None:
+    """Metzen 2017: nearly all of it."""
+    rows = met[(met["attack"] == "fgsm") & (met["eps"] == 0.3) & (met["setting"] == "oblivious")].set_index("defense")
+    for name in ("inputs_fgsm", "features_fgsm", "densenet_fgsm", "head_fgsm"):
+        assert rows.loc[name, "flagged_adversarial"] >= 0.9, name
+        assert rows.loc[name, "flagged_clean"] <= 0.1, name
+
+
+def test_smoothing_holds_what_it_certifies_and_no_attack_crosses_it(guarded: tuple[str, Path]) -> None:
+    """Cohen 2019: certified accuracy falls with the radius and lies below what attacks leave."""
+    rows = CERTIFIED.read(guarded[1] / "tables/certified.csv")
+    rows = rows[rows["dataset"] == guarded[0]].sort_values("radius")
+    assert (rows["certified"] <= rows["accuracy"]).all()
+    assert rows["certified"].is_monotonic_decreasing
+    half = rows[rows["radius"] <= 0.5].iloc[-1]
+    assert half["certified"] >= (0.8 if guarded[0] == "mnist" else 0.2)
+
+
+def test_a_limit_of_queries_helps_against_who_asks_and_not_against_who_holds_a_copy(met: pd.DataFrame) -> None:
+    rows = met[met["setting"] == "adaptive"].set_index(["defense", "attack"])["success_rate"]
+    for attack in ("hopskipjump", "square"):
+        assert rows[("limit100", attack)] <= rows[("limit1000", attack)]
+    assert rows[("limit100", "apgd_ce")] >= 0.95
+
+
+def test_the_backdoor_is_unlearned(guarded: tuple[str, Path], met: pd.DataFrame) -> None:
+    """Wang 2019, on MNIST: below 1 %, clean accuracy within 3 points."""
+    rows = met[met["attack"] == "trigger"].set_index("defense")
+    assert rows.loc["cleanse", "success_rate"] <= (0.01 if guarded[0] == "mnist" else 0.15)
+
+
+def test_defense_gan_helps_while_nobody_knows_it(guarded: tuple[str, Path], met: pd.DataFrame) -> None:
+    """Samangouei 2018: more with more steps and restarts; Athalye 2018: known, much less is left.
+
+    Their 95 % and more under fgsm .3 are not met: docs/decisions/2026-11-27-defense-gan.md.
+    """
+    if guarded[0] != "mnist":
+        pytest.skip("its generator is of digits")
+    fgsm = met[(met["attack"] == "fgsm") & (met["setting"] == "oblivious")].set_index("defense")
+    assert fgsm.loc["gan_paper", "clean_accuracy"] >= 0.95
+    assert fgsm.loc["gan_paper", "adversarial_accuracy"] >= 0.7
+    assert fgsm.loc["gan_1_restart", "adversarial_accuracy"] <= fgsm.loc["gan_paper", "adversarial_high"]
+    known = met[(met["defense"] == "gan_quick") & (met["setting"] == "adaptive")]["adversarial_accuracy"]
+    assert known.min() < fgsm.loc["gan_quick", "adversarial_low"]
