@@ -559,10 +559,12 @@ def test_next_to_nothing_is_left_of_defenses_that_are_known(guarded: tuple[str, 
 
 
 def test_cw_breaks_each_of_them(guarded: tuple[str, Path], met: pd.DataFrame) -> None:
-    """Carlini and Wagner 2017, He 2017: no bound on the change, and every image falls."""
+    """Carlini and Wagner 2017, He 2017: no bound on the change, and every image falls.
+
+    Not so where answers are drawn at random (the autoencoder with noise): what ends at a boundary falls in some draws.
+    """
     rows = met[(met["attack"] == "cw") & (met["setting"] == "adaptive")].set_index("defense")["success_rate"]
-    assert {*PREPROCESSORS, *DETECTORS} <= {*rows.index}
-    assert rows.min() >= 0.95
+    assert rows[[*PREPROCESSORS, *DETECTORS]].min() >= 0.95
 
 
 def test_preprocessors_bring_images_back_while_nobody_knows_them(met: pd.DataFrame) -> None:
