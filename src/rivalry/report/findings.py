@@ -271,8 +271,8 @@ def _told_apart(part: Fact, fact: Fact) -> str:
     blind = sorted((row for row in blind if not missing(row["auc"])), key=lambda row: float(row["auc"]))
     if blind:
         easy, hard = blind[-1], blind[0]
-        text += f"; of the attacks that ignore it, it tells {_attack_at(easy)} from clean images with an AUC of "
-        text += f"{number(easy['auc'])} (chance: 0.5)"
+        text += f"; of the attacks that ignore it, it tells {_attack_at(easy)} from the same images unchanged with an "
+        text += f"AUC of {number(easy['auc'])} (chance: 0.5)"
         text += f", and {_attack_at(hard)} with one of {number(hard['auc'])}" if easy["auc"] > hard["auc"] else ""
     return text
 

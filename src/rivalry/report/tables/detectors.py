@@ -22,9 +22,9 @@ def found(report: Row, dataset: str) -> Table:
     return Table(
         f"{dataset}-detected",
         "What detectors find",
-        "AUC is the area under the ROC curve: the share of pairs of a clean and an attacked image in which the "
-        "attacked one is the more suspicious (half is chance), with Newcombe's interval. Thresholds are those which 1 "
-        "% and 5 % of held-out clean training images exceed, whatever the detector's own; beside what is flagged there "
+        "AUC is the area under the ROC curve, of attacked images and the same ones unchanged: the share of pairs of "
+        "one of either in which the attacked one is the more suspicious (half is chance), with Newcombe's interval. "
+        "Thresholds are those which 1 % and 5 % of held-out clean training images exceed, whatever the detector's own; beside what is flagged there "
         "of attacked images stands the share of these clean test images that is flagged, too. An adaptive attack was "
         f"made against the detector's own threshold. {marks.MEANING}",
         [
@@ -103,7 +103,8 @@ def differences(report: Row, dataset: str) -> Table:
         "Each attack at its largest ε; behind its own detector, which learned from it alone, as the course compares "
         "them (then clean images, too), or both behind one detector. Differences are A less B in percentage points, "
         "with the course's interval for independent images and with the one for the images that both attacks changed. "
-        "The course's has no width where both rates are 0 or 100 %, and may pass 100 points; the paired one does not. "
+        "The course's has no width where both rates are 0 or 100 %, and may pass 100 points; the paired one is meant "
+        "for these. "
         "An interval that holds zero shows no difference; none of these pairs is tested, and with many of them some "
         "intervals miss zero by chance.",
         [
