@@ -158,12 +158,12 @@ def test_a_detector_s_row_says_what_it_saw_and_the_least_that_it_flags_of_the_re
         ([], ""),
         (
             [0.9],
-            "; of the attacks that ignore it, it tells fgsm (ε 0.3) from the same images unchanged with an AUC of 0.900",
+            "of the attacks that ignore it, it tells fgsm (ε 0.3) from the same images unchanged with an AUC of 0.900",
         ),
         ([0.9, 0.9], "it tells deepfool from the same images unchanged with an AUC of 0.900 (chance: 0.5)"),
         (
             [0.9, 0.4],
-            "it tells fgsm (ε 0.3) from the same images unchanged with an AUC of 0.900 (chance: 0.5), and deepfool with one of ",
+            "from the same images unchanged with an AUC of 0.900 (chance: 0.5), and deepfool with one of ",
         ),
     ],
 )

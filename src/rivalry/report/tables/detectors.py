@@ -24,8 +24,9 @@ def found(report: Row, dataset: str) -> Table:
         "What detectors find",
         "AUC is the area under the ROC curve, of attacked images and the same ones unchanged: the share of pairs of "
         "one of either in which the attacked one is the more suspicious (half is chance), with Newcombe's interval. "
-        "Thresholds are those which 1 % and 5 % of held-out clean training images exceed, whatever the detector's own; beside what is flagged there "
-        "of attacked images stands the share of these clean test images that is flagged, too. An adaptive attack was "
+        "Thresholds are those which 1 % and 5 % of held-out clean training images exceed, whatever the detector's "
+        "own; beside what is flagged there of attacked images stands the share of clean test images that is flagged, "
+        "too. An adaptive attack was "
         f"made against the detector's own threshold. {marks.MEANING}",
         [
             Column("defense", "detector", "name", width=0.15),
