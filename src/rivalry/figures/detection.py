@@ -80,9 +80,9 @@ def _page(data: Results, victim: str, curves: dict[str, list[Curve]], place: int
         title,
         "ROC curves: the share of attacked images that a detector flags, against the share of the same images, "
         "unchanged, that it flags by mistake, for every threshold; each attack at its largest budget. Full lines are "
-        "attackers that do not know the detector, broken lines those that do, and aimed at its own threshold. The axis "
-        f"of false alarms is stretched near zero; the thin lines are {shares}. A curve near the top left tells nearly all "
-        f"images apart.{data.of_seeds('first')}",
+        "attackers that do not know the detector, broken lines those that do, and aimed at its own threshold. The "
+        f"axis of false alarms is stretched near zero; the thin lines are {shares}. A curve near the top left tells "
+        f"nearly all images apart.{data.of_seeds('first')}",
         f"ROC curves on {victim}; areas below them: {'. '.join(sentences)}.",
         figure,
         group="roc",
