@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from rivalry import attacks, registry
 from rivalry.defenses._defended import Randomised
 from rivalry.defenses.denoising_autoencoder import Autoencoder, Denoising, denoising_autoencoder
+from rivalry.errors import RivalryWarning
 from rivalry.randomness import Random
 from test_preprocessors import Linear, pictures
 
@@ -138,6 +141,33 @@ def test_noise_is_taken_away():
     assert (cleaned - fresh).square().mean() < 0.6 * (dirty - fresh).square().mean()
     assert made.facts["images_learned"] == 600
     assert 0 < made.facts["mean_squared_error"] < 0.04
+
+
+def test_a_network_that_is_black_everywhere_is_not_stuck_there(monkeypatch):
+    """By the squared error it was: its sigmoid has no slope there, and mostly black images made some networks black."""
+    begin = Autoencoder.__init__
+
+    def black(self: Autoencoder, channels: int, width: int) -> None:
+        begin(self, channels, width)
+        with torch.no_grad():
+            self.last.bias.fill_(-30)
+
+    monkeypatch.setattr(Autoencoder, "__init__", black)
+    settings = {"noise": 0.0, "epochs": 4, "learning_rate": 0.1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        labels = torch.zeros(600, dtype=torch.int64)
+        made = denoising_autoencoder(Linear(SHAPE), pictures(SHAPE, 600), labels, 0, 32, **settings)
+    assert (
+        made.module.preprocessor[0].last.bias.item() > -29.9
+    )  # of the first epoch, which is kept: MSE sees no difference
+
+
+def test_an_autoencoder_that_learned_nothing_is_warned_about():
+    images = pictures(SHAPE, 64)
+    settings = {"noise": 0.0, "taught": 30.0, "epochs": 1, "learning_rate": 1e-9}
+    with pytest.warns(RivalryWarning, match="the autoencoder learned nothing: its mean squared error is"):
+        denoising_autoencoder(Linear(SHAPE), images, torch.zeros(64, dtype=torch.int64), 0, 32, **settings)
 
 
 @pytest.mark.parametrize(("noise", "layers"), [(0.0, 2), (0.1, 1), (0.1, 3)])

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate, mse_loss
 
 from rivalry.data._splits import floats
 from rivalry.defenses._defended import Defended, Preprocessed, Randomised, defense
 from rivalry.devices import device_of
+from rivalry.errors import RivalryWarning
 from rivalry.randomness import Random
 from rivalry.seeds import derive_seed
 from rivalry.training._fitting import FittingKeys
 from rivalry.training._recipe import Recipe
 from rivalry.types import Epochs, Few, LearningRate, NonNegative, SampleSize
+
+LOOKED_AT = 2000
+"""Training images at most that say how much pixels vary."""
 
 
 @defense(kind="preprocessor", source="vincent2010", side=4)
@@ -65,8 +70,13 @@ def denoising_autoencoder(
     network = Autoencoder(images.shape[1], width)
 
     def loss(network: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-        noisy = (images + taught * torch.randn_like(images)).clamp(0, 1)
-        return mse_loss(network(noisy), floats(targets))
+        assert isinstance(network, Autoencoder)
+        noisy, wanted = (images + taught * torch.randn_like(images)).clamp(0, 1), floats(targets)
+        if not network.training:
+            return mse_loss(network(noisy), wanted)
+        # As Vincent et al. have it for pixels in [0,1]. By the squared error some networks never learned from mostly
+        # black images: one that is black everywhere has no slope left.
+        return binary_cross_entropy_with_logits(network.logits(noisy), wanted)
 
     from rivalry.training._fit import fit  # Lightning, which restoring a defense does not need
 
@@ -75,8 +85,21 @@ def denoising_autoencoder(
     accelerator = "gpu" if place.type == "cuda" else "cpu"
     outcome = fit(network, chosen, None, Recipe(chosen, loss), None, keys, seed=seed, accelerator=accelerator)
     best = outcome.history[outcome.best_epoch - 1]
+    _say_if_nothing_was_learned(best["validation_loss"], chosen)
     facts = {"images_learned": len(chosen), "mean_squared_error": best["validation_loss"]}
     return Defended(_defended(network.to(place), victim, layers, noise, draws, seed), facts)
+
+
+def _say_if_nothing_was_learned(error: float, images: Tensor) -> None:
+    """Warn where the kept network is no nearer to images (N,C,H,W), uint8, than one grey for all of them would be."""
+    spread = float(floats(images[:LOOKED_AT]).var(correction=0))
+    if error >= spread:
+        warnings.warn(
+            f"the autoencoder learned nothing: its mean squared error is {error:.4f}, that of one grey for all pixels "
+            f"{spread:.4f}; try another seed, or a smaller learning_rate",
+            RivalryWarning,
+            stacklevel=2,
+        )
 
 
 def restore(victim: nn.Module, facts: Mapping[str, Any]) -> nn.Module:
@@ -106,10 +129,14 @@ class Autoencoder(nn.Module):
         self.last = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.logits(images).sigmoid()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The same before the sigmoid."""
         height, width = images.shape[2:]
         half = interpolate(self.encoder(images), size=((height + 1) // 2, (width + 1) // 2))
         whole = interpolate(self.middle(half).relu(), size=(height, width))
-        cleaned: Tensor = self.last(whole).sigmoid()
+        cleaned: Tensor = self.last(whole)
         return cleaned
 
 
