@@ -8,6 +8,7 @@ from torch import nn
 
 from rivalry.defenses._costs import Peak, costs
 from rivalry.report.summary import standing
+from rivalry.report.tables.defenses import _clean
 
 
 class Steps(nn.Module):
@@ -76,3 +77,10 @@ def test_a_defense_is_broken_only_where_it_gained_and_the_test_leaves_no_room_fo
         right = "nothing against who holds a copy" if fallen else words
         assert standing(test, {"kind": "access control"}, mine, bare) == right
         assert standing(test, {"kind": "transformer"}, mine, bare) == "not made against this"
+
+
+def test_clean_accuracy_is_that_of_the_most_images() -> None:
+    """Its change is of all of them, too: of fewer, the two numbers would not fit together."""
+    names = {"dataset": "digits", "victim": "plain", "defense": "median3"}
+    scores = [names | {"n": n, "clean_accuracy": clean} for n, clean in ((100, 0.59), (500, 0.52), (200, 0.6))]
+    assert _clean({"scores": scores, "comparisons": []}, "digits", ("plain", "median3"))["clean"] == 0.52

@@ -26,7 +26,7 @@ from rivalry.report.tables.literature import claims as claims_table
 from rivalry.stages.tabulate import tabulate
 from rivalry.statistics import paired_interval, wilson_interval
 from rivalry.statistics.columns import CLAIMS, COMPARISONS
-from rivalry.statistics.literature import EXPECTED, LEARNED, ROLES, WORDS, outcome, stated, statements, together
+from rivalry.statistics.literature import EXPECTED, LEARNED, ROLES, WORDS, _Table, outcome, stated, statements, together
 from rivalry.statistics.tables import records
 
 N = 400
@@ -183,6 +183,22 @@ def test_a_detector_is_judged_by_attacks_that_it_learned_from(game, method, lear
     }
     for one in found:
         assert one.learned.get("fgsm") == (0.4 if one.role == "claim" and "fgsm" in learned else None)
+
+
+@pytest.mark.parametrize(
+    ("learned", "met", "looked_at"),
+    [
+        (0.3, [0.03, 0.3], [0.3]),  # however many more met the smaller one
+        (0.3, [0.03], []),
+        (math.nan, [math.nan], [math.nan]),  # an attack without a budget
+    ],
+)
+def test_a_detector_is_judged_at_the_budget_that_it_learned_from(learned, met, looked_at):
+    row = {"attack": "quick", "norm": "inf"}
+    matches = [SimpleNamespace(row=row | {"eps": eps}, attack={"method": "fgsm"}) for eps in met]
+    one = SimpleNamespace(learned={"fgsm": learned})
+    found = [eps for _, eps in _Table([], [], [], [])._attacks(one, matches)]
+    assert found == pytest.approx(looked_at, nan_ok=True)
 
 
 def test_a_certificate_is_judged_within_the_radius_that_it_can_certify(game):

@@ -82,6 +82,15 @@ def test_the_interval_over_few_pairs_is_that_of_fishers_transformation() -> None
     assert said(math.nan, math.nan) == "not measured"
 
 
+@pytest.mark.parametrize(("caught", "told"), [(9, False), (10, True), (90, True), (91, False)])
+def test_a_correlation_that_hangs_on_a_few_images_is_not_told(caught: int, told: bool) -> None:
+    table = made(20, 0.5)
+    table["caught"] = table["l2"].rank() > len(table) - caught  # the largest ones
+    (first, *_) = (row for row in correlations({NAMES: table}, 0.95, 0) if row["over"] == "images")
+    assert first["verdict"] == ("larger ones more" if told else "not measured")
+    assert math.isnan(first["low"]) != told
+
+
 @pytest.mark.parametrize("caught", [True, False])
 def test_where_all_or_none_are_caught_there_is_no_correlation(caught: bool) -> None:
     table = made(20, 0.5).assign(caught=caught)

@@ -1081,3 +1081,26 @@ def test_tables_are_recorded_in_manifests(run, toy_victim):
     for stage, files in (("tabulate", 16), ("check", 1)):
         manifest = json.loads((run.results / f"tables/.{stage}.manifest.json").read_text())
         assert len(manifest["files"]) == files
+
+
+@pytest.mark.parametrize(
+    ("method", "architecture", "learned", "printed"),
+    [
+        ("binary_input_detector", "lenet5", "fgsm", {0.37, 0.0, 0.76}),
+        ("binary_input_detector", "densenet", "fgsm", {1.0, 0.5}),
+        ("feature_detector", None, "fgsm", {0.62, 0.0, 0.95}),
+        ("feature_detector", None, "deepfool", set()),
+        ("binary_input_detector", "lenet5", "i_fgsm", set()),
+    ],
+)
+def test_printed_detectors_stand_beside_those_of_their_network_that_learned_the_same(
+    method, architecture, learned, printed
+):
+    facts = {"method": method, "parameters": {"architecture": architecture}, "facts": {"attack": {"method": learned}}}
+    entries = [one for one in reported.reported_numbers() if (one["source"], one["where"]) == ("S0", "2.2, table 2")]
+    found = {
+        one["value"]
+        for one in entries
+        if one["dataset"] == "cifar10" and "defense" in one and reported.fits(one["defense"], facts)
+    }
+    assert found == printed
