@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.optimize import least_squares
 from torch import Tensor, nn
 
 from rivalry import registry
@@ -14,6 +16,7 @@ from rivalry.artifacts import write_json, write_tensors
 from rivalry.defenses._defended import Randomised, Rejecting
 from rivalry.defenses.defense_gan import Projected
 from rivalry.errors import RivalryError
+from rivalry.generative.latents import tangential
 from rivalry.generative.wgan import Generator, held_out
 from rivalry.layout import Place
 from rivalry.randomness import Random
@@ -63,13 +66,43 @@ def test_made_images_pass_and_noise_on_them_does_not(folder: Path, images: Tenso
     assert (cleaned - clean).square().mean() < 0.3 * (dirty - clean).square().mean()
 
 
-def test_gradients_are_the_victim_s_where_the_nearest_image_is(folder: Path, images: Tensor) -> None:
+def test_gradients_are_the_victim_s_along_what_the_generator_makes(folder: Path, images: Tensor) -> None:
     module, _, _ = made("defense_gan", folder, images)
     leaf = (images[:4].float() / 255).requires_grad_(True)
     (slope,) = torch.autograd.grad(module(leaf).log_softmax(dim=1)[:, 0].sum(), leaf)
-    there = module.preprocessor(leaf.detach(), Random.for_images(leaf.detach(), _first(module))).requires_grad_(True)
+    projected = module.preprocessor
+    latents = projected.latents(leaf.detach(), Random.for_images(leaf.detach(), _first(module)))
+    there = projected.generator(latents).requires_grad_(True)
     (wanted,) = torch.autograd.grad(module.victim(there).log_softmax(dim=1)[:, 0].sum(), there)
-    assert torch.allclose(slope, wanted, atol=1e-5)
+    assert torch.allclose(slope, tangential(projected.generator, latents, wanted), atol=1e-5)
+    assert slope.norm() < wanted.norm()
+
+
+def test_the_tangential_part_is_how_the_nearest_image_moves(folder: Path, images: Tensor) -> None:
+    module, _, _ = made("defense_gan", folder, images)
+    generator = module.preprocessor.generator.double()
+    latents = generator.draw(5).double()
+    clean = generator(latents)
+    change = 1e-5 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    there = torch.stack([_settled(generator, *each) for each in zip(latents, clean + change, strict=True)])
+    assert torch.allclose(
+        generator(there) - clean, tangential(generator, latents, change), atol=0.02 * change.abs().max()
+    )
+    inside = tangential(generator, latents, change)
+    assert torch.allclose(tangential(generator, latents, inside), inside, atol=0.01 * inside.abs().max())
+    slow = [torch.autograd.functional.jacobian(lambda point: generator(point[None]).flatten(), one) for one in latents]
+    assert torch.allclose(generator.jacobian(latents), torch.stack(slow))
+    generator.float()
+
+
+def _settled(generator: Generator, point: Tensor, wanted: Tensor) -> Tensor:
+    """The latent point whose image is nearest to the one wanted, sought from one close by."""
+
+    def left(here: np.ndarray) -> np.ndarray:
+        return (generator(torch.as_tensor(here)[None])[0] - wanted).flatten().numpy()
+
+    ended = least_squares(left, point.numpy(), jac="3-point", xtol=1e-14, ftol=1e-14, gtol=1e-14)
+    return torch.as_tensor(ended.x)
 
 
 def _first(module: nn.Module) -> int:

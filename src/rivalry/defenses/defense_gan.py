@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rivalry.defenses._defended import Defended, Randomised, defense, substituted
 from rivalry.devices import device_of
-from rivalry.generative.latents import nearest
+from rivalry.generative.latents import nearest, tangential
 from rivalry.generative.wgan import Generator, load_generator
 from rivalry.randomness import Random
 from rivalry.types import Count, Few, Positive, Reference
@@ -30,8 +30,9 @@ def defense_gan(
     """Defense-GAN: the victim sees the nearest image that a generator of training images makes, instead of the image.
 
     The nearest one is sought by gradient descent from several random latent points (Samangouei et al.), so that an
-    image is seen otherwise each time. The descent has no useful slope; gradients pass as if there were none of it,
-    which is what breaks it (athalye2018). Attacks may follow the mean over several draws.
+    image is seen otherwise each time. The descent itself has no useful slope: gradients pass as the nearest image
+    moves, in the directions that the generator can make (a stand-in like those of athalye2018). Attacks may follow the
+    mean over several draws.
 
     Parameters
     ----------
@@ -75,12 +76,19 @@ class Projected(nn.Module):
         self.step_size = step_size
 
     def forward(self, images: Tensor, random: Random) -> Tensor:
-        return substituted(self.found(images, random), images)
+        latents = self.latents(images, random)
+        made: Tensor = self.generator(latents)
+        stand_in = tangential(self.generator, latents, images) if images.requires_grad else images
+        return substituted(made, stand_in)
+
+    def latents(self, images: Tensor, random: Random) -> Tensor:
+        """The latent points (N,D) of the nearest images, without gradients."""
+        found, _ = nearest(
+            self.generator, images, random, steps=self.steps, restarts=self.restarts, step_size=self.step_size
+        )
+        return found
 
     def found(self, images: Tensor, random: Random) -> Tensor:
         """The nearest images, without gradients."""
-        latents, _ = nearest(
-            self.generator, images, random, steps=self.steps, restarts=self.restarts, step_size=self.step_size
-        )
-        made: Tensor = self.generator(latents)
+        made: Tensor = self.generator(self.latents(images, random))
         return made

@@ -1,4 +1,4 @@
-"""The latent point whose image is nearest to a given one."""
+"""The latent point whose image is nearest to a given one, and how that image moves with it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ MOMENTUM = 0.7
 """Of the descent, as in the code that Samangouei et al. (2018) published."""
 BATCH = 256
 """Latent points that are moved at once: no more memory is taken for thousands of images than for some."""
+FEWER = 32
+"""Latent points whose Jacobians are held at once, each tens of times as large as an image's own maps."""
+DAMPING = 1e-3
+"""Added to the squared lengths of the directions that a generator moves images in, as a share of their mean."""
 
 
 def nearest(
@@ -57,6 +61,36 @@ def nearest(
     found, left = (torch.cat(parts).unflatten(0, (len(images), restarts)) for parts in zip(*ended, strict=True))
     best, rows = left.argmin(dim=1), torch.arange(len(images), device=images.device)
     return found[rows, best], left[rows, best]
+
+
+def tangential(generator: Generator, latents: Tensor, images: Tensor) -> Tensor:
+    """The part of images (N,C,H,W) that moves the nearest image which a generator makes.
+
+    J (J^T J + d)^-1 J^T x, with the Jacobian J (C·H·W,D) of the generator at a latent point, and x the image: near a
+    point whose image is the nearest one, how that image moves with x, but for the bend of the generator (Gauss and
+    Newton). Where the generator hardly moves, d damps it. Linear in the images, so its gradients are the same part of
+    the gradients that come back.
+
+    Parameters
+    ----------
+    generator : Generator
+        Frozen, where the images are.
+    latents : Tensor
+        float32 (N,D).
+    images : Tensor
+        float32 (N,C,H,W), which gradients reach.
+    """
+    parts = zip(latents.split(FEWER), images.split(FEWER), strict=True)
+    return torch.cat([_tangential(generator, points, some) for points, some in parts])
+
+
+def _tangential(generator: Generator, points: Tensor, images: Tensor) -> Tensor:
+    jacobian = generator.jacobian(points)
+    squares = jacobian.mT @ jacobian
+    damping = DAMPING * squares.diagonal(dim1=1, dim2=2).mean(dim=1).clamp_min(torch.finfo(squares.dtype).tiny)
+    squares = squares + damping[:, None, None] * torch.eye(generator.latent, device=squares.device)
+    moved: Tensor = torch.linalg.solve(squares, jacobian.mT @ images.flatten(1)[:, :, None])
+    return (jacobian @ moved).view_as(images)
 
 
 def _descended(

@@ -56,12 +56,37 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         small = self.dense(latents * self.latent**0.5).relu().unflatten(1, (-1, *self.least))
         made: Tensor = self.last(self.middle(small).relu()).sigmoid()
-        return made[:, :, : self.sides[0], : self.sides[1]]
+        return self._cut(made)
+
+    def jacobian(self, latents: Tensor) -> Tensor:
+        """How images change with latent points (N,D): their derivatives (N,C·H·W,D), without gradients.
+
+        Layer by layer for all D directions at once, several times faster than D forward passes of derivatives.
+        """
+        with torch.no_grad():
+            before = self.dense(latents * self.latent**0.5)
+            small = before.relu().unflatten(1, (-1, *self.least))
+            middle = self.middle(small)
+            made = self.last(middle.relu()).sigmoid()
+            directions = (self.dense.weight.T * self.latent**0.5) * (before > 0)[:, None]  # (N,D,features)
+            moved = _along(self.middle, directions.unflatten(2, (-1, *self.least))) * (middle > 0)[:, None]
+            moved = _along(self.last, moved) * (made * (1 - made))[:, None]
+            return self._cut(moved).flatten(2).mT
+
+    def _cut(self, made: Tensor) -> Tensor:
+        return made[..., : self.sides[0], : self.sides[1]]
 
     def draw(self, count: int) -> Tensor:
         """Latent points (count,D) by PyTorch's own random numbers, where the weights are."""
         points: Tensor = torch.randn(count, self.latent, device=self.dense.weight.device) / self.latent**0.5
         return points
+
+
+def _along(layer: nn.ConvTranspose2d, directions: Tensor) -> Tensor:
+    """What a layer makes of changes (N,D,C,H,W) of what it is given."""
+    without = {"bias": torch.zeros(layer.out_channels, device=directions.device, dtype=directions.dtype)}
+    made: Tensor = functional_call(layer, without, (directions.flatten(0, 1),)).unflatten(0, directions.shape[:2])
+    return made
 
 
 class Critic(nn.Module):
