@@ -39,8 +39,8 @@ class CheckedVictim:
     def __init__(self, victim: nn.Module, fits: Callable[[int], None] | None = None) -> None:
         self._victim, self._fits = victim, fits
         self._asked = self._writes = False
-        self.draws: int = getattr(victim, "draws", 1)
-        """Passes that an answer with gradients takes: of a victim that draws, the mean over so many draws."""
+        self.draws: int | None = getattr(victim, "draws", None)
+        """Of a victim that draws random numbers: how many draws an answer with gradients is the mean over."""
         self.limit: int | None = getattr(victim, "query_limit", None)
         """How many questions about an image it answers who has no copy of it; None: all."""
 

@@ -30,9 +30,9 @@ class Ledger:
     """Per-image counts of what an oracle was asked, each (N,).
 
     `watch`, if given, is called after every question with the images' number of forward passes so far. `labels`, if
-    given, are what images whose answer is NaN count as, so that this is never a success. `draws` is how many passes an
-    answer with gradients takes. `limit`, if given, is how many questions about an image are answered. `progress`, if
-    given, is told of every answer.
+    given, are what images whose answer is NaN count as, so that this is never a success. `draws` is over how many draws
+    an answer with gradients is the mean, of a victim that draws random numbers. `limit`, if given, is how many
+    questions about an image are answered. `progress`, if given, is told of every answer.
     """
 
     def __init__(
@@ -40,13 +40,16 @@ class Ledger:
         n: int,
         watch: Callable[[int], None] | None = None,
         labels: Tensor | None = None,
-        draws: int = 1,
+        draws: int | None = None,
         limit: int | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.watch = watch
         self.labels = labels
-        self.draws = draws
+        self.certain = draws is None
+        """Whether the same question has the same answer: the victim draws no random numbers."""
+        self.passes = draws or 1
+        """Of an answer with gradients."""
         self.limit = limit
         self.progress = progress
         self.iterations = torch.zeros(n, dtype=torch.int64)
@@ -236,7 +239,7 @@ class Gradients(Scores):
     @property
     def certain(self) -> bool:
         """Whether an image that reaches its goal has done so for good: the victim draws no random numbers."""
-        return self._ledger.draws == 1
+        return self._ledger.certain
 
     def clean_decisions(self, images: Tensor) -> Tensor:
         if not self.certain:
@@ -271,7 +274,7 @@ class Gradients(Scores):
         logits, loss, gradient : Tensor
             (N,K), (N,) and (N,C,H,W).
         """
-        self._count(self._ledger.gradients, self._ledger.draws)
+        self._count(self._ledger.gradients, self._ledger.passes)
         self._count(self._ledger.iterations)
         passes: list[tuple[Tensor, ...]] = []
         for rows, leaf, logits, mine in self._passes(images):
@@ -306,7 +309,7 @@ class Gradients(Scores):
             ]
             passes.append((logits.detach(), torch.stack(gradients, dim=1)))
         logits, jacobian = _joined(passes)
-        self._count(self._ledger.gradients, jacobian.shape[1] * self._ledger.draws)
+        self._count(self._ledger.gradients, jacobian.shape[1] * self._ledger.passes)
         return logits, self._checked_gradients(jacobian)
 
     def _passes(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | slice]]:
@@ -321,7 +324,7 @@ class Gradients(Scores):
             if images is clean.handed:
                 yield everything, clean.leaf, clean.logits[clean.rows], clean.rows
                 return
-        self._count(self._ledger.queries, self._ledger.draws)
+        self._count(self._ledger.queries, self._ledger.passes)
         for rows in everything.split(self.batch):
             whole = len(rows) == len(images)
             part = (images if whole else images[rows]).detach().requires_grad_(True)
