@@ -142,6 +142,12 @@ def test_nobody_keeps_anything() -> None:
 def test_one_classifier_alone_leads_nobody() -> None:
     said = leader(*ranked(case("plain", 0.3), case("tree", None)))
     assert "only plain was measured; it keeps 30.0 %" in said
+    assert leader(*ranked(case("plain", 0.0))).endswith("only plain was measured; it keeps none of its 200 images")
+    said = leader(*ranked(case("plain", 0.0, eps=None, median_distance=1.25)))
+    assert said.endswith(
+        "only plain was measured; the changes that turned the 120 images it had right have a median of 1.25"
+    )
+    assert "largest" not in said
 
 
 def test_without_a_budget_sizes_rank() -> None:
@@ -415,4 +421,4 @@ def test_as_many_attacks_are_said_to_have_met_victims_as_met_one_of_them() -> No
     ]
     rows = case("plain", 0.2), case("robust", 0.5)
     assert whole(*rows, attacks=attacks)["Compared"].startswith("Up to 2 attacks met each of 2 victims")
-    assert whole(*rows, attacks=attacks[:2])["Compared"].startswith("2 attacks met each of 1 victim on 200")
+    assert whole(*rows, attacks=attacks[:2])["Compared"].startswith("2 attacks met 1 victim on 200")

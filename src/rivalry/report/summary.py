@@ -82,6 +82,9 @@ def leader(report: Fact, place: Fact) -> str:
     if best["seeds"] > 1:
         keeps += f", the mean of {best['seeds']} trainings ({spread(best['accuracy_seeds'])} %)"
     if best["accuracy"] == 0:
+        if n == 1:
+            name = guarded(best["victim"], best["defense"])
+            return f"{budget}, only {name} was measured; it keeps none of its {plural(best['n'], 'image')}"
         return f"{budget}, none of {plural(n, 'classifier')} keeps any of its images"
     if n == 1:
         return f"{budget}, only {keeps.replace(' keeps', ' was measured; it keeps')}"
@@ -208,7 +211,9 @@ def _compared(report: Fact) -> str:
         sizes = sorted({fact["n"] for fact in report["attacks"] if fact["dataset"] == dataset})
         images = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}" if sizes else "no"
         victims = sum(place == dataset for place, _ in attacked)
-        parts.append(f"each of {plural(victims, 'victim')} on {images} test images of {dataset}")
+        parts.append(
+            f"{'each of ' if victims > 1 else ''}{plural(victims, 'victim')} on {images} test images of {dataset}"
+        )
     most = plural(max(met.values(), default=0), "attack")
     text = f"{'Up to ' if len({*met.values()}) > 1 else ''}{most} met {listing(parts)}"
     if report["defenses"]:
@@ -246,8 +251,12 @@ def _needs_most(rows: list[Fact], budget: str) -> str:
         most = max(needed, key=lambda row: row["median_distance"])
         name = guarded(most["victim"], most["defense"])
         size = number(most["median_distance"])
+        n_right = most["n_right"]
         parts.append(
-            f"{name} needs the largest change, median {size} over the {most['n_right']} images that all had right "
+            f"only {name} was measured; the changes that turned the {plural(n_right, 'image')} it had right have a "
+            f"median of {size}"
+            if len(rows) == 1
+            else f"{name} needs the largest change, median {size} over the {n_right} images that all had right "
             "(not tested)"
         )
     return f"{budget}, {', and '.join(parts)}"
