@@ -38,7 +38,7 @@ from rivalry.report.collecting import _hashes, environment
 from rivalry.report.sections import RESULTS, SECTIONS, Shown, shown
 from rivalry.report.tables import checks, comparisons, data, defenses, robustness
 from rivalry.report.tables._table import Table, interval, text
-from rivalry.report.tables.reported import MARKS, counts
+from rivalry.report.tables.reported import MARKS, counts, reported
 from rivalry.report.tables.side_by_side import smallest_changes, under_attacks
 from rivalry.report.templates import FOLDER
 from rivalry.report.tex import breakable, tex
@@ -619,6 +619,16 @@ def test_printed_numbers_are_counted_by_document_and_mark() -> None:
     assert [row["source"] for row in table.rows] == ["S3", "S4"]
     assert [row["rows"] for row in table.rows] == [4, 1]
     assert [table.rows[0][mark] for mark in MARKS] == [1, 2, 0, 0, 1]
+
+
+def test_the_paper_has_the_printed_numbers_that_were_measured() -> None:
+    about = ("source", "where", "dataset", "what", "metric", "reported", "measured", "low", "high", "note")
+    report = {"reported": [dict.fromkeys(about, "x") | {"mark": mark} for mark in MARKS]}
+    assert [row["mark"] for row in reported(report).rows] == list(MARKS)
+    paper = reported(report).in_paper()
+    assert [row["mark"] for row in paper.rows] == [mark for mark in MARKS if mark != "not measured"]
+    assert "left out" in paper.note
+    assert not reported({"reported": report["reported"][-1:]}).in_paper().rows
 
 
 def test_self_checks_are_counted_by_kind_and_only_doubts_are_listed(

@@ -61,4 +61,6 @@ def reported(report: Row) -> Table:
             Column("note", "note", paper=False),
         ],
         rows,
+        printed=[row for row in rows if row["mark"] != "not measured"],
+        omitted="What this run did not measure is left out; {} in reported.csv.",
     )
