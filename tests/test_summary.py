@@ -252,7 +252,7 @@ def test_what_was_remarked_on_a_network_comes_before_its_numbers() -> None:
 
 def test_no_defense_and_no_ranking_are_said() -> None:
     said = whole()
-    assert said["Defenses"] == "No defense met an attacker who knows it within a budget."
+    assert said["Defenses"] == "This run has none."
     assert said["Ahead"].startswith("Nobody")
     assert said["Self-checks"] == "No self-check was made."
 

@@ -264,6 +264,8 @@ def _needs_most(rows: list[Fact], budget: str) -> str:
 
 def _survivors(report: Fact) -> str:
     """Which defended victims keep more images than without the defense, against attackers who know it."""
+    if not report["defenses"]:
+        return "This run has none."
     better = []
     tested, ahead = set(), set()
     unknown: dict[tuple[str, str], list[str]] = {}
