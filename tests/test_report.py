@@ -38,6 +38,7 @@ from rivalry.report.collecting import _hashes, environment
 from rivalry.report.sections import RESULTS, SECTIONS, Shown, shown
 from rivalry.report.tables import checks, comparisons, data, defenses, robustness
 from rivalry.report.tables._table import Table, interval, text
+from rivalry.report.tables.queries import query_limits
 from rivalry.report.tables.reported import MARKS, counts, reported
 from rivalry.report.tables.side_by_side import smallest_changes, under_attacks
 from rivalry.report.templates import FOLDER
@@ -629,6 +630,24 @@ def test_the_paper_has_the_printed_numbers_that_were_measured() -> None:
     assert [row["mark"] for row in paper.rows] == [mark for mark in MARKS if mark != "not measured"]
     assert "left out" in paper.note
     assert not reported({"reported": report["reported"][-1:]}).in_paper().rows
+
+
+@pytest.mark.parametrize(
+    ("limit", "printed"),
+    [(None, [100, 1000, 10_000]), (250, [250, 1000, 10_000])],
+)
+def test_the_paper_has_room_for_few_numbers_of_queries(limit: int | None, printed: list[int]) -> None:
+    asked = [1, 10, 30, 100, 250, 300, 1000, 3000, 10_000]
+    about = {"dataset": "d", "victim": "v", "attack": "square", "norm": "inf", "eps": 0.3, "within": 0.3, "n": 9}
+    rates = {"success_rate": 0.5, "low": 0.4, "high": 0.6}
+    rows = [about | rates | {"queries": number, "defense": "none", "limit": None} for number in asked]
+    if limit:
+        rows += [about | rates | {"queries": limit, "defense": "limited", "limit": limit}]
+    table = query_limits({"queries": rows}, "d")
+    shown = [column.key for column in table.columns if column.key.startswith("at_")]
+    assert len(shown) == 7 + (limit is not None)
+    kept = [column.key for column in table.in_paper().columns if column.key.startswith("at_")]
+    assert kept == [f"at_{number}" for number in printed]
 
 
 def test_self_checks_are_counted_by_kind_and_only_doubts_are_listed(

@@ -52,7 +52,7 @@ def _budgets(data: Results, page: Page, place: int, of: int) -> Drawn:
     for axes, text in zip(grid[-1], ("L2 of the change", "L∞ of the change"), strict=True):
         axes.set_xlabel(text)
         axes.set_xlim(left=0)
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3, steps=[1, 2, 4, 5, 10])  # short numbers, for narrow panels
     name, title = numbered("budgets", "How much the successful attacks changed", place, of)
     return Drawn(
         name,

@@ -9,6 +9,8 @@ from rivalry.report.tables._table import Column, Row, Table
 
 SHOWN = (10, 30, 100, 300, 1000, 3000, 10_000)
 """Numbers of queries that the table shows; the figure and report.json have more."""
+PRINTED = 3
+"""Of those, for how many the paper has room, beside the narrow columns."""
 
 
 def query_limits(report: Row, dataset: str) -> Table:
@@ -25,6 +27,9 @@ def query_limits(report: Row, dataset: str) -> Table:
     met = sorted({row["limit"] for row in rows if row["limit"] is not None})
     columns = [asked for asked in SHOWN if any(curve[-1]["queries"] >= asked for curve in curves)]
     columns = sorted({*columns, *met})
+    # The limits that there are, then powers of ten, the largest first.
+    worth = sorted(columns, key=lambda asked: (asked not in met, str(asked).rstrip("0") != "1", -asked))
+    printed = worth[:PRINTED]
     return Table(
         f"{dataset}-query-limits",
         "Success by the number of queries",
@@ -43,7 +48,14 @@ def query_limits(report: Row, dataset: str) -> Table:
             Column("within", "ε", "eps"),
             Column("n", "n", "count", paper=False),
             *(
-                Column(f"at_{asked}", f"{count(asked)} %", "rate", low=f"low_{asked}", high=f"high_{asked}")
+                Column(
+                    f"at_{asked}",
+                    f"{count(asked)} %",
+                    "rate",
+                    low=f"low_{asked}",
+                    high=f"high_{asked}",
+                    paper=asked in printed,
+                )
                 for asked in columns
             ),
         ],
