@@ -81,6 +81,7 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
         more = "larger" if kind in SIZED else "more errors"
         if any(row["goal"] == "targeted" for row in rows):
             note += " Of a targeted attack, a hit is the error."
+        side = 0.17 if kind in SIZED else 0.21  # sizes take more room than errors
         under = Column("under", "on" if kind in ("attack", "budget") else "under", width=0.12)
         tables.append(
             Table(
@@ -88,9 +89,9 @@ def comparisons(report: Row, dataset: str) -> list[Table]:
                 title,
                 f"{note} {_tested(report, kind)} {marks.MEANING}",
                 [
-                    Column("a", "a", width=0.21),
+                    Column("a", "a", width=side),
                     MARK,
-                    Column("b", "b", width=0.21),
+                    Column("b", "b", width=side),
                     *([under] if kind != "clean" else []),
                     Column("n_a", "n", "count", paper=False),
                     *(SEEDS if any(row["seeds"] > 1 for row in rows) else []),

@@ -42,7 +42,7 @@ def _ranking(place: Row) -> Table:
             *([Column("median_distance", "median change", "number")] if by_size else []),
             *([Column("n_right", "right", "count")] if by_size else []),
             Column("strongest", "strongest attack", width=0.2),
-            Column("trust", "remarks", width=0.24),
+            Column("trust", "remarks", width=0.2),
         ],
         rows,
     ).with_seeds("accuracy")
