@@ -19,7 +19,7 @@ from rivalry import registry
 from rivalry.artifacts import read_table, read_tensors, write_json, write_table, write_tensors
 from rivalry.checks import _evidence as evidence
 from rivalry.checks._evidence import Crafted
-from rivalry.checks._rows import clearly
+from rivalry.checks._rows import clearly, stronger
 from rivalry.checks.again import BEST, LONGER
 from rivalry.checks.images import _predict
 from rivalry.checks.scoring import _monotone, _replayed
@@ -437,3 +437,16 @@ def test_an_attack_that_passes_by_what_it_wants_is_found(run, tmp_path, length, 
         found = run.checks().query(f"check == '{BEST}'")
     assert found["status"].tolist() == [verdict]
     assert found["images"].tolist() == ["0, 1, 2, 3" if verdict == "warn" else ""]
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "verdict"),
+    [(0, 0, "pass"), (9, 0, "pass"), (10, 40, "warn"), (10, 0, "warn"), (11, 0, "fail"), (40, 40, "warn")],
+)
+def test_fewer_than_one_image_in_a_hundred_is_noise(lost: int, won: int, verdict: str) -> None:
+    rows = pd.DataFrame({"index": range(1000), "attacked": True, "success": True})
+    strong, weak = (
+        rows.assign(success=rows["index"].ge(first) & rows["index"].lt(last))
+        for first, last in ((lost, 1000), (0, 1000 - won))
+    )
+    assert stronger("check", "subject", strong, weak)["status"] == verdict

@@ -95,6 +95,14 @@ def test_the_tangential_part_is_how_the_nearest_image_moves(folder: Path, images
     generator.float()
 
 
+def test_the_jacobian_is_cut_as_images_are() -> None:
+    torch.manual_seed(0)
+    generator = Generator((3, 9, 10), 2, 4).double()
+    point = generator.draw(1).double()
+    slow = torch.autograd.functional.jacobian(lambda z: generator(z[None]).flatten(), point[0])
+    assert torch.allclose(generator.jacobian(point)[0], slow)
+
+
 def _settled(generator: Generator, point: Tensor, wanted: Tensor) -> Tensor:
     """The latent point whose image is nearest to the one wanted, sought from one close by."""
 

@@ -112,7 +112,8 @@ def _sizes(
     if lost:
         words += f"; {len(lost)} images fall to it alone"
     fails = much or clearly(len(lost), won, len(met))
-    status = "fail" if fails else "warn" if smaller or lost else "pass"
+    few = len({*smaller, *lost}) < NOTICEABLE * len(met)
+    status = "fail" if fails else "pass" if few or not (smaller or lost) else "warn"
     return row(BLACK_BOX, subject, status, words, sorted({*smaller, *lost}), **touched)
 
 
@@ -200,7 +201,7 @@ def transfer(evidence: Evidence) -> Iterator[Row]:
             words += ": one step may overshoot" if excess > 0 and single else ""
             words += _without_direction(both) if excess > 0 and not single else ""
             fails = clearly(len(lost), won, len(both)) and not single
-            status = "pass" if excess <= 0 else "fail" if fails else "warn"
+            status = "pass" if excess < NOTICEABLE else "fail" if fails else "warn"
             yield row(TRANSFER, subject, status, words, lost if excess > 0 else [], **touched)
 
 

@@ -253,8 +253,8 @@ def _needs_most(rows: list[Fact], budget: str) -> str:
         size = number(most["median_distance"])
         n_right = most["n_right"]
         parts.append(
-            f"only {name} was measured; the changes that turned the {plural(n_right, 'image')} it had right have a "
-            f"median of {size}"
+            f"only {name} was measured; the smallest change that turns an image has a median of {size} over the "
+            f"{plural(n_right, 'image')} that it had right"
             if len(rows) == 1
             else f"{name} needs the largest change, median {size} over the {n_right} images that all had right "
             "(not tested)"
