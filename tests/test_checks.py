@@ -23,7 +23,7 @@ from rivalry.checks._rows import clearly, stronger
 from rivalry.checks.again import BEST, LONGER
 from rivalry.checks.images import _predict
 from rivalry.checks.scoring import _monotone, _replayed
-from rivalry.checks.strength import masking
+from rivalry.checks.strength import _sizes, masking
 from rivalry.layout import Layout
 from rivalry.statistics.rates import wilson_interval
 from rivalry.usermethods import read as read_plugins
@@ -450,3 +450,44 @@ def test_fewer_than_one_image_in_a_hundred_is_noise(lost: int, won: int, verdict
         for first, last in ((lost, 1000), (0, 1000 - won))
     )
     assert stronger("check", "subject", strong, weak)["status"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "verdict", "words"),
+    [
+        (9, 0, "pass", "success falls by 0.9 points at most: 100.0 % to 99.1 % over 2 eps"),
+        (40, 31, "pass", "success falls by 0.9 points at most: 96.9 % to 96.0 % over 2 eps"),
+        (40, 30, "warn", "success falls by 1.0 points from eps 0.1 to 0.2"),
+        (11, 0, "fail", "success falls by 1.1 points from eps 0.1 to 0.2"),
+        (0, 9, "pass", "success never falls: 99.1 % to 100.0 % over 2 eps"),
+    ],
+)
+def test_a_fall_of_less_than_a_point_from_one_eps_to_the_next_is_noise(lost, won, verdict, words) -> None:
+    images = pd.DataFrame({"index": range(1000), "attacked": True, "prediction": 0, "flagged": False})
+    small, large = images.assign(eps=0.1, success=images["index"] < 1000 - won), images.assign(eps=0.2, success=True)
+    large["success"] = large["index"] >= lost
+    crafted = SimpleNamespace(budgets=[(0.1, small), (0.2, large)], subject="fgsm on plain", touched={}, single=False)
+    (found,) = _monotone(crafted, classes=10)  # type: ignore[arg-type]
+    assert (found["status"], found["found"]) == (verdict, words)
+    shown = list(_replayed("fgsm", pd.concat([small, large]), "plain", "median"))
+    assert len(shown) == (verdict != "pass")
+
+
+@pytest.mark.parametrize(
+    ("smaller", "lost", "verdict"),
+    [
+        (0, 0, "pass"),
+        (9, 0, "pass"),
+        (10, 0, "warn"),
+        (501, 0, "fail"),
+        (0, 9, "pass"),
+        (0, 10, "warn"),
+        (0, 11, "fail"),
+    ],
+)
+def test_of_smallest_changes_fewer_than_one_image_in_a_hundred_is_noise(smaller: int, lost: int, verdict: str) -> None:
+    images = pd.DataFrame({"index": range(1000), "attacked": True, "success": True, "l2": 1.0})
+    blind = images.assign(l2=images["l2"].where(images["index"] >= smaller, 0.5))
+    seeing = images.assign(success=images["index"] < 1000 - lost)
+    found = _sizes(SimpleNamespace(size="l2"), "subject", seeing, [seeing], blind, {})  # type: ignore[arg-type]
+    assert found["status"] == verdict

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rivalry.checks._evidence import Crafted, Evidence
-from rivalry.checks._rows import Row, clearly, row, shared
+from rivalry.checks._rows import NOTICEABLE, Row, clearly, row, shared
 from rivalry.layout import defended
 
 GROWS = "success grows with eps"
@@ -26,10 +26,13 @@ def scoring(evidence: Evidence) -> Iterator[Row]:
 
 
 def _replayed(attack: str, scores: pd.DataFrame, victim: str, defense: str) -> Iterator[Row]:
-    """The same of images made without knowing a defense: it may see larger changes better, which is remarked on."""
+    """The same of images made without knowing a defense: it may see larger changes better, which is remarked on.
+
+    Falls of less than a point are noise.
+    """
     rates = scores[scores["attacked"].astype(bool)].groupby("eps")["success"].mean()
     falls = -np.diff(rates)
-    if not (falls > 0).any():
+    if not (falls >= NOTICEABLE).any():
         return
     place = int(falls.argmax())
     small, large = rates.index[place], rates.index[place + 1]
@@ -46,7 +49,7 @@ def _replayed(attack: str, scores: pd.DataFrame, victim: str, defense: str) -> I
 def _monotone(crafted: Crafted, classes: int) -> Iterator[Row]:
     """A larger eps does not save images: success does not fall as eps grows.
 
-    A single step may overshoot, so for it a fall is only remarked on.
+    A single step may overshoot, so for it a fall is only remarked on. Falls of less than a point are noise.
     """
     if len(crafted.budgets) < 2:
         return
@@ -68,6 +71,10 @@ def _monotone(crafted: Crafted, classes: int) -> Iterator[Row]:
         yield row(GROWS, crafted.subject, "pass", words, **crafted.touched)
         return
     fall, (small, below), (large, above) = max(falls, key=lambda one: one[0])
+    if fall < NOTICEABLE:
+        words = f"success falls by {100 * fall:.2g} points at most: {100 * rates[0]:.1f} % to {100 * rates[-1]:.1f} % "
+        yield row(GROWS, crafted.subject, "pass", f"{words}over {len(rates)} eps", **crafted.touched)
+        return
     both = shared(above, below)
     lost = both.index[both["success_weak"] & ~both["success"]].tolist()
     won = int((both["success"] & ~both["success_weak"]).sum())
