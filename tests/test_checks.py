@@ -439,6 +439,17 @@ def test_an_attack_that_passes_by_what_it_wants_is_found(run, tmp_path, length, 
     assert found["images"].tolist() == ["0, 1, 2, 3" if verdict == "warn" else ""]
 
 
+def test_what_one_answer_of_a_random_victim_says_of_an_image_is_no_fault_of_the_attack(run, tmp_path, monkeypatch):
+    victim = Toy()
+    victim.draws = 4
+    use(monkeypatch, victim)
+    file = tmp_path / "mine.py"
+    file.write_text(FORGETFUL.replace("LENGTH", "eps"))
+    run.attack("forgetful", (0.2,), strength=0.1, stops=True)
+    with registry.using(read_plugins([file])):
+        assert run.checks().query(f"check == '{BEST}'").empty
+
+
 @pytest.mark.parametrize(
     ("lost", "won", "verdict"),
     [(0, 0, "pass"), (9, 0, "pass"), (10, 40, "warn"), (10, 0, "warn"), (11, 0, "fail"), (40, 40, "warn")],

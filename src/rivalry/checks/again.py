@@ -56,7 +56,8 @@ def longer(evidence: Evidence) -> Iterator[Row]:
 def best_returned(evidence: Evidence) -> Iterator[Row]:
     """No attack passes by an image within its budget that does what it wants, and returns one that does not.
 
-    Watched are the questions of attacks that see gradients, at their largest eps.
+    Watched are the questions of attacks that see gradients, at their largest eps. Of a victim that draws random numbers
+    no answer says that an image is best: the next one may be another.
     """
     for one in evidence.crafted:
         if not repeatable(one):
@@ -66,8 +67,11 @@ def best_returned(evidence: Evidence) -> Iterator[Row]:
         if left.empty:
             yield _nobody(BEST, subject, rows, touched)
             continue
+        victim = evidence.load(one.victim).eval()
+        if getattr(victim, "draws", None) is not None:
+            continue
         tried = left[:WATCHED]
-        watched = _Watched(evidence.load(one.victim).eval())
+        watched = _Watched(victim)
         missed = []
         for place in range(len(tried)):
             image = tried.iloc[[place]]
