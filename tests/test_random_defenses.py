@@ -132,6 +132,22 @@ def test_no_image_leaves_early_where_the_next_draw_may_be_another(name: str, dra
     assert taken.max() >= 4
 
 
+SEARCHES: dict[str, dict[str, int]] = {"square": {"queries": 60}, "one_pixel": {"population": 8, "generations": 20}}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_by_scores_does_not_end_with_the_first_answer_that_the_next_draw_takes_back(name: str):
+    settings = SEARCHES[name] | {"eps": 0.12 if name == "square" else 6}
+    victim, images, labels = noisy(0.6)
+    taken = getattr(attacks, name).run(victim, images, labels, **settings)
+    assert (
+        taken.iterations[taken.attacked] == max(SEARCHES[name].get(key, 0) for key in ("queries", "generations"))
+    ).all()
+    victim.draws = None  # as if it always drew the same
+    early = getattr(attacks, name).run(victim, images, labels, **settings)
+    assert (early.iterations[early.attacked] < taken.iterations[taken.attacked]).any()
+
+
 # The denoising autoencoder
 
 

@@ -86,6 +86,11 @@ class Decisions:
         return replace(self, _rows=self._rows[rows.cpu()])
 
     @property
+    def certain(self) -> bool:
+        """Whether an image that reaches its goal has done so for good: the victim draws no random numbers."""
+        return self._ledger.certain
+
+    @property
     def left(self) -> int | None:
         """How many more questions are answered about any of its images, at least; None: as many as are asked.
 
@@ -235,11 +240,6 @@ class Gradients(Scores):
 
     _clean: list[_Clean] = field(default_factory=list)
     """At most one: what the first question for gradients may use, and clears away."""
-
-    @property
-    def certain(self) -> bool:
-        """Whether an image that reaches its goal has done so for good: the victim draws no random numbers."""
-        return self._ledger.certain
 
     def clean_decisions(self, images: Tensor) -> Tensor:
         if not self.certain:

@@ -35,7 +35,7 @@ def one_pixel(
     with mean and standard deviation 0.5. In every generation each candidate has one child, made without
     crossover of three different candidates as x1 + weight * (x2 - x3), which replaces it if it is better. Colours
     are clipped to [0,1], coordinates outside the image drawn again. An image stops at the first generation that
-    reaches its goal.
+    reaches its goal, but not before a victim that draws random numbers: its next answer may be another.
 
     Parameters
     ----------
@@ -102,11 +102,11 @@ def paint(images: Tensor, genes: Tensor) -> Tensor:
 
 
 def evaluate(victim: Scores, images: Tensor, goal: Goal, genes: Tensor) -> tuple[Tensor, Tensor]:
-    """Fitness of candidates (N,population,pixels,2+C) and whether they reach the goal, both (N,population)."""
+    """Fitness of candidates (N,population,pixels,2+C) and whether they reach the goal for good, both (N,population)."""
     owners = torch.arange(len(images), device=images.device).repeat_interleave(genes.shape[1])
     fitness, reached = [], []
     for owner, part in zip(owners.split(victim.batch), genes.flatten(0, 1).split(victim.batch), strict=True):
         logits = victim.on(owner).logits(paint(images[owner], part))
         fitness.append(goal[owner].log_odds(logits))
-        reached.append(goal[owner].reached(logits.argmax(dim=1)))
+        reached.append(goal[owner].reached(logits.argmax(dim=1)) & victim.certain)
     return torch.cat(fitness).view(genes.shape[:2]), torch.cat(reached).view(genes.shape[:2])

@@ -40,8 +40,8 @@ def square(
     Every try spends the whole budget. In Linf it begins with vertical stripes, and squares are set to +eps or
     -eps, a sign per channel. In L2 it begins with a grid of 5x5 bumps, and a try spends on one window what
     another one holds. The loss is the margin of the best wrong logit over the true one's; with a target, the
-    target's odds. An image stops once it reaches its goal. Where a victim answers fewer questions, the schedule is
-    that of so many tries.
+    target's odds. An image stops once it reaches its goal, but not before a victim that draws random numbers: its next
+    answer may be another. Where a victim answers fewer questions, the schedule is that of so many tries.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def square(
         else:
             tried = shifted(best, clean, eps, area, drawn)
         logits = victim.logits(tried)
-        reached = goal.reached(logits.argmax(dim=1))
+        reached = goal.reached(logits.argmax(dim=1)) & victim.certain
         value = margin(goal, logits) if goal.targets is None else goal.log_odds(logits)
         better = reached | (value > loss)
         best, loss = torch.where(column(better, best), tried, best), torch.where(better, value, loss)
