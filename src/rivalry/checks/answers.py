@@ -13,7 +13,7 @@ from rivalry.checks._evidence import BATCH, Evidence, Model
 from rivalry.checks._rows import NOTICEABLE, Row, percent, row, where
 
 REPEATED = 64
-"""Images that are shown five times; behind Defense-GAN one image takes a second."""
+"""Images that are shown five times; behind Defense-GAN each takes long."""
 
 
 def answers(evidence: Evidence) -> Iterator[Row]:
